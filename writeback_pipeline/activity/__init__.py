@@ -1,0 +1,1 @@
+"""Mailing events (Parquet) to activity summaries, computed by DuckDB."""

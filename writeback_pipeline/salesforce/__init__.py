@@ -1,0 +1,1 @@
+"""The gateway to a Salesforce organisation over simple-salesforce."""

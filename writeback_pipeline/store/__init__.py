@@ -1,0 +1,1 @@
+"""The platform database: queue, ledger, journal of attempts, settings, origin ledger."""
