@@ -1,0 +1,157 @@
+"""The vocabulary between delivery and the store: what is claimed, what is journalled, what is settled.
+
+Values only. The transactions that move them are the store's work; the order of the steps is delivery's.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from writeback_pipeline.domain.opt_outs import OptOutEvent
+from writeback_pipeline.domain.people import PersonRef
+from writeback_pipeline.domain.records import Answer, Operation
+from writeback_pipeline.domain.writebacks import FlagResult, Kind, Status, Writeback
+
+LEASE = timedelta(seconds=180)
+"""How long a claimed person is one worker's alone."""
+
+QUIET = timedelta(minutes=10, seconds=30)
+"""How long after its last possible send a request may still be committed: only then does "absent" mean not done."""
+
+
+class StoreBusy(Exception):
+    """The database stayed locked by other processes for the whole wait; nothing was changed, a later try may work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One person leased to this worker, with everything the fold needs.
+
+    `person` is where writes go now (after recorded redirects). `taken` are the writebacks to deliver; `events` all of
+    the person's opt-out events, those taken included. `epoch` fences: an outcome is recorded only while it is current.
+    `verify_after` is set while an older write may still land.
+    """
+
+    person: PersonRef
+    epoch: int
+    lease_until: datetime
+    taken: tuple[Writeback, ...]
+    events: tuple[OptOutEvent, ...]
+    flag_is_ours: bool
+    verify_after: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """One row write about to be sent, journalled and committed before any byte of it leaves.
+
+    `title` is the frozen Note title (what a read-back looks for); `flag_before` the flag's before-image.
+    """
+
+    person_id: str
+    epoch: int
+    writeback_id: int
+    operation: Operation
+    target_id: str
+    batch_id: str
+    lane: str
+    call_number: int
+    intent_at: datetime
+    send_deadline: datetime
+    payload_hash: str
+    run_id: str | None = None
+    flag_before: bool | None = None
+    title: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptOutcome:
+    """What became of a journalled intent; `attempt_id` is the one the journal gave it."""
+
+    attempt_id: int
+    answer: Answer
+    answered_at: datetime
+    code: str | None = None
+    message: str | None = None
+    record_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """A writeback's new state after this delivery. None leaves `note_id`, `task_id` and `flag_result` as they are.
+
+    `object_type` and `salesforce_id` of `person` become the row's; its earlier id goes to `redirected_from`.
+    `attempted` counts one more attempt.
+    """
+
+    writeback_id: int
+    person_id: str
+    epoch: int
+    status: Status
+    person: PersonRef | None = None
+    flag_result: FlagResult | None = None
+    note_id: str | None = None
+    task_id: str | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    advice: str | None = None
+    next_attempt_at: datetime | None = None
+    written_at: datetime | None = None
+    attempted: bool = False
+    run_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueDepth:
+    """How much is owed: counts by status, the oldest open event and the oldest moment it was queued."""
+
+    by_status: dict[Status, int]
+    oldest_occurred_at: datetime | None
+    oldest_created_at: datetime | None
+
+    @property
+    def owed(self) -> int:
+        """Writebacks in which something is still to be done."""
+        return sum(
+            self.by_status.get(status, 0) for status in (Status.PENDING, Status.SENDING, Status.WAITING, Status.UNKNOWN)
+        )
+
+
+class Origin(StrEnum):
+    """The system in which a person opted out."""
+
+    PLATFORM = "platform"
+    SALESFORCE = "salesforce"
+    IMPORT = "import"
+
+
+@dataclass(frozen=True, slots=True)
+class OriginChange:
+    """An entry of the origin ledger: an opt-out that now stands, or the platform's that no longer does.
+
+    `flag_set` is the evidence that we set the flag in Salesforce; a person's flag is "ours" while a standing opt-out
+    of the platform carries it.
+    """
+
+    person_id: str
+    opted_out: bool
+    at: datetime
+    writeback_id: int
+    flag_set: bool = False
+    origin: Origin = Origin.PLATFORM
+
+
+@dataclass(frozen=True, slots=True)
+class WritebackFilter:
+    """What the Writeback List shows; empty means everything. `person` is a record id of either length or an e-mail.
+
+    `since` and `until` bound `occurred_at`, the first included, the second not.
+    """
+
+    statuses: tuple[Status, ...] = ()
+    kinds: tuple[Kind, ...] = ()
+    person: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    run_id: str | None = None
+    limit: int | None = None

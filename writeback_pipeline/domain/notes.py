@@ -1,0 +1,63 @@
+"""The Note that an opt-out change leaves on a person: its sentence, its reason, its limits.
+
+The sentence is a contract, character by character. The timestamp never depends on the machine's locale or zone.
+"""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from writeback_pipeline.domain.people import ObjectType
+from writeback_pipeline.domain.writebacks import Kind
+
+BODY_LIMIT = 32_000
+"""Largest Note.Body in UTF-8 bytes. Salesforce counts characters; bytes are the stricter reading."""
+
+REASON_LIMIT = 32_768
+"""Longest reason accepted into the queue, in characters; what does not fit the body is cut with a mark."""
+
+_CUT_MARK = "… [cut]"
+_SENTENCES = {
+    Kind.UNSUBSCRIBE: "{object_type} unsubscribed from {platform} on {timestamp}",
+    Kind.RESUBSCRIBE: "{object_type} resubscribed to {platform} on {timestamp}",
+}
+
+
+def note_timestamp(instant: datetime, zone: ZoneInfo) -> str:
+    """`mm/dd/yy hh:mm:ss tt` in that zone: zero-padded, 12-hour, AM or PM; midnight is 12:00:00 AM."""
+    local = instant.astimezone(zone)
+    half = "AM" if local.hour < 12 else "PM"
+    return (
+        f"{local.month:02}/{local.day:02}/{local.year % 100:02} "
+        f"{(local.hour - 1) % 12 + 1:02}:{local.minute:02}:{local.second:02} {half}"
+    )
+
+
+def note_title(kind: Kind, object_type: ObjectType, instant: datetime, zone: ZoneInfo, platform: str) -> str:
+    """The sentence, such as `Contact unsubscribed from Informz on 11/23/26 09:05:07 AM`; at most 80 characters."""
+    return _SENTENCES[kind].format(
+        object_type=object_type.value, platform=platform, timestamp=note_timestamp(instant, zone)
+    )
+
+
+def note_body(title: str, reason: str | None) -> str:
+    """The sentence and, on the line below it, the reason; cut with a visible mark at BODY_LIMIT bytes."""
+    text = clean_text(reason) if reason else ""
+    if not text.strip():
+        return title
+    return cut(f"{title}\nReason: {text}", BODY_LIMIT)
+
+
+def clean_text(text: str) -> str:
+    """The text without what no store or API carries: control characters and lone surrogates become U+FFFD."""
+    return "".join(
+        "\ufffd" if (character < " " and character not in "\t\n\r") or "\ud800" <= character <= "\udfff" else character
+        for character in text.replace("\x7f", "\ufffd")
+    )
+
+
+def cut(text: str, limit: int) -> str:
+    """The text in at most `limit` UTF-8 bytes, cut between characters and marked where it was longer."""
+    if len(text.encode()) <= limit:
+        return text
+    room = limit - len(_CUT_MARK.encode())
+    return text.encode()[:room].decode(errors="ignore") + _CUT_MARK

@@ -1,0 +1,149 @@
+"""What a Salesforce error code means for the row that got it: what to do, and a sentence for whoever has to.
+
+Classified by code, never by the text, which comes in the user's language. A code that is not listed needs a person:
+safe, because nothing is repeated that might have been done.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Action(StrEnum):
+    """What delivery does with a row that got an error."""
+
+    RETRY = "retry"  # passing: again after a back-off
+    REDIRECT = "redirect"  # the record moved: look again and follow
+    PERSON = "person"  # somebody has to act before it can work
+    CONFIGURATION = "configuration"  # the same for every row: stop, mark none failed
+    QUOTA = "quota"  # stop until the organisation accepts calls again
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How to treat an error code, with the advice shown in the Writeback List."""
+
+    action: Action
+    advice: str
+
+
+_RETRIED = "Salesforce was busy with this record; it is tried again by itself."
+_DEADLINE = "Passing trouble in Salesforce; it is tried again by itself."
+_FIELD_ACCESS = (
+    "The integration user may not write this field: give it read and edit access to Email Opt Out (field-level "
+    "security, by permission set), then run again. Nothing was marked failed."
+)
+
+OUTCOMES: dict[str, Outcome] = {
+    "UNABLE_TO_LOCK_ROW": Outcome(Action.RETRY, _RETRIED),
+    "ALL_OR_NONE_OPERATION_ROLLED_BACK": Outcome(Action.RETRY, _DEADLINE),
+    "PROCESSING_HALTED": Outcome(Action.RETRY, _DEADLINE),
+    "SERVER_UNAVAILABLE": Outcome(Action.RETRY, _DEADLINE),
+    "INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE": Outcome(Action.RETRY, _DEADLINE),
+    "API_CURRENTLY_DISABLED": Outcome(Action.RETRY, _DEADLINE),
+    "QUERY_TIMEOUT": Outcome(Action.RETRY, _DEADLINE),
+    "TXN_SECURITY_METERING_ERROR": Outcome(Action.RETRY, _DEADLINE),
+    "ENTITY_IS_LOCKED": Outcome(
+        Action.PERSON,
+        "The record is locked by an approval process: finish or recall the approval, then retry.",
+    ),
+    "CANNOT_UPDATE_CONVERTED_LEAD": Outcome(
+        Action.REDIRECT, "The Lead was converted; the writeback follows to the Contact it became."
+    ),
+    "ENTITY_IS_DELETED": Outcome(
+        Action.REDIRECT,
+        "The record is in the recycle bin: undelete it or its master in Salesforce, then retry.",
+    ),
+    "INVALID_CROSS_REFERENCE_KEY": Outcome(
+        Action.PERSON,
+        "Salesforce has no such record: it was deleted for good or belongs to another organisation. "
+        "Correct the person's Salesforce id on the platform and queue the change again.",
+    ),
+    "NOT_FOUND": Outcome(
+        Action.PERSON,
+        "Salesforce has no such record: it was deleted for good or belongs to another organisation. "
+        "Correct the person's Salesforce id on the platform and queue the change again.",
+    ),
+    "MALFORMED_ID": Outcome(Action.PERSON, "The id is not one of this object: correct it on the platform."),
+    "FIELD_INTEGRITY_EXCEPTION": Outcome(
+        Action.PERSON, "A field of the record holds a value Salesforce rejects: edit the record, then retry."
+    ),
+    "FIELD_CUSTOM_VALIDATION_EXCEPTION": Outcome(
+        Action.PERSON,
+        "A validation rule of the organisation refuses the record: satisfy the rule on the record, or exempt the "
+        "integration user from it, then retry.",
+    ),
+    "REQUIRED_FIELD_MISSING": Outcome(
+        Action.PERSON, "The record lacks a required field: fill it in in Salesforce, then retry."
+    ),
+    "STRING_TOO_LONG": Outcome(
+        Action.PERSON, "A text is longer than the field: report this, it should be cut beforehand."
+    ),
+    "INVALID_EMAIL_ADDRESS": Outcome(
+        Action.PERSON, "The record holds an invalid e-mail address: correct it in Salesforce, then retry."
+    ),
+    "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST": Outcome(
+        Action.PERSON, "A picklist does not allow the value: activate it in Salesforce, then retry."
+    ),
+    "INSUFFICIENT_ACCESS_OR_READONLY": Outcome(
+        Action.PERSON, "The integration user may not edit this record: give it access (sharing), then retry."
+    ),
+    "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY": Outcome(
+        Action.PERSON, "The integration user may not see this person: give it access (sharing), then retry."
+    ),
+    "DUPLICATES_DETECTED": Outcome(
+        Action.PERSON,
+        "A duplicate rule stopped the write: merge the duplicates or exempt the integration user, then retry.",
+    ),
+    "DUPLICATE_EXTERNAL_ID": Outcome(
+        Action.PERSON, "Several records carry the same key: remove all but one in Salesforce, then retry."
+    ),
+    "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY": Outcome(
+        Action.PERSON,
+        "A trigger of the organisation failed on this record: show the message to its developer, then retry.",
+    ),
+    "CANNOT_EXECUTE_FLOW_TRIGGER": Outcome(
+        Action.PERSON,
+        "A flow of the organisation failed on this record: show the message to its administrator, then retry.",
+    ),
+    "STORAGE_LIMIT_EXCEEDED": Outcome(
+        Action.QUOTA,
+        "The organisation's storage is full: free some or buy more; it is tried again by itself.",
+    ),
+    "REQUEST_LIMIT_EXCEEDED": Outcome(
+        Action.QUOTA, "The organisation's API requests are used up for now; it is tried again by itself."
+    ),
+    "INVALID_FIELD": Outcome(Action.CONFIGURATION, _FIELD_ACCESS),
+    "INVALID_FIELD_FOR_INSERT_UPDATE": Outcome(Action.CONFIGURATION, _FIELD_ACCESS),
+    "INVALID_TYPE": Outcome(
+        Action.CONFIGURATION,
+        "The organisation does not offer this object to the integration user: enable it or choose another note_object.",
+    ),
+    "INVALID_SESSION_ID": Outcome(
+        Action.CONFIGURATION,
+        "Salesforce rejects the session even after a new login: check the app's API scope and policies.",
+    ),
+    "API_DISABLED_FOR_ORG": Outcome(
+        Action.CONFIGURATION,
+        "The integration user lacks the API Enabled permission: grant it, then run again.",
+    ),
+    "TXN_SECURITY_NO_ACCESS": Outcome(
+        Action.CONFIGURATION,
+        "A transaction security policy forbids the call: ask the organisation's administrator.",
+    ),
+}
+
+UNLISTED = Outcome(
+    Action.PERSON,
+    "Salesforce gave an error this project does not know: read the message, mend the record, then retry.",
+)
+
+_TRIGGER_CODES = ("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "CANNOT_EXECUTE_FLOW_TRIGGER")
+_INNER_PASSING = re.compile(r"UNABLE_TO_LOCK_ROW|Too many SOQL queries|Apex CPU time limit|QUERY_TIMEOUT")
+
+
+def classify(code: str, message: str = "") -> Outcome:
+    """What to do about an error code; of a trigger's or flow's message only the inner code is read."""
+    if code in _TRIGGER_CODES and _INNER_PASSING.search(message):
+        return Outcome(Action.RETRY, _RETRIED)
+    return OUTCOMES.get(code, UNLISTED)

@@ -1,0 +1,106 @@
+"""The vocabulary between delivery and a Salesforce organisation: what it holds, what is to be written, what it said.
+
+Values only. How calls are made and batched is the gateway's work; which writes are due is planned in `planning`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from writeback_pipeline.domain.people import PersonRef
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A Contact or Lead that can be written; `account_id` groups rows that lock one another."""
+
+    opted_out: bool
+    account_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A converted Lead or a merged record: `to` is where it went, one hop."""
+
+    to: PersonRef
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A record that cannot be written: `code` is ENTITY_IS_DELETED (recycle bin) or NOT_FOUND (no such row)."""
+
+    code: str
+
+
+Held = Live | Moved | Gone
+"""What an organisation holds under one person's id."""
+
+
+class Operation(StrEnum):
+    """What a row write does."""
+
+    SET_FLAG = "set_flag"
+    CLEAR_FLAG = "clear_flag"
+    CREATE_NOTE = "create_note"
+    UPSERT_TASK = "upsert_task"
+
+
+@dataclass(frozen=True, slots=True)
+class RowWrite:
+    """One record to create, update or upsert.
+
+    `record_id` is set for updates; `external_id` is the (field, value) of an upsert. `fields` never repeat either.
+    """
+
+    operation: Operation
+    sobject: str
+    fields: Mapping[str, Any]
+    record_id: str | None = None
+    external_id: tuple[str, str] | None = None
+
+
+class Answer(StrEnum):
+    """What became of one row write."""
+
+    OK = "ok"  # Salesforce confirmed it
+    REJECTED = "rejected"  # Salesforce refused this row
+    NOT_SENT = "not_sent"  # certainly not executed: refused as a whole, or never left
+    UNKNOWN = "unknown"  # no answer that can be read: it may have been committed
+
+
+@dataclass(frozen=True, slots=True)
+class RowResult:
+    """The answer to one row write, in the position of the write.
+
+    `record_id` is the id Salesforce gave; `code` and `message` are Salesforce's own for REJECTED and NOT_SENT.
+    """
+
+    answer: Answer
+    record_id: str | None = None
+    code: str | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApiUsage:
+    """Calls made by this session, and the organisation's own count as last heard (requests in 24 hours)."""
+
+    calls: int
+    used: int | None = None
+    limit: int | None = None
+
+
+class OrganisationUnavailable(Exception):
+    """Trouble that concerns the whole organisation, not a row: login, permission, quota, outage.
+
+    `code` is Salesforce's or the transport's; `advice` says what to do; `passing` whether a later run can succeed
+    without anybody doing anything.
+    """
+
+    def __init__(self, code: str, message: str, advice: str, *, passing: bool) -> None:
+        super().__init__(f"{code}: {message} {advice}")
+        self.code = code
+        self.message = message
+        self.advice = advice
+        self.passing = passing

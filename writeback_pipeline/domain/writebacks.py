@@ -1,0 +1,141 @@
+"""A writeback: one message from the platform to Salesforce, what kind it is, and how far it has come.
+
+Statuses and their arrows live here; what makes a writeback take an arrow is decided in `opt_outs`, `planning` and
+`outcomes`.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from writeback_pipeline.domain.people import ObjectType
+
+
+class Kind(StrEnum):
+    """What happened on the platform."""
+
+    UNSUBSCRIBE = "unsubscribe"
+    RESUBSCRIBE = "resubscribe"
+    SENT = "sent"
+    OPENED = "opened"
+
+
+OPT_OUT_KINDS = (Kind.UNSUBSCRIBE, Kind.RESUBSCRIBE)
+ACTIVITY_KINDS = (Kind.SENT, Kind.OPENED)
+
+
+class Status(StrEnum):
+    """How far a writeback has come; `TRANSITIONS` has the arrows."""
+
+    PENDING = "pending"  # queued, nothing sent
+    SENDING = "sending"  # an intent is journalled; Salesforce may or may not have it
+    WAITING = "waiting"  # something passing stopped it; tried again at next_attempt_at
+    UNKNOWN = "unknown"  # sent, no answer; only a read-back decides
+    WRITTEN = "written"  # Salesforce confirmed it
+    FAILED = "failed"  # a person must act; a retry puts it back to pending
+    REFUSED = "refused"  # the origin rule forbids it
+    NO_RECIPIENT = "no_recipient"  # the person has no Salesforce record
+
+
+TRANSITIONS: dict[Status, frozenset[Status]] = {
+    Status.PENDING: frozenset(
+        {Status.SENDING, Status.WAITING, Status.WRITTEN, Status.FAILED, Status.REFUSED, Status.NO_RECIPIENT}
+    ),
+    Status.SENDING: frozenset({Status.WRITTEN, Status.WAITING, Status.UNKNOWN, Status.FAILED}),
+    Status.WAITING: frozenset({Status.SENDING, Status.WRITTEN, Status.FAILED, Status.REFUSED, Status.PENDING}),
+    Status.UNKNOWN: frozenset({Status.WRITTEN, Status.WAITING}),
+    Status.WRITTEN: frozenset(),
+    Status.FAILED: frozenset({Status.PENDING}),
+    Status.REFUSED: frozenset(),
+    Status.NO_RECIPIENT: frozenset(),
+}
+"""Legal moves. PENDING reaches WRITTEN directly when Salesforce already holds everything the writeback asks for."""
+
+OPEN_STATUSES = (Status.PENDING, Status.SENDING, Status.WAITING, Status.UNKNOWN)
+"""Statuses in which something is still owed."""
+
+
+class FlagResult(StrEnum):
+    """What became of the Email Opt Out flag, beside the status."""
+
+    SET = "set"
+    CLEARED = "cleared"
+    UNCHANGED = "unchanged"  # Salesforce already held the value
+    SUPPRESSED = "suppressed"  # the policy leaves the flag alone
+    SUPERSEDED = "superseded"  # a later event of the same person decides the flag
+
+
+class IllegalTransition(ValueError):
+    """A status change that the arrows do not allow."""
+
+
+def check_transition(old: Status, new: Status) -> None:
+    """Raise IllegalTransition unless `old -> new` is one of the arrows."""
+    if new not in TRANSITIONS[old]:
+        raise IllegalTransition(f"a writeback cannot go from {old} to {new}")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One opt-out change as the platform reports it, validated, before it is queued.
+
+    `occurred_at` is an aware UTC instant; `salesforce_id` is None for a person without a Salesforce record.
+    """
+
+    kind: Kind
+    object_type: ObjectType
+    salesforce_id: str | None
+    occurred_at: datetime
+    reason: str | None = None
+    subscriber_id: str | None = None
+    email: str | None = None
+    key: str | None = None
+
+    @property
+    def delivery_key(self) -> str:
+        """The caller's key, or one made of who, what and when: the same change always has the same key."""
+        return self.key or _derived_key(self)
+
+
+def _derived_key(change: Change) -> str:
+    who = change.salesforce_id or change.subscriber_id or change.email or ""
+    parts = [change.kind.value, who, utc_text(change.occurred_at)]
+    if change.reason:
+        parts.append(hashlib.sha256(change.reason.encode()).hexdigest()[:12])
+    return "/".join(parts)
+
+
+def utc_text(instant: datetime) -> str:
+    """ISO 8601 in UTC with Z; a fraction of a second only where there is one."""
+    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Writeback:
+    """One row of the Writeback List; fields are the list's columns, instants are aware and in UTC."""
+
+    id: int
+    kind: Kind
+    object_type: ObjectType
+    salesforce_id: str | None
+    subscriber_id: str | None
+    email: str | None
+    occurred_at: datetime
+    reason: str | None
+    window_start: datetime | None
+    window_end: datetime | None
+    delivery_key: str
+    status: Status
+    flag_result: FlagResult | None
+    attempts: int
+    next_attempt_at: datetime | None
+    error_code: str | None
+    error_message: str | None
+    advice: str | None
+    note_id: str | None
+    task_id: str | None
+    redirected_from: str | None
+    run_id: str | None
+    created_at: datetime
+    written_at: datetime | None
