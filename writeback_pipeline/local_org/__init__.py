@@ -1,1 +1,1 @@
-"""An embedded Salesforce organisation that speaks real HTTP; it imports nothing of the rest of the project."""
+"""An embedded Salesforce organisation that speaks real HTTP; imports nothing of the rest of the project."""
