@@ -19,6 +19,10 @@ QUIET = timedelta(minutes=10, seconds=30)
 """How long after its last possible send a request may still be committed: only then does "absent" mean not done."""
 
 
+MAX_HOPS = 5
+"""How many conversions and merges in a row are followed from one record to the next."""
+
+
 class StoreBusy(Exception):
     """The database stayed locked by other processes for the whole wait; nothing was changed, a later try may work."""
 

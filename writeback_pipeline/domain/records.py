@@ -5,6 +5,7 @@ Values only. How calls are made and batched is the gateway's work; which writes 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -95,12 +96,15 @@ class OrganisationUnavailable(Exception):
     """Trouble that concerns the whole organisation, not a row: login, permission, quota, outage.
 
     `code` is Salesforce's or the transport's; `advice` says what to do; `passing` whether a later run can succeed
-    without anybody doing anything.
+    without anybody doing anything. `retry_after` is set where a much shorter wait than for other trouble makes sense.
     """
 
-    def __init__(self, code: str, message: str, advice: str, *, passing: bool) -> None:
+    def __init__(
+        self, code: str, message: str, advice: str, *, passing: bool, retry_after: timedelta | None = None
+    ) -> None:
         super().__init__(f"{code}: {message} {advice}")
         self.code = code
         self.message = message
         self.advice = advice
         self.passing = passing
+        self.retry_after = retry_after

@@ -1,0 +1,76 @@
+"""What a delivery of opt-outs would do: the same claims, looks and plans as the real one, and no write anywhere."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+
+from writeback_pipeline.delivery.opt_outs import LANE, check_pinned
+from writeback_pipeline.delivery.protocols import Organisation, OptOutLedger
+from writeback_pipeline.delivery.report import DeliveryReport, planned_changes
+from writeback_pipeline.domain.ledger import MAX_HOPS, Claim
+from writeback_pipeline.domain.planning import in_sending_order, plan_person
+from writeback_pipeline.domain.records import Held, Moved
+
+EVERYBODY = 1_000_000
+"""More people than one dry run can usefully show."""
+
+
+def dry_run(
+    ledger: OptOutLedger, organisation: Organisation, now: datetime, *, limit: int | None = None
+) -> DeliveryReport:
+    """The plan for everything that is due now, or for `limit` people, with its cost in calls."""
+    report = DeliveryReport(dry_run=True)
+    claims = ledger.preview(now, limit=limit or EVERYBODY)
+    if not claims:
+        return report
+    check_pinned(ledger.pinned_organisation(), organisation.organisation_id)
+    settings = ledger.settings()
+    claims, held = _where_they_are(claims, ledger, organisation, now)
+    plans = []
+    for claim in claims:
+        where = held[claim.person.salesforce_id]
+        if not isinstance(where, Moved):
+            plans.append(plan_person(claim, where, settings, now))
+    rows = [write.write for write in in_sending_order(plans)]
+    report.planned = [change for plan in plans for change in planned_changes(plan, LANE)]
+    report.usage = organisation.usage
+    report.planned_calls = report.usage.calls + len(organisation.batches(rows))
+    return report
+
+
+def _where_they_are(
+    claims: list[Claim], ledger: OptOutLedger, organisation: Organisation, now: datetime
+) -> tuple[list[Claim], dict[str, Held]]:
+    """Follow moved records in memory, as the real delivery does in the ledger; joins people who became one."""
+    held = organisation.look([claim.person for claim in claims])
+    for _ in range(MAX_HOPS):
+        moves = {id_: where.to for id_, where in held.items() if isinstance(where, Moved)}
+        moved = [claim for claim in claims if claim.person.salesforce_id in moves]
+        if not moved:
+            break
+        stay = [claim for claim in claims if claim.person.salesforce_id not in moves]
+        targets = list({moves[claim.person.salesforce_id] for claim in moved})
+        known = {claim.person.salesforce_id for claim in stay}
+        new = [target.salesforce_id for target in targets if target.salesforce_id not in known]
+        history = ledger.preview(now, limit=len(new), people=new) if new else []
+        joined = [replace(claim, person=moves[claim.person.salesforce_id]) for claim in moved]
+        claims = _joined([*stay, *history, *joined])
+        held = {id_: where for id_, where in held.items() if id_ not in moves} | organisation.look(targets)
+    return claims, held
+
+
+def _joined(claims: Iterable[Claim]) -> list[Claim]:
+    by_person: dict[str, Claim] = {}
+    for claim in claims:
+        first = by_person.get(claim.person.salesforce_id)
+        by_person[claim.person.salesforce_id] = (
+            claim
+            if first is None
+            else replace(
+                first,
+                taken=first.taken + claim.taken,
+                events=first.events + claim.events,
+                flag_is_ours=first.flag_is_ours or claim.flag_is_ours,
+            )
+        )
+    return list(by_person.values())

@@ -1,0 +1,264 @@
+"""From what is owed and what Salesforce holds to the row writes of one person, and from their answers to statuses.
+
+Pure. A plan is the same for a dry run and for the real thing. How rows share calls is the gateway's knowledge; which
+flag must stand is decided in `opt_outs`.
+"""
+
+import hashlib
+import json
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from writeback_pipeline.domain.ledger import QUIET, Claim, OriginChange, Settlement
+from writeback_pipeline.domain.notes import note_body, note_title
+from writeback_pipeline.domain.opt_outs import Decision, Flag, Refusal, decide
+from writeback_pipeline.domain.outcomes import Action, classify
+from writeback_pipeline.domain.people import PersonRef
+from writeback_pipeline.domain.records import Answer, Gone, Live, Operation, RowResult, RowWrite
+from writeback_pipeline.domain.settings import NoteObject, WritebackSettings
+from writeback_pipeline.domain.writebacks import FlagResult, Kind, Status, Writeback
+
+OPT_OUT_FIELD = "HasOptedOutOfEmail"
+
+MAX_ATTEMPTS = 8
+"""Tries of one writeback before a person has to look; with the back-off below they span about a day and a half."""
+
+_FIRST_RETRY = timedelta(seconds=30)
+_LAST_RETRY = timedelta(hours=8)
+
+
+WriteKey = tuple[int, Operation]
+Results = Mapping[WriteKey, RowResult]
+"""Answers by writeback and operation."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedWrite:
+    """One row write of a plan and the writeback it is for; `flag_before` is the flag's before-image."""
+
+    writeback_id: int
+    write: RowWrite
+    flag_before: bool | None = None
+
+    @property
+    def key(self) -> WriteKey:
+        """What identifies the write: a writeback has at most one of each operation."""
+        return self.writeback_id, self.write.operation
+
+    @property
+    def title(self) -> str | None:
+        """The Note's title, by which a read-back finds it."""
+        return self.write.fields["Title"] if self.write.operation is Operation.CREATE_NOTE else None
+
+
+@dataclass(frozen=True, slots=True)
+class PersonPlan:
+    """What is to be done for one person: writes to send, and settlements that need none."""
+
+    claim: Claim
+    flag_before: bool | None
+    decision: Decision | None
+    writes: tuple[PlannedWrite, ...]
+    settled: tuple[Settlement, ...]
+
+
+def plan_person(claim: Claim, held: Live | Gone, settings: WritebackSettings, now: datetime) -> PersonPlan:
+    """The plan for a claimed person whose record is where `claim.person` says.
+
+    A flag is never cleared while an older write may still land: such a resubscribe waits until that is over.
+    """
+    if isinstance(held, Gone):
+        return PersonPlan(claim, None, None, (), tuple(_gone(claim, row, held) for row in claim.taken))
+    taken = {row.id: row for row in claim.taken}
+    settled: list[Settlement] = []
+    decision = _decide(claim, frozenset(taken), held, settings)
+    if decision.write is False and claim.verify_after and claim.verify_after > now:
+        assert decision.decided_by is not None
+        settled.append(_waits_for_older_write(claim, taken.pop(decision.decided_by), claim.verify_after))
+        decision = _decide(claim, frozenset(taken), held, settings)
+    settled += [_refused(claim, taken[id_], refusal, settings) for id_, refusal in decision.refusals.items()]
+    writes = [_note(claim.person, taken[id_], settings) for id_ in decision.flag_results if not taken[id_].note_id]
+    if decision.write is not None:
+        assert decision.decided_by is not None
+        writes.insert(0, _flag(claim.person, decision.decided_by, decision.write, before=held.opted_out))
+    written_to = {write.writeback_id for write in writes}
+    settled += [
+        _written(claim, taken[id_], decision.flag_results[id_], now)
+        for id_ in decision.flag_results
+        if id_ not in written_to
+    ]
+    return PersonPlan(claim, held.opted_out, decision, tuple(writes), tuple(settled))
+
+
+def in_sending_order(plans: Sequence[PersonPlan]) -> list[PlannedWrite]:
+    """Everybody's flags before anybody's notes: the flag is what the law asks for."""
+    writes = [write for plan in plans for write in plan.writes]
+    return sorted(writes, key=lambda write: write.title is not None)
+
+
+def cannot_follow(claim: Claim, reason: str) -> list[Settlement]:
+    """Failures for a person whose record moved somewhere that cannot be followed, such as round in a circle."""
+    advice = "Correct the person's Salesforce id on the platform and queue the change again."
+    return [
+        replace(_settlement(claim, row, Status.FAILED), error_code="REDIRECT_LOST", error_message=reason, advice=advice)
+        for row in claim.taken
+    ]
+
+
+def settle_person(plan: PersonPlan, results: Results, now: datetime, jitter: random.Random) -> list[Settlement]:
+    """The new states of the writebacks that had rows to write, each by the answers to its own rows."""
+    if plan.decision is None:
+        return []
+    settlements = []
+    for row in plan.claim.taken:
+        answers = {write.write.operation: results[write.key] for write in plan.writes if write.writeback_id == row.id}
+        if answers:
+            flag_result = plan.decision.flag_results[row.id]
+            settlements.append(_settle(plan.claim, row, flag_result, answers, now, jitter))
+    return settlements
+
+
+def origin_changes(plan: PersonPlan, results: Results) -> list[OriginChange]:
+    """Entries of the origin ledger that the answers prove.
+
+    An opt-out stands once its event is dealt with, with the evidence that we set the flag; the platform's opt-outs
+    end once an allowed resubscribe is dealt with or has cleared the flag.
+    """
+    if plan.decision is None:
+        return []
+    confirmed = {write.key for write in plan.writes if write.key in results and results[write.key].answer is Answer.OK}
+    flag_written = {write.writeback_id for write in plan.writes if write.title is None and write.key in confirmed}
+    undone = {write.writeback_id for write in plan.writes if write.key not in confirmed}
+    return [
+        OriginChange(
+            plan.claim.person.salesforce_id,
+            opted_out=row.kind is Kind.UNSUBSCRIBE,
+            at=row.occurred_at,
+            writeback_id=row.id,
+            flag_set=row.kind is Kind.UNSUBSCRIBE and row.id in flag_written,
+        )
+        for row in sorted(plan.claim.taken, key=lambda row: (row.occurred_at, row.kind is Kind.UNSUBSCRIBE, row.id))
+        if row.id in plan.decision.flag_results and (row.id in flag_written or row.id not in undone)
+    ]
+
+
+def retry_at(attempts: int, now: datetime, jitter: random.Random) -> datetime:
+    """The next try after that many: from 30 s to 8 h, four times longer each time, half of it by chance."""
+    delay = min(_FIRST_RETRY * (1 << 2 * max(attempts - 1, 0)), _LAST_RETRY)
+    return now + delay * jitter.uniform(0.5, 1.0)
+
+
+def payload_hash(write: RowWrite) -> str:
+    """Hex SHA-256 of exactly what is sent for a row."""
+    payload = [write.sobject, write.record_id, write.external_id, dict(write.fields)]
+    return hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()
+
+
+def _decide(claim: Claim, taken: frozenset[int], held: Live, settings: WritebackSettings) -> Decision:
+    flag = Flag(held.opted_out, ours=claim.flag_is_ours)
+    return decide(claim.events, taken, flag, suppressed=settings.suppress_opt_out_flag)
+
+
+def _flag(person: PersonRef, writeback_id: int, value: bool, *, before: bool) -> PlannedWrite:
+    operation = Operation.SET_FLAG if value else Operation.CLEAR_FLAG
+    write = RowWrite(operation, person.object_type.value, {OPT_OUT_FIELD: value}, record_id=person.salesforce_id)
+    return PlannedWrite(writeback_id, write, flag_before=before)
+
+
+def _note(person: PersonRef, row: Writeback, settings: WritebackSettings) -> PlannedWrite:
+    title = note_title(row.kind, person.object_type, row.occurred_at, settings.zone, settings.platform_name)
+    fields = {"ParentId": person.salesforce_id, "Title": title, "Body": note_body(title, row.reason)}
+    return PlannedWrite(row.id, RowWrite(Operation.CREATE_NOTE, NoteObject.NOTE.value, fields))
+
+
+def _settlement(claim: Claim, row: Writeback, status: Status) -> Settlement:
+    return Settlement(row.id, claim.person.salesforce_id, claim.epoch, status, person=claim.person)
+
+
+def _gone(claim: Claim, row: Writeback, held: Gone) -> Settlement:
+    return replace(
+        _settlement(claim, row, Status.FAILED),
+        error_code=held.code,
+        error_message="entity is deleted" if held.code == "ENTITY_IS_DELETED" else "no such record in Salesforce",
+        advice=classify(held.code).advice,
+        attempted=True,
+    )
+
+
+def _refused(claim: Claim, row: Writeback, refusal: Refusal, settings: WritebackSettings) -> Settlement:
+    advice = refusal.value.format(object_type=claim.person.object_type.value, platform=settings.platform_name)
+    return replace(_settlement(claim, row, Status.REFUSED), error_code=f"ORIGIN_{refusal.name}", advice=advice)
+
+
+def _waits_for_older_write(claim: Claim, row: Writeback, until: datetime) -> Settlement:
+    return replace(
+        _settlement(claim, row, Status.WAITING),
+        next_attempt_at=until,
+        error_code="OLDER_WRITE_IN_DOUBT",
+        advice="An earlier write for this person may still arrive in Salesforce; the flag is cleared after that.",
+    )
+
+
+def _written(claim: Claim, row: Writeback, flag_result: FlagResult, now: datetime) -> Settlement:
+    result = _kept(row, flag_result)
+    return replace(_settlement(claim, row, Status.WRITTEN), flag_result=result, written_at=now)
+
+
+def _kept(row: Writeback, flag_result: FlagResult) -> FlagResult:
+    """What an earlier attempt of this writeback did to the flag is not forgotten by a later one that found it done."""
+    if flag_result is FlagResult.UNCHANGED and row.flag_result in (FlagResult.SET, FlagResult.CLEARED):
+        return row.flag_result
+    return flag_result
+
+
+def _settle(
+    claim: Claim,
+    row: Writeback,
+    flag_result: FlagResult,
+    answers: Mapping[Operation, RowResult],
+    now: datetime,
+    jitter: random.Random,
+) -> Settlement:
+    note = answers.get(Operation.CREATE_NOTE)
+    flag_written = all(
+        result.answer is Answer.OK for operation, result in answers.items() if operation is not Operation.CREATE_NOTE
+    )
+    base = replace(
+        _settlement(claim, row, Status.WRITTEN),
+        note_id=note.record_id if note and note.answer is Answer.OK else row.note_id,
+        flag_result=_kept(row, flag_result) if flag_written else None,
+        attempted=any(result.answer is not Answer.NOT_SENT for result in answers.values()),
+    )
+    trouble = [result for result in answers.values() if result.answer is not Answer.OK]
+    if not trouble:
+        return replace(base, written_at=now)
+    unknown = next((result for result in trouble if result.answer is Answer.UNKNOWN), None)
+    if unknown is not None:
+        return replace(
+            base,
+            status=Status.UNKNOWN,
+            next_attempt_at=claim.lease_until + QUIET,
+            error_code=unknown.code,
+            error_message=unknown.message,
+            advice="Salesforce gave no answer. What it holds is read back before anything is sent again.",
+        )
+    return _try_again_or_fail(base, row, trouble, now, jitter)
+
+
+def _try_again_or_fail(
+    base: Settlement, row: Writeback, trouble: Sequence[RowResult], now: datetime, jitter: random.Random
+) -> Settlement:
+    judged = [(result, classify(result.code or "", result.message or "")) for result in trouble]
+    for_a_person = [
+        (result, outcome)
+        for result, outcome in judged
+        if result.answer is Answer.REJECTED and outcome.action is Action.PERSON
+    ]
+    result, outcome = (for_a_person or judged)[0]
+    told = replace(base, error_code=result.code, error_message=result.message, advice=outcome.advice)
+    exhausted = base.attempted and outcome.action is Action.RETRY and row.attempts + 1 >= MAX_ATTEMPTS
+    if for_a_person or exhausted:
+        return replace(told, status=Status.FAILED)
+    return replace(told, status=Status.WAITING, next_attempt_at=retry_at(row.attempts + 1, now, jitter))

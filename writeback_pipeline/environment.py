@@ -1,0 +1,37 @@
+"""Where this installation keeps its state, read from the environment; no file is touched and nothing is opened here.
+
+Which Salesforce organisation is used is read by `writeback_pipeline.salesforce.connection`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """The paths of one home. `database` is a file or a `postgresql://` URL; `activity` a folder or a URL."""
+
+    home: Path
+    database: str
+    activity: str
+
+    @property
+    def local_org(self) -> Path:
+        """The SQLite file of the embedded organisation."""
+        return self.home / "local_org.sqlite"
+
+    @property
+    def dagster_home(self) -> Path:
+        """The folder of this home's Dagster instance: its configuration, runs and logs."""
+        return self.home / "dagster"
+
+
+def read_environment(variables: Mapping[str, str]) -> Environment:
+    """The environment named by WRITEBACK_HOME, WRITEBACK_DATABASE and WRITEBACK_ACTIVITY; empty means not set."""
+    home = Path(variables.get("WRITEBACK_HOME") or "data").absolute()
+    return Environment(
+        home=home,
+        database=variables.get("WRITEBACK_DATABASE") or str(home / "writebacks.duckdb"),
+        activity=variables.get("WRITEBACK_ACTIVITY") or str(home / "mailing_activity"),
+    )
