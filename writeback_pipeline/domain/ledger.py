@@ -81,6 +81,15 @@ class AttemptOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """A journalled intent with its outcome; `outcome` is None while no answer is recorded."""
+
+    id: int
+    intent: Intent
+    outcome: AttemptOutcome | None
+
+
+@dataclass(frozen=True, slots=True)
 class Settlement:
     """A writeback's new state after this delivery. None leaves `note_id`, `task_id` and `flag_result` as they are.
 
@@ -103,6 +112,33 @@ class Settlement:
     written_at: datetime | None = None
     attempted: bool = False
     run_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EnqueueResult:
+    """How many changes were new, and how many the queue already knew by their delivery key."""
+
+    added: int
+    known: int
+
+
+@dataclass(frozen=True, slots=True)
+class RetryResult:
+    """Ids put back to pending, and the others with a sentence that says why not."""
+
+    retried: tuple[int, ...]
+    refused: dict[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class SettingChange:
+    """One setting that changed, as texts; `by` and `at` say who changed it and when."""
+
+    name: str
+    old: str
+    new: str
+    by: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The fold: event order decides the flag, the origin rule decides which resubscribes count, and doubt opts nobody in."""
+"""The fold: event order decides the flag, the origin rule which resubscribes count, and doubt opts nobody in."""
 
 from datetime import UTC, datetime, timedelta
 

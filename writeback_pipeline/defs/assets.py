@@ -1,0 +1,96 @@
+"""The opt-out assets: the pending queue, and what became of it in Salesforce.
+
+An asset reads its resources, calls one use case and tells Dagster what happened. Rows that Salesforce refused are
+metadata and colour the checks; only trouble that concerns everything fails the run.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import dagster as dg
+from pydantic import Field
+
+from writeback_pipeline.defs.metadata import (
+    TABLE_ROWS,
+    depth_metadata,
+    plan_metadata,
+    planned_line,
+    report_metadata,
+    writeback_table,
+)
+from writeback_pipeline.defs.ports import PlatformDatabase, SalesforceConnector
+from writeback_pipeline.delivery.dry_run import dry_run
+from writeback_pipeline.delivery.opt_outs import OptOutDelivery, WrongOrganisation
+from writeback_pipeline.delivery.report import PROBLEMS
+from writeback_pipeline.domain.ledger import WritebackFilter
+from writeback_pipeline.domain.records import OrganisationUnavailable
+from writeback_pipeline.domain.writebacks import OPEN_STATUSES, OPT_OUT_KINDS
+
+GROUP = "opt_outs"
+OWNERS = ["team:email-platform"]
+
+
+class DeliverOptOuts(dg.Config):
+    """How a delivery of opt-outs is run by hand."""
+
+    dry_run: bool = Field(
+        default=False, description="Show what would be written, before and after, and the API calls; write nothing."
+    )
+    limit: int | None = Field(
+        default=None, ge=1, description="Serve at most this many people; a person's changes are never split."
+    )
+
+
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"duckdb"}, tags={"domain": "opt-outs"})
+def pending_queue(
+    context: dg.AssetExecutionContext, platform_database: dg.ResourceParam[PlatformDatabase]
+) -> dg.MaterializeResult[None]:
+    """Opt-out changes that the e-mail platform queued for Salesforce: how many are owed, and how old the oldest is."""
+    ledger = platform_database.ledger()
+    depth = ledger.depth()
+    context.log.info(f"{depth.owed} writebacks are owed")
+    oldest = ledger.writebacks(WritebackFilter(statuses=OPEN_STATUSES, kinds=OPT_OUT_KINDS, limit=TABLE_ROWS))
+    return dg.MaterializeResult(
+        metadata={**depth_metadata(depth, datetime.now(UTC)), "newest": writeback_table(oldest)}
+    )
+
+
+@dg.asset(
+    deps=[pending_queue],
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"salesforce"},
+    tags={"domain": "opt-outs"},
+    output_required=False,
+)
+def opt_out_writebacks(
+    context: dg.AssetExecutionContext,
+    config: DeliverOptOuts,
+    platform_database: dg.ResourceParam[PlatformDatabase],
+    salesforce: dg.ResourceParam[SalesforceConnector],
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Unsubscribes and resubscribes as Salesforce now holds them: the Email Opt Out flag and a Note on each person.
+
+    Delivers everything that is due. Safe to start while another run is on: each person is leased to one run at a time.
+    """
+    ledger = platform_database.ledger()
+    try:
+        with salesforce.connect() as organisation:
+            if config.dry_run:
+                report = dry_run(ledger, organisation, datetime.now(UTC), limit=config.limit)
+                for change in report.planned:
+                    context.log.info(planned_line(change))
+                context.log_event(dg.AssetObservation(context.asset_key, metadata=plan_metadata(report)))
+                return
+            delivery = OptOutDelivery(
+                ledger,
+                organisation,
+                now=lambda: datetime.now(UTC),
+                run_id=context.run_id,
+                progress=lambda settled: context.log.info(f"{settled} writebacks settled"),
+            )
+            report = delivery.run(limit=config.limit)
+    except (OrganisationUnavailable, WrongOrganisation) as error:
+        raise dg.Failure(description=str(error), allow_retries=getattr(error, "passing", False)) from error
+    problems = ledger.writebacks(WritebackFilter(statuses=PROBLEMS, run_id=context.run_id, limit=TABLE_ROWS))
+    yield dg.MaterializeResult(metadata=report_metadata(report, problems))

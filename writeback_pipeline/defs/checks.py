@@ -1,0 +1,64 @@
+"""Standing checks over the whole ledger: what an operator looks at first.
+
+They are unpartitioned on purpose: a red check stays red until the trouble is gone, however many runs come after it.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from writeback_pipeline.defs.assets import opt_out_writebacks
+from writeback_pipeline.defs.metadata import TABLE_ROWS, writeback_table
+from writeback_pipeline.defs.ports import PlatformDatabase
+from writeback_pipeline.domain.ledger import WritebackFilter
+from writeback_pipeline.domain.writebacks import OPEN_STATUSES, OPT_OUT_KINDS, Status
+
+WARN_AFTER = timedelta(hours=1)
+FAIL_AFTER = timedelta(hours=48)
+"""The large mailbox providers ask for two days, the law for ten."""
+
+
+@dg.asset_check(asset=opt_out_writebacks, description="No opt-out needs a person: every failed one is listed here.")
+def nothing_failed(platform_database: dg.ResourceParam[PlatformDatabase]) -> dg.AssetCheckResult:
+    """Red while a failed opt-out waits for somebody to act."""
+    ledger = platform_database.ledger()
+    failed = WritebackFilter(statuses=(Status.FAILED,), kinds=OPT_OUT_KINDS, limit=TABLE_ROWS)
+    count = ledger.count(failed)
+    return dg.AssetCheckResult(
+        passed=count == 0,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=f"{count} opt-outs need a person" if count else "no opt-out failed",
+        metadata={"failed": count, "rows": writeback_table(ledger.writebacks(failed))},
+    )
+
+
+@dg.asset_check(
+    asset=opt_out_writebacks, description="No opt-out is owed for longer than 1 hour (warning) or 48 hours."
+)
+def no_opt_out_is_older_than(platform_database: dg.ResourceParam[PlatformDatabase]) -> dg.AssetCheckResult:
+    """Yellow, then red, while the oldest owed opt-out is over its limit."""
+    depth, now = platform_database.ledger().depth(), datetime.now(UTC)
+    age = now - depth.oldest_created_at if depth.oldest_created_at else timedelta()
+    return dg.AssetCheckResult(
+        passed=age <= WARN_AFTER,
+        severity=dg.AssetCheckSeverity.ERROR if age > FAIL_AFTER else dg.AssetCheckSeverity.WARN,
+        description=f"the oldest owed opt-out was queued {int(age.total_seconds() // 60)} minutes ago",
+        metadata={"owed": depth.owed, "oldest_owed_minutes": int(age.total_seconds() // 60)},
+    )
+
+
+@dg.asset_check(asset=opt_out_writebacks, description="Every queued opt-out has ended, or is visibly owed.")
+def every_row_is_accounted_for(platform_database: dg.ResourceParam[PlatformDatabase]) -> dg.AssetCheckResult:
+    """Red when the rows of all statuses do not add up to the rows that were queued."""
+    ledger = platform_database.ledger()
+    queued = ledger.count(WritebackFilter(kinds=OPT_OUT_KINDS))
+    by_status = {
+        status.value: ledger.count(WritebackFilter(kinds=OPT_OUT_KINDS, statuses=(status,))) for status in Status
+    }
+    owed = sum(by_status[status.value] for status in OPEN_STATUSES)
+    return dg.AssetCheckResult(
+        passed=sum(by_status.values()) == queued,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=f"{queued} queued: {queued - owed} ended, {owed} owed",
+        metadata={"queued": queued, "owed": owed, **by_status},
+    )

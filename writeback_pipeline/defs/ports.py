@@ -1,0 +1,43 @@
+"""What the Dagster shell needs of the outside, as resources: a platform database and a Salesforce organisation.
+
+`writeback_pipeline.definitions` binds the real ones; a test binds its own. Assets, sensors and checks see only these.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Protocol
+
+from writeback_pipeline.delivery.protocols import OptOutLedger, Organisation
+from writeback_pipeline.domain.ledger import QueueDepth, WritebackFilter
+from writeback_pipeline.domain.writebacks import Writeback
+
+
+class Ledger(OptOutLedger, Protocol):
+    """The store as the shell sees it: what delivery needs, and the looks that metadata and checks show."""
+
+    def depth(self) -> QueueDepth:
+        """How much is owed and how old it is."""
+
+    def due(self, now: datetime) -> int:
+        """Opt-outs that a delivery would take now."""
+
+    def writebacks(self, only: WritebackFilter) -> Sequence[Writeback]:
+        """Rows of the Writeback List, newest first."""
+
+    def count(self, only: WritebackFilter) -> int:
+        """How many rows the filter shows."""
+
+
+class PlatformDatabase(Protocol):
+    """The resource `platform_database`."""
+
+    def ledger(self) -> Ledger:
+        """The queue and ledger kept in it."""
+
+
+class SalesforceConnector(Protocol):
+    """The resource `salesforce`."""
+
+    def connect(self) -> AbstractContextManager[Organisation]:
+        """A session with the organisation, closed at the end of the block."""

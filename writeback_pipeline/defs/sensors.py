@@ -1,0 +1,48 @@
+"""The sensor that polls the queue. It only looks; what is owed and who may deliver it is decided in the store."""
+
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from writeback_pipeline.defs.jobs import deliver_opt_outs
+from writeback_pipeline.defs.ports import PlatformDatabase
+from writeback_pipeline.domain.ledger import StoreBusy
+
+UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+def opt_out_queue_sensor(interval_seconds: int) -> dg.SensorDefinition:
+    """A sensor that requests one run whenever something is due and no run of the job is unfinished.
+
+    It asks for the level, not for the edge, and gives no run_key: a run that failed is simply followed by another
+    while something is still owed.
+    """
+
+    @dg.sensor(
+        name="opt_out_queue_sensor",
+        job=deliver_opt_outs,
+        minimum_interval_seconds=interval_seconds,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Polls the queue of opt-out changes and starts a delivery when something is due.",
+    )
+    def sensor(
+        context: dg.SensorEvaluationContext, platform_database: dg.ResourceParam[PlatformDatabase]
+    ) -> dg.SkipReason | dg.RunRequest:
+        unfinished = dg.RunsFilter(job_name=deliver_opt_outs.name, statuses=UNFINISHED)
+        if context.instance.get_run_records(unfinished, limit=1):
+            return dg.SkipReason("a delivery is under way")
+        try:
+            due = platform_database.ledger().due(datetime.now(UTC))
+        except StoreBusy:
+            return dg.SkipReason("the store is busy")
+        if not due:
+            return dg.SkipReason("nothing is due")
+        return dg.RunRequest(tags={"writebacks/due": str(due)})
+
+    return sensor
