@@ -1,0 +1,117 @@
+"""The DuckDB file: opened for one short transaction at a time, migrated before its first use, closed on every way out.
+
+Nobody else in this project opens the file. What is done inside the transaction is the other modules' work; who may
+have the file open is `file_lock`'s, and what its troubles are called `errors`'.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+
+import duckdb
+
+from writeback_pipeline.store import schema
+from writeback_pipeline.store.errors import HELD_ELSEWHERE, StoreUnusable, concerns_the_file, unusable
+from writeback_pipeline.store.file_lock import Patience, locked
+from writeback_pipeline.store.session import Session
+
+WAIT = timedelta(seconds=30)
+"""How long an open waits for other processes before it gives up."""
+
+
+class Database:
+    """One database file, shared by any number of processes and threads that all come this way.
+
+    Raises StoreBusy when others keep it for the whole wait, StoreUnusable when the file itself is the trouble.
+    """
+
+    def __init__(
+        self, path: Path, *, wait: timedelta = WAIT, migrations: Sequence[schema.Migration] = schema.MIGRATIONS
+    ) -> None:
+        self.path = path.resolve()  # one file, one lock, by whatever link it is reached
+        self._wait = wait
+        self._migrations = migrations
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """One transaction, alone in the file: committed at the end of the block, rolled back when it raises."""
+        with self._opened(read_only=False) as connection:
+            self._migrate(connection)
+            with _transaction(connection):
+                yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A look, beside other readers. No writer gets in meanwhile, so everything read is of one moment."""
+        with ExitStack() as stack:
+            if not self.path.exists():
+                self._prepare()
+            connection = stack.enter_context(self._opened(read_only=True))
+            if self._missing(connection):
+                stack.close()
+                self._prepare()
+                connection = stack.enter_context(self._opened(read_only=True))
+            yield connection
+
+    def _prepare(self) -> None:
+        with self._opened(read_only=False) as connection:
+            self._migrate(connection)
+
+    @contextmanager
+    def _opened(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise unusable(self.path, error) from error
+        patience = Patience(self.path, self._wait)
+        with locked(self.path, patience, shared=read_only):
+            try:
+                with closing(self._connect(patience, read_only=read_only)) as connection:
+                    connection.execute("SET TimeZone = 'UTC'")
+                    yield connection
+            except duckdb.Error as error:
+                if concerns_the_file(error):
+                    raise unusable(self.path, error) from error
+                raise
+
+    def _connect(self, patience: Patience, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+        while True:
+            try:
+                return duckdb.connect(str(self.path), read_only=read_only)
+            except duckdb.IOException as error:
+                if HELD_ELSEWHERE not in str(error):
+                    raise
+                patience.pause("a program that opened it directly")
+
+    def _migrate(self, connection: duckdb.DuckDBPyConnection) -> None:
+        missing = self._missing(connection)
+        if missing:
+            with _transaction(connection):
+                schema.migrate(connection, len(self._migrations) - missing, self._migrations)
+            connection.execute("CHECKPOINT")  # table definitions are not left to the write-ahead log
+
+    def _missing(self, connection: duckdb.DuckDBPyConnection) -> int:
+        """How many migrations the file lacks; refuses one that a newer release has migrated."""
+        try:
+            done = schema.version(connection)
+        except duckdb.CatalogException:
+            done = 0
+        if done > len(self._migrations):
+            raise StoreUnusable(
+                f"{self.path} has schema version {done}, this release knows {len(self._migrations)}: a newer release "
+                "has used it. Install that release or a later one; nothing was changed."
+            )
+        return len(self._migrations) - done
+
+
+@contextmanager
+def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    connection.begin()
+    try:
+        yield
+        connection.commit()
+    except BaseException:
+        with suppress(duckdb.Error):  # what went wrong first is what is told
+            connection.rollback()
+        raise

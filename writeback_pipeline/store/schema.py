@@ -1,0 +1,186 @@
+"""The tables, and the ordered migrations that lead to them. What is in the tables is the other modules' work.
+
+A migration, once released, never changes; a new one is appended. No foreign keys, partial indexes or enum types, and
+no index but primary and unique keys: both databases take all of this, and DuckDB has no trouble updating it. TIMESTAMP
+is an instant in UTC.
+"""
+
+from collections.abc import Sequence
+
+from writeback_pipeline.store.session import Session
+
+Migration = tuple[str, ...]
+
+_QUEUE = """
+CREATE TABLE writebacks (
+    id BIGINT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    object_type TEXT NOT NULL,
+    salesforce_id TEXT,
+    subscriber_id TEXT,
+    email TEXT,
+    occurred_at TIMESTAMP NOT NULL,
+    reason TEXT,
+    window_start TIMESTAMP,
+    window_end TIMESTAMP,
+    delivery_key TEXT NOT NULL UNIQUE,
+    status TEXT NOT NULL,
+    flag_result TEXT,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    next_attempt_at TIMESTAMP,
+    error_code TEXT,
+    error_message TEXT,
+    advice TEXT,
+    note_id TEXT,
+    task_id TEXT,
+    redirected_from TEXT,
+    run_id TEXT,
+    created_at TIMESTAMP NOT NULL,
+    written_at TIMESTAMP,
+    person_id TEXT
+)
+"""
+
+_PEOPLE = """
+CREATE TABLE people (
+    person_id TEXT PRIMARY KEY,
+    object_type TEXT NOT NULL,
+    moved_to_type TEXT,
+    moved_to_id TEXT,
+    moved_at TIMESTAMP,
+    lease_owner TEXT,
+    lease_until TIMESTAMP,
+    epoch BIGINT NOT NULL DEFAULT 0,
+    desired_flag BOOLEAN,
+    verify_after TIMESTAMP,
+    verify_after_at_claim TIMESTAMP
+)
+"""
+
+_ATTEMPTS = """
+CREATE TABLE delivery_attempts (
+    id BIGINT PRIMARY KEY,
+    person_id TEXT NOT NULL,
+    epoch BIGINT NOT NULL,
+    writeback_id BIGINT NOT NULL,
+    operation TEXT NOT NULL,
+    target_id TEXT NOT NULL,
+    batch_id TEXT NOT NULL,
+    lane TEXT NOT NULL,
+    call_number INTEGER NOT NULL,
+    intent_at TIMESTAMP NOT NULL,
+    send_deadline TIMESTAMP NOT NULL,
+    payload_hash TEXT NOT NULL,
+    run_id TEXT,
+    flag_before BOOLEAN,
+    title TEXT,
+    outcome TEXT,
+    answered_at TIMESTAMP,
+    code TEXT,
+    message TEXT,
+    record_id TEXT
+)
+"""
+
+_ORIGINS = """
+CREATE TABLE opt_out_origins (
+    id BIGINT PRIMARY KEY,
+    person_id TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    since TIMESTAMP NOT NULL,
+    flag_set BOOLEAN NOT NULL,
+    writeback_id BIGINT,
+    cleared_at TIMESTAMP,
+    cleared_by BIGINT
+)
+"""
+
+_SETTINGS = """
+CREATE TABLE settings (
+    name TEXT PRIMARY KEY,
+    value TEXT NOT NULL,
+    changed_at TIMESTAMP,
+    changed_by TEXT
+)
+"""
+
+_SETTINGS_HISTORY = """
+CREATE TABLE settings_history (
+    id BIGINT PRIMARY KEY,
+    name TEXT NOT NULL,
+    old_value TEXT NOT NULL,
+    new_value TEXT NOT NULL,
+    changed_at TIMESTAMP NOT NULL,
+    changed_by TEXT NOT NULL
+)
+"""
+
+# Every setting has its row from the start: whoever sets one by SQL finds something to update.
+_DEFAULT_SETTINGS = """
+INSERT INTO settings (name, value) VALUES
+    ('activity_enabled', 'true'),
+    ('sent', 'true'),
+    ('opened', 'false'),
+    ('occurrence', 'daily'),
+    ('frequency', 'manual'),
+    ('suppress_opt_out_flag', 'false'),
+    ('time_zone', 'UTC'),
+    ('week_starts_on', 'monday'),
+    ('platform_name', 'Informz'),
+    ('note_object', 'Note'),
+    ('api_budget_share', '0.5'),
+    ('opt_out_reserve', '0.2'),
+    ('bulk_threshold', '10000')
+"""
+
+_WATERMARKS = """
+CREATE TABLE sync_watermarks (
+    source TEXT PRIMARY KEY,
+    changed_until TIMESTAMP NOT NULL,
+    advanced_at TIMESTAMP NOT NULL
+)
+"""
+
+# `slot` is always 1: the primary key keeps the organisation the only one.
+_ORGANISATION = "CREATE TABLE organisation (slot INTEGER PRIMARY KEY, organisation_id TEXT NOT NULL)"
+
+MIGRATIONS: tuple[Migration, ...] = (
+    (
+        "CREATE SEQUENCE writeback_ids",
+        "CREATE SEQUENCE attempt_ids",
+        "CREATE SEQUENCE origin_ids",
+        "CREATE SEQUENCE settings_history_ids",
+        _QUEUE,
+        _PEOPLE,
+        _ATTEMPTS,
+        _ORIGINS,
+        _SETTINGS,
+        _SETTINGS_HISTORY,
+        _DEFAULT_SETTINGS,
+        _WATERMARKS,
+        _ORGANISATION,
+    ),
+)
+
+
+def version(session: Session) -> int:
+    """How many migrations the database has seen; fails where there is no table of versions."""
+    [(found,)] = session.execute("SELECT coalesce(max(version), 0) FROM schema_version").fetchall()
+    return int(found)
+
+
+def migrate(session: Session, done: int, migrations: Sequence[Migration]) -> None:
+    """Apply the migrations after the first `done`; the caller's transaction makes it all or nothing."""
+    session.execute(
+        "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY, applied_at TIMESTAMP NOT NULL)"
+    )
+    for number, statements in enumerate(migrations[done:], done + 1):
+        for statement in statements:
+            session.execute(statement)
+        session.execute("INSERT INTO schema_version VALUES ($1, current_timestamp)", [number])
+
+
+def next_ids(session: Session, sequence: str, count: int) -> list[int]:
+    """That many new ids, ascending."""
+    rows = session.execute(f"SELECT nextval('{sequence}') FROM generate_series(1, $1)", [count]).fetchall()
+    return sorted(id_ for (id_,) in rows)

@@ -1,0 +1,42 @@
+"""What the store's statements need of a database: run SQL with `$1`-style values, fetch the rows.
+
+Statements keep to what DuckDB and PostgreSQL both take: bulk values arrive as one array per column and are unnested,
+inserts that may repeat say ON CONFLICT DO NOTHING, and a fence on a person is an UPDATE ... RETURNING of that person's
+row, which also makes other workers wait where they can run at the same time. Instants are kept as TIMESTAMP in UTC:
+aware ones are bound as they are (the session's time zone is UTC), and read back through `in_utc`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+
+class Rows(Protocol):
+    """The answer to a statement."""
+
+    def fetchall(self) -> list[Any]:
+        """Every row, as tuples."""
+
+
+class Session(Protocol):
+    """An open connection inside a transaction that somebody else began and will end."""
+
+    def execute(self, query: str, parameters: Sequence[object] = ..., /) -> Rows:
+        """Run one statement."""
+
+
+def unnested(columns: Mapping[str, str]) -> str:
+    """A SELECT that turns the arrays bound as $1, $2, ... into rows of these columns, given with their types."""
+    return "SELECT " + ", ".join(
+        f"unnest(${number}::{type_}[]) AS {name}" for number, (name, type_) in enumerate(columns.items(), 1)
+    )
+
+
+def as_columns(rows: Iterable[Sequence[object]], width: int) -> list[list[object]]:
+    """Rows as one list per column, ready to be bound for `unnested`."""
+    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(width)]
+
+
+def in_utc(instant: datetime | None) -> datetime | None:
+    """A stored instant as an aware one."""
+    return None if instant is None else instant.replace(tzinfo=UTC)
