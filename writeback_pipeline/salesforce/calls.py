@@ -1,0 +1,109 @@
+"""One REST call, alone or several in a composite, through simple-salesforce; failures come out as CallFailed.
+
+Shapes of requests and answers only: which calls are made and what becomes of rows is decided by its callers.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import requests
+from simple_salesforce.api import Salesforce
+from simple_salesforce.exceptions import SalesforceError
+
+from writeback_pipeline.domain.records import OrganisationUnavailable
+from writeback_pipeline.salesforce.connection import SalesforceConnection
+from writeback_pipeline.salesforce.errors import UNREADABLE, CallFailed, Trouble, trouble_in
+from writeback_pipeline.salesforce.session import HEADERS, OrganisationSession
+
+API_VERSION = "65.0"
+DATA_PATH = f"/services/data/v{API_VERSION}/"
+
+MAX_COLLECTIONS = 5
+"""Collections and queries that one composite may carry; the whole counts as one API call."""
+
+_SUBREQUEST_HEADERS = {
+    # A subrequest inherits none of the outer headers but Accept, Authorization and Content-Type.
+    **HEADERS,
+    # No call here creates a person, and an opt-out must not wait for somebody to merge duplicates.
+    "Sforce-Duplicate-Rule-Header": "allowSave=true",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A REST request; `path` is relative to the version's root."""
+
+    method: str
+    path: str
+    body: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to one request of a composite."""
+
+    status: int
+    body: Any
+
+
+class Calls:
+    """Sends requests to one organisation."""
+
+    def __init__(self, connection: SalesforceConnection, session: OrganisationSession) -> None:
+        # The session holds the real token and renews it: with a session id of its own, the library never logs in.
+        self._salesforce = Salesforce(
+            session_id="none",
+            instance=connection.netloc,
+            version=API_VERSION,
+            session=session,
+            object_pairs_hook=None,
+        )
+
+    def single(self, request: Request) -> Any:
+        """The answer's JSON, None when it is empty; raises CallFailed."""
+        data = None if request.body is None else json.dumps(request.body, allow_nan=False)
+        try:
+            # TypeError: the library takes the length of whatever JSON it got, a bare number too.
+            return self._salesforce.restful(request.path, method=request.method, data=data)
+        except (requests.RequestException, SalesforceError, ValueError, TypeError) as error:
+            raise CallFailed(trouble_in(error)) from None
+        except OrganisationUnavailable as refusal:
+            raise CallFailed(Trouble(refusal.code, refusal.message, maybe_executed=False), refusal) from None
+
+    def composite(self, requests_: Sequence[Request]) -> list[Reply | None]:
+        """The answers to up to MAX_COLLECTIONS requests, made in this order in one call; None where one is missing."""
+        body = {
+            "allOrNone": False,
+            "collateSubrequests": False,
+            "compositeRequest": [_subrequest(position, request) for position, request in enumerate(requests_)],
+        }
+        answered = self.single(Request("POST", "composite", body))
+        if not isinstance(answered, dict) or not isinstance(answered.get("compositeResponse"), list):
+            raise CallFailed(UNREADABLE)
+        by_reference: dict[Any, Reply] = {}
+        for item in answered["compositeResponse"]:
+            if isinstance(item, dict) and isinstance(item.get("httpStatusCode"), int):
+                by_reference[item.get("referenceId")] = Reply(item["httpStatusCode"], item.get("body"))
+        return [by_reference.get(_reference(position)) for position in range(len(requests_))]
+
+
+def soql_request(soql: str) -> Request:
+    """A query that finds deleted and archived records too."""
+    return Request("GET", f"queryAll?q={quote(soql, safe='')}")
+
+
+def _subrequest(position: int, request: Request) -> dict[str, Any]:
+    subrequest: dict[str, Any] = {
+        "method": request.method,
+        "url": DATA_PATH + request.path,
+        "referenceId": _reference(position),
+        "httpHeaders": _SUBREQUEST_HEADERS,
+    }
+    return subrequest if request.body is None else subrequest | {"body": request.body}
+
+
+def _reference(position: int) -> str:
+    return f"part{position}"

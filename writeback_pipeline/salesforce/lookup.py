@@ -1,0 +1,85 @@
+"""How people and Notes are looked up, and what the records that come back mean.
+
+Pure: builds requests and reads records. Sending them is the work of `reads`.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from simple_salesforce.format import format_soql
+
+from writeback_pipeline.domain.people import ObjectType, PersonRef, person_ref
+from writeback_pipeline.domain.records import Gone, Held, Live, Moved
+from writeback_pipeline.salesforce.calls import Request, soql_request
+from writeback_pipeline.salesforce.reads import MAX_QUERY_BYTES, in_chunks
+
+MAX_IDS = 2000
+"""Ids that one read by id may ask for."""
+
+FIELDS = {
+    ObjectType.CONTACT: ("Id", "HasOptedOutOfEmail", "AccountId"),
+    ObjectType.LEAD: ("Id", "HasOptedOutOfEmail", "IsConverted", "ConvertedContactId"),
+}
+
+
+def people_reads(people: Iterable[PersonRef]) -> list[Request]:
+    """Reads by id, one object each; ids that are deleted or unknown come back as null."""
+    return [
+        Request("POST", f"composite/sobjects/{kind}", {"ids": chunk, "fields": list(FIELDS[kind])})
+        for kind, ids in _by_object(people)
+        for chunk in in_chunks(ids, lambda _: 1, MAX_IDS)
+    ]
+
+
+def missing_people_queries(people: Iterable[PersonRef]) -> list[Request]:
+    """Queries that also find what lies in the recycle bin, merged records with the record they were merged into."""
+    return [
+        soql_request(
+            format_soql(
+                "SELECT {fields:literal}, IsDeleted, MasterRecordId FROM {kind:literal} WHERE Id IN {ids}",
+                fields=", ".join(FIELDS[kind]),
+                kind=kind,
+                ids=chunk,
+            )
+        )
+        for kind, ids in _by_object(people)
+        for chunk in in_chunks(ids, _encoded_size, MAX_QUERY_BYTES)
+    ]
+
+
+def held(kind: ObjectType, record: Mapping[str, Any]) -> Held:
+    """What one record of a read or a query says of the person."""
+    if record.get("IsConverted"):
+        contact = record.get("ConvertedContactId")
+        return Moved(person_ref(ObjectType.CONTACT, contact)) if contact else Gone("NOT_FOUND")
+    if record.get("IsDeleted"):
+        master = record.get("MasterRecordId")
+        return Moved(person_ref(kind, master)) if master else Gone("ENTITY_IS_DELETED")
+    return Live(opted_out=record["HasOptedOutOfEmail"] is True, account_id=record.get("AccountId"))
+
+
+def note_queries(keys: Sequence[tuple[str, str]]) -> list[Request]:
+    """Queries for the Notes with these (ParentId, Title); they may also find Notes that mix two keys."""
+    return [
+        soql_request(
+            format_soql(
+                "SELECT Id, ParentId, Title FROM Note WHERE ParentId IN {parents} AND Title IN {titles}",
+                parents=sorted({parent for parent, _ in chunk}),
+                titles=sorted({title for _, title in chunk}),
+            )
+        )
+        for chunk in in_chunks(keys, lambda key: _encoded_size(key[0]) + _encoded_size(key[1]), MAX_QUERY_BYTES)
+    ]
+
+
+def _by_object(people: Iterable[PersonRef]) -> Iterator[tuple[ObjectType, list[str]]]:
+    people = list(people)
+    for kind in ObjectType:
+        ids = [person.salesforce_id for person in people if person.object_type is kind]
+        if ids:
+            yield kind, ids
+
+
+def _encoded_size(literal: str) -> int:
+    return len(quote(format_soql("{},", literal), safe=""))

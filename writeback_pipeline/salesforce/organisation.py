@@ -1,0 +1,125 @@
+"""A Salesforce organisation as delivery sees it: look people up, write rows, find Notes, count calls.
+
+Puts the other rooms together. Nothing here retries: what an answer calls for is delivery's decision.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
+from typing import Any
+
+from writeback_pipeline.domain.people import InvalidSalesforceId, PersonRef, normalise_id, person_ref
+from writeback_pipeline.domain.records import ApiUsage, Gone, Held, RowResult, RowWrite
+from writeback_pipeline.salesforce import lookup
+from writeback_pipeline.salesforce.calls import Calls
+from writeback_pipeline.salesforce.connection import SalesforceConnection
+from writeback_pipeline.salesforce.errors import UNREADABLE, CallFailed, Trouble, unavailable
+from writeback_pipeline.salesforce.packing import Collection, pack_calls
+from writeback_pipeline.salesforce.reads import Reads
+from writeback_pipeline.salesforce.session import CONNECT_SECONDS, READ_SECONDS, OrganisationSession
+from writeback_pipeline.salesforce.settling import same_fate, settle
+
+
+class SalesforceOrganisation:
+    """One organisation over its REST API. Logs in at the first call; time-outs in seconds; safe between threads.
+
+    Everything raises OrganisationUnavailable for trouble that is not one row's: login, permission, quota, outage.
+    """
+
+    def __init__(
+        self,
+        connection: SalesforceConnection,
+        *,
+        connect_seconds: float = CONNECT_SECONDS,
+        read_seconds: float = READ_SECONDS,
+    ) -> None:
+        self._session = OrganisationSession(connection, connect_seconds=connect_seconds, read_seconds=read_seconds)
+        self._calls = Calls(connection, self._session)
+        self._reads = Reads(self._calls)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._session.close()
+
+    @property
+    def organisation_id(self) -> str:
+        """The organisation's 18-character id, as its login answer names it."""
+        return self._session.login().organisation_id
+
+    @property
+    def usage(self) -> ApiUsage:
+        """API calls made so far and the organisation's own count."""
+        return self._session.usage
+
+    def look(self, people: Sequence[PersonRef]) -> dict[str, Held]:
+        """What the organisation holds under each person's id, keyed by the 18-character id; redirects one hop.
+
+        Up to 10,000 people cost one call, and more only where records are missing. Raises InvalidSalesforceId for a
+        person whose id is not one.
+        """
+        asked = {
+            ref.salesforce_id: ref for ref in (person_ref(each.object_type, each.salesforce_id) for each in people)
+        }
+        bodies = self._reads.bodies(lookup.people_reads(asked.values()))
+        found = _held(chain.from_iterable(body or () for body in bodies), asked)
+        missing = [ref for salesforce_id, ref in asked.items() if salesforce_id not in found]
+        found |= _held(self._reads.records(lookup.missing_people_queries(missing)), asked)
+        return {salesforce_id: found.get(salesforce_id, Gone("NOT_FOUND")) for salesforce_id in asked}
+
+    def find_notes(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[str]]:
+        """The ids of the Notes with each (ParentId, Title), those in the recycle bin included; an empty list for none.
+
+        Raises InvalidSalesforceId for a parent whose id is not one.
+        """
+        found: dict[tuple[str, str], list[str]] = {(normalise_id(parent), title): [] for parent, title in keys}
+        for note in self._reads.records(lookup.note_queries(list(found))):
+            # SOQL compares titles without regard to case, and each query mixes several keys.
+            ids = found.get((note.get("ParentId", ""), note.get("Title", "")))
+            if ids is not None:
+                ids.append(note["Id"])
+        return {(parent, title): sorted(found[normalise_id(parent), title]) for parent, title in keys}
+
+    def write(self, rows: Sequence[RowWrite]) -> list[RowResult]:
+        """Write the rows, up to 1,000 a call, and tell what became of each, in the order given.
+
+        Raises only while nothing was executed. After that, trouble is told row by row, and what concerns the whole
+        organisation keeps the remaining calls from being made: their rows are NOT_SENT.
+        """
+        results: dict[int, RowResult] = {}
+        stopped: Trouble | None = None
+        for collections in pack_calls(rows):
+            try:
+                results |= self._send(rows, collections) if stopped is None else _alike(collections, stopped)
+            except CallFailed as failed:
+                if failed.concerns_everything and not failed.trouble.maybe_executed and not results:
+                    raise failed.unavailable from None
+                results |= _alike(collections, failed.trouble)
+                if failed.concerns_everything:
+                    stopped = replace(failed.trouble, maybe_executed=False)
+        return [results[position] for position in range(len(rows))]
+
+    def _send(self, rows: Sequence[RowWrite], collections: Sequence[Collection]) -> dict[int, RowResult]:
+        answers = self._calls.composite([collection.request(rows) for collection in collections])
+        return {
+            position: result
+            for collection, answer in zip(collections, answers, strict=True)
+            for position, result in zip(
+                collection.positions, settle([rows[each] for each in collection.positions], answer), strict=True
+            )
+        }
+
+
+def _alike(collections: Sequence[Collection], trouble: Trouble) -> dict[int, RowResult]:
+    positions = [position for collection in collections for position in collection.positions]
+    return dict.fromkeys(positions, same_fate(trouble))
+
+
+def _held(records: Iterable[Any], asked: Mapping[str, PersonRef]) -> dict[str, Held]:
+    try:
+        return {
+            record["Id"]: lookup.held(asked[record["Id"]].object_type, record)
+            for record in records
+            if record is not None
+        }
+    except (TypeError, KeyError, InvalidSalesforceId):
+        raise unavailable(UNREADABLE) from None

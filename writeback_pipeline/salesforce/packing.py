@@ -1,0 +1,93 @@
+"""How row writes are put into collections, and collections into calls, so that a thousand rows cost one call.
+
+Pure. Which rows are written, and in which order, is the caller's plan.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from writeback_pipeline.domain.records import RowWrite
+from writeback_pipeline.salesforce.calls import MAX_COLLECTIONS, Request
+
+MAX_ROWS = 200
+MAX_TYPE_RUNS = 10
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """Rows that travel together; `positions` are theirs in the sequence that was packed, one run per object."""
+
+    method: str
+    path: str
+    positions: tuple[int, ...]
+
+    def request(self, rows: Sequence[RowWrite]) -> Request:
+        """The collection's request; a row that fails leaves its neighbours alone."""
+        records = [_record(rows[position]) for position in self.positions]
+        return Request(self.method, self.path, {"allOrNone": False, "records": records})
+
+
+@dataclass(slots=True)
+class _Open:
+    method: str
+    path: str
+    positions: list[int] = field(default_factory=list)
+    objects: set[str] = field(default_factory=set)
+
+    def has_room_for(self, row: RowWrite) -> bool:
+        types = len(self.objects | {row.sobject})
+        return len(self.positions) < MAX_ROWS and types <= MAX_TYPE_RUNS
+
+
+def pack(rows: Sequence[RowWrite]) -> list[Collection]:
+    """Every row in exactly one collection: those of one kind of write in their order, collections by their first row.
+
+    Inside a collection rows are sorted by object, as Salesforce works in runs of one object and takes only a few.
+    """
+    latest: dict[tuple[str, str], _Open] = {}
+    opened: list[_Open] = []
+    for position, row in enumerate(rows):
+        endpoint = _endpoint(row)
+        current = latest.get(endpoint)
+        if current is None or not current.has_room_for(row):
+            current = latest[endpoint] = _Open(*endpoint)
+            opened.append(current)
+        current.positions.append(position)
+        current.objects.add(row.sobject)
+    return [
+        Collection(each.method, each.path, tuple(sorted(each.positions, key=lambda position: rows[position].sobject)))
+        for each in opened
+    ]
+
+
+def pack_calls(rows: Sequence[RowWrite]) -> list[list[Collection]]:
+    """The collections of each call, calls in the order in which they are to be made."""
+    collections = pack(rows)
+    return [collections[start : start + MAX_COLLECTIONS] for start in range(0, len(collections), MAX_COLLECTIONS)]
+
+
+def calls_needed(rows: Sequence[RowWrite]) -> int:
+    """How many API calls writing these rows takes."""
+    return len(pack_calls(rows))
+
+
+def _endpoint(row: RowWrite) -> tuple[str, str]:
+    if row.external_id is not None:
+        key_field = row.external_id[0]
+        if not (_NAME.fullmatch(row.sobject) and _NAME.fullmatch(key_field)):
+            raise ValueError(f"{row.sobject!r} and {key_field!r} must be the API names of an object and its field")
+        return "PATCH", f"composite/sobjects/{row.sobject}/{key_field}"
+    return ("POST" if row.record_id is None else "PATCH"), "composite/sobjects"
+
+
+def _record(row: RowWrite) -> dict[str, object]:
+    record: dict[str, object] = {"attributes": {"type": row.sobject}}
+    if row.record_id is not None:
+        record["id"] = row.record_id
+    if row.external_id is not None:
+        key_field, value = row.external_id
+        record[key_field] = value
+    return record | dict(row.fields)

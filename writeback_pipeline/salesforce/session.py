@@ -1,0 +1,184 @@
+"""The HTTP session that every call goes through: one host, time-outs, a token that is renewed once, and a call count.
+
+simple-salesforce sends its requests through it; what they ask and what their answers mean is not its work.
+"""
+
+import re
+import threading
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from writeback_pipeline.domain.records import ApiUsage, OrganisationUnavailable
+from writeback_pipeline.salesforce.connection import SalesforceConnection
+from writeback_pipeline.salesforce.errors import RequestRefused, salesforce_error, trouble_in, trouble_of, unavailable
+from writeback_pipeline.salesforce.login import TOKEN_PATH, Login, login_form, read_login
+
+CONNECT_SECONDS = 5.0
+READ_SECONDS = 60.0
+
+HEADERS = {
+    # Without it an update of a Lead runs the assignment rules: its owner changes and is e-mailed.
+    "Sforce-Auto-Assign": "FALSE",
+    "Sforce-Call-Options": "client=writeback_pipeline",
+}
+_USAGE = re.compile(r"\bapi-usage=(\d+)/(\d+)")
+_Auth = Callable[[requests.PreparedRequest], requests.PreparedRequest]
+
+
+class OneHostAdapter(HTTPAdapter):
+    """Sends to the organisation's host only, so that its token reaches no other; never repeats a request.
+
+    simple-salesforce knows https only: for an organisation on this machine that speaks http the scheme is put right.
+    """
+
+    def __init__(self, connection: SalesforceConnection) -> None:
+        super().__init__()
+        self._connection = connection
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        """Send one request; raises RequestRefused for another host."""
+        parts = urlsplit(request.url or "")
+        if parts.netloc != self._connection.netloc:
+            raise RequestRefused("FOREIGN_HOST", f"A request for {parts.hostname} was stopped.")
+        request.url = parts._replace(scheme=self._connection.scheme).geturl()
+        if self._connection.is_loopback:
+            kwargs["proxies"] = None
+        return super().send(request, *args, **kwargs)
+
+
+class OrganisationSession(requests.Session):
+    """A session that logs in when it has to. A request whose session expired is repeated once, headers and all.
+
+    Raises OrganisationUnavailable where a login is refused or does not help; that is remembered, not tried again.
+    Safe to share between threads.
+    """
+
+    def __init__(
+        self,
+        connection: SalesforceConnection,
+        *,
+        connect_seconds: float = CONNECT_SECONDS,
+        read_seconds: float = READ_SECONDS,
+    ) -> None:
+        super().__init__()
+        self.headers.update(HEADERS)
+        adapter = OneHostAdapter(connection)
+        self.mount("https://", adapter)
+        self.mount("http://", adapter)
+        self._connection = connection
+        self._timeout = (connect_seconds, read_seconds)
+        self._login: Login | None = None
+        self._refusal: OrganisationUnavailable | None = None
+        self._usage = ApiUsage(calls=0)
+        self._login_lock = threading.Lock()
+        self._usage_lock = threading.Lock()
+
+    @property
+    def usage(self) -> ApiUsage:
+        """Calls sent so far, logins excluded, and what the organisation last said of its own count."""
+        return self._usage
+
+    def login(self, stale: Login | None = None) -> Login:
+        """The current login; a new one when there is none or the current one is `stale`."""
+        with self._login_lock:
+            if self._refusal is not None:
+                raise self._refusal.with_traceback(None)
+            if self._login is None or self._login is stale:
+                self._login = self._log_in(expected=self._login)
+            return self._login
+
+    def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
+        """Send a request as the logged-in user, within the time-outs, following no redirect."""
+        login = self.login()
+        response = self._counted(method, url, login, *args, **kwargs)
+        if not _session_is_refused(response):
+            return response
+        response = self._counted(method, url, self.login(stale=login), *args, **kwargs)
+        if _session_is_refused(response):
+            self._refusal = unavailable(trouble_of(response.status_code, _body(response)))
+            raise self._refusal.with_traceback(None)
+        return response
+
+    def _counted(
+        self, method: str | bytes, url: str | bytes, login: Login, *args: Any, **kwargs: Any
+    ) -> requests.Response:
+        try:
+            response = self._sent(method, url, *args, **kwargs | {"auth": _bearer(login)})
+        except requests.RequestException as error:
+            if trouble_in(error).maybe_executed:
+                self._count(None)
+            raise
+        self._count(response.headers.get("Sforce-Limit-Info"))
+        return response
+
+    def _sent(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
+        always = {"timeout": self._timeout, "allow_redirects": False}
+        response = super().request(method, url, *args, **kwargs | always)
+        if response.is_redirect:
+            host = urlsplit(response.headers["location"]).hostname or "another address"
+            raise RequestRefused(
+                "REDIRECTED",
+                f"{self._connection.netloc} redirects to {host}.",
+                maybe_executed=response.status_code == requests.codes.see_other,
+            )
+        return response
+
+    def _log_in(self, expected: Login | None) -> Login:
+        url = self._connection.url + TOKEN_PATH
+        try:
+            response = self._sent("POST", url, data=login_form(self._connection), auth=_anonymous)
+        except requests.RequestException as error:
+            raise unavailable(trouble_in(error)) from None
+        try:
+            login = read_login(self._connection, response.status_code, _body(response))
+        except OrganisationUnavailable as refusal:
+            self._refusal = None if refusal.passing else refusal
+            raise
+        if expected is not None and login.organisation_id != expected.organisation_id:
+            self._refusal = OrganisationUnavailable(
+                "ORGANISATION_CHANGED",
+                f"{self._connection.netloc} became organisation {login.organisation_id} during the run.",
+                "Check SALESFORCE_URL and the credentials; nothing was written to it.",
+                passing=False,
+            )
+            raise self._refusal
+        return login
+
+    def _count(self, limit_info: str | None) -> None:
+        heard = _USAGE.search(limit_info or "")
+        with self._usage_lock:
+            before = self._usage
+            used, limit = (int(heard[1]), int(heard[2])) if heard else (before.used, before.limit)
+            self._usage = ApiUsage(before.calls + 1, used, limit)
+
+
+def _bearer(login: Login) -> _Auth:
+    """Puts the token on a request. As `auth` it also keeps requests from taking another one out of a .netrc file."""
+
+    def sign(request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {login.token}"
+        return request
+
+    return sign
+
+
+def _anonymous(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+def _session_is_refused(response: requests.Response) -> bool:
+    if response.status_code != requests.codes.unauthorized:
+        return False
+    known = salesforce_error(_body(response))
+    return known is not None and known[0] == "INVALID_SESSION_ID"
+
+
+def _body(response: requests.Response) -> Any:
+    try:
+        return response.json()
+    except ValueError:
+        return None

@@ -1,0 +1,94 @@
+from itertools import groupby, pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from writeback_pipeline.domain.records import Operation, RowWrite
+from writeback_pipeline.salesforce.packing import calls_needed, pack, pack_calls
+
+CONTACT = "003000000000001AAA"
+
+
+def flag(sobject: str = "Contact") -> RowWrite:
+    return RowWrite(Operation.SET_FLAG, sobject, {"HasOptedOutOfEmail": True}, record_id=CONTACT)
+
+
+def note() -> RowWrite:
+    return RowWrite(Operation.CREATE_NOTE, "Note", {"ParentId": CONTACT, "Title": "t"})
+
+
+def task(key_field: str = "Writeback_Key__c") -> RowWrite:
+    return RowWrite(Operation.UPSERT_TASK, "Task", {"WhoId": CONTACT}, external_id=(key_field, "k"))
+
+
+runs_of_rows = st.lists(
+    st.tuples(
+        st.one_of(
+            st.sampled_from(["Contact", "Lead", *(f"Thing{number}__c" for number in range(14))]).map(flag),
+            st.builds(note),
+            st.sampled_from(["Writeback_Key__c", "Other__c"]).map(task),
+        ),
+        st.integers(1, 120),
+    ),
+    max_size=30,
+).map(lambda runs: [row for row, times in runs for _ in range(times)])
+
+
+@given(runs_of_rows)
+def test_every_row_travels_exactly_once(rows: list[RowWrite]) -> None:
+    positions = [position for collection in pack(rows) for position in collection.positions]
+    assert sorted(positions) == list(range(len(rows)))
+
+
+@given(runs_of_rows)
+def test_no_limit_of_salesforce_is_passed(rows: list[RowWrite]) -> None:
+    for call in pack_calls(rows):
+        assert 1 <= len(call) <= 5
+        for collection in call:
+            types = [rows[position].sobject for position in collection.positions]
+            assert 1 <= len(types) <= 200
+            assert len(list(groupby(types))) <= 10
+    assert calls_needed(rows) == len(pack_calls(rows))
+
+
+@given(runs_of_rows)
+def test_what_comes_first_is_sent_first(rows: list[RowWrite]) -> None:
+    collections = pack(rows)
+    firsts = [min(collection.positions) for collection in collections]
+    assert firsts == sorted(firsts)
+    for endpoint in {(collection.method, collection.path) for collection in collections}:
+        same = [collection for collection in collections if (collection.method, collection.path) == endpoint]
+        for earlier, later in pairwise(same):
+            assert max(earlier.positions) < min(later.positions)
+    for collection in collections:
+        for _, run in groupby(collection.positions, key=lambda position: rows[position].sobject):
+            ordered = list(run)
+            assert ordered == sorted(ordered)
+
+
+def test_a_thousand_rows_cost_one_call() -> None:
+    assert calls_needed([flag("Contact"), flag("Lead")] * 500) == 1
+    assert calls_needed([flag()] * 400 + [note()] * 600) == 1
+    assert calls_needed([flag()] * 1000 + [note()] * 1000) == 2
+    assert calls_needed([]) == 0
+
+
+def test_each_kind_of_write_has_its_own_request() -> None:
+    rows = [flag(), note(), task()]
+    requests = [collection.request(rows) for collection in pack(rows)]
+    assert [(request.method, request.path) for request in requests] == [
+        ("PATCH", "composite/sobjects"),
+        ("POST", "composite/sobjects"),
+        ("PATCH", "composite/sobjects/Task/Writeback_Key__c"),
+    ]
+    assert [request.body for request in requests] == [
+        {
+            "allOrNone": False,
+            "records": [{"attributes": {"type": "Contact"}, "id": CONTACT, "HasOptedOutOfEmail": True}],
+        },
+        {"allOrNone": False, "records": [{"attributes": {"type": "Note"}, "ParentId": CONTACT, "Title": "t"}]},
+        {
+            "allOrNone": False,
+            "records": [{"attributes": {"type": "Task"}, "Writeback_Key__c": "k", "WhoId": CONTACT}],
+        },
+    ]
