@@ -39,6 +39,7 @@ class Field:
     reference_to: tuple[str, ...] = ()
     relationship_name: str | None = None
     child_relationship: str | None = None
+    cascade: bool = False
 
     @property
     def polymorphic(self) -> bool:
@@ -95,6 +96,7 @@ class Options(TypedDict, total=False):
     reference_to: tuple[str, ...]
     relationship_name: str | None
     child_relationship: str | None
+    cascade: bool
 
 
 def text(name: str, label: str, length: int = 255, **rest: Unpack[Options]) -> Field:

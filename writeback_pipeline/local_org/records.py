@@ -75,7 +75,11 @@ def atomic(connection: sqlite3.Connection) -> Iterator[None]:
         if nested:
             connection.execute("RELEASE block")
         # An id that was once told to a client is never given to another record, even if its own was undone.
-        connection.executemany("UPDATE _numbers SET next = max(next, ?) WHERE prefix = ?", numbers)
+        connection.executemany(
+            "INSERT INTO _numbers (next, prefix) VALUES (?, ?) "
+            "ON CONFLICT (prefix) DO UPDATE SET next = max(next, excluded.next)",
+            numbers,
+        )
         raise
     connection.execute("RELEASE block" if nested else "COMMIT")
 
@@ -96,7 +100,9 @@ def reading(connection: sqlite3.Connection) -> Iterator[None]:
 def new_id(connection: sqlite3.Connection, key_prefix: str) -> str:
     """A record id that no other record has or had, in any process."""
     row = connection.execute(
-        "UPDATE _numbers SET next = next + 1 WHERE prefix = ? RETURNING next", (key_prefix,)
+        "INSERT INTO _numbers (prefix, next) VALUES (?, ?) "
+        "ON CONFLICT (prefix) DO UPDATE SET next = next + 1 RETURNING next",
+        (key_prefix, _FIRST_NUMBER),
     ).fetchone()
     return ids.make(key_prefix, row[0])
 

@@ -1,0 +1,122 @@
+"""Serving the organisation: in a thread of this process, or for good from the command line. Loopback only, always."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+
+import uvicorn
+from uvicorn.config import LOGGING_CONFIG
+
+from writeback_pipeline.local_org import app, certificates
+from writeback_pipeline.local_org.app import Clock
+from writeback_pipeline.local_org.certificates import Certificate
+from writeback_pipeline.local_org.state import open_org
+
+_LOOPBACK = "127.0.0.1"
+_STARTUP_SECONDS = 10.0
+_SHUTDOWN_SECONDS = 5
+
+
+class RunningOrg:
+    """A server in a thread; `url` has no slash at its end. Close it, or use it as a context manager."""
+
+    def __init__(self, server: uvicorn.Server, listener: socket.socket, url: str, release: Callable[[], None]) -> None:
+        self.url = url
+        self._server = server
+        self._listener = listener
+        self._release = release
+        self._thread = threading.Thread(target=self._serve, name=f"local-org {url}", daemon=True)
+        self._thread.start()
+        deadline = time.monotonic() + _STARTUP_SECONDS
+        while not server.started:
+            if not self._thread.is_alive() or time.monotonic() > deadline:
+                self.close()
+                raise RuntimeError(f"the embedded organisation did not start at {url}")
+            time.sleep(0.002)
+
+    def close(self) -> None:
+        """Finish the requests that are under way and stop; harmless when already stopped."""
+        self._server.should_exit = True
+        self._thread.join()
+        self._listener.close()
+        self._release()
+
+    def __enter__(self) -> RunningOrg:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _serve(self) -> None:
+        asyncio.run(self._server.serve(sockets=[self._listener]))
+
+
+def run_in_thread(
+    database: Path,
+    *,
+    port: int = 0,
+    certificate: Certificate | None = None,
+    clock: Clock = time.time,
+    log_requests: bool = False,
+) -> RunningOrg:
+    """Serve the organisation kept in that file on a port of its own choice, https when given a certificate.
+
+    Several servers, in this process and in others, may serve one file. OSError when the port is taken.
+    """
+    listener = _listen(port)
+    organisation = open_org(database)
+    config = uvicorn.Config(
+        app.create(organisation, clock),
+        loop="asyncio",
+        ws="none",
+        lifespan="off",
+        server_header=False,
+        access_log=log_requests,
+        log_config=LOGGING_CONFIG if log_requests else None,
+        log_level=None if log_requests else "critical",
+        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+        ssl_certfile=certificate.path if certificate else None,
+        ssl_keyfile=certificate.key_path if certificate else None,
+    )
+    scheme = "https" if certificate else "http"
+    url = f"{scheme}://{_LOOPBACK}:{listener.getsockname()[1]}"
+    return RunningOrg(uvicorn.Server(config), listener, url, organisation.close)
+
+
+def _listen(port: int) -> socket.socket:
+    # The protocol is spelled out because asyncio switches Nagle's delay off only where it sees that it is TCP.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((_LOOPBACK, port))
+        listener.listen()
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def serve_forever(database: Path, port: int, tls_port: int | None, announce: Callable[[str], None]) -> None:
+    """Serve over http, and over https if given a port for it, until interrupted; tells each address to `announce`."""
+    stopping = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, stopping)  # before the threads start, so that they leave it to this one
+    try:
+        with ExitStack() as running:
+            announce(running.enter_context(run_in_thread(database, port=port)).url)
+            if tls_port is not None:
+                certificate = certificates.for_loopback(database.parent / "tls")
+                secure = running.enter_context(run_in_thread(database, port=tls_port, certificate=certificate))
+                announce(f"{secure.url} (certificate to trust: {certificate.path})")
+            signal.sigwait(stopping)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, stopping)

@@ -1,0 +1,116 @@
+"""The organisation as a whole: its file, opened by this process, and how it begins its life.
+
+Opening makes what is missing, so a new path is a new, empty organisation with an id of its own. What is inside is
+the business of `records`, `settings`, `tokens` and `usage`.
+"""
+
+from __future__ import annotations
+
+import queue
+import secrets
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from writeback_pipeline.local_org import (
+    admin,
+    ids,
+    query_pages,
+    records,
+    recycle_bin,
+    sample,
+    settings,
+    times,
+    tokens,
+    usage,
+)
+from writeback_pipeline.local_org.schema import OBJECTS
+
+_USERS = (
+    (tokens.INTEGRATION_USER, "Integration", "User"),
+    (admin.ADMINISTRATOR, "Alex", "Admin"),
+    ("sales@local.example", "Sam", "Sales"),
+)
+_ID_SPACE = 62**7
+
+
+@dataclass(frozen=True, slots=True)
+class Organisation:
+    """An opened organisation; connections are lent to one thread at a time and kept for the next."""
+
+    database: Path
+    _idle: queue.LifoQueue[sqlite3.Connection] = field(default_factory=queue.LifoQueue, repr=False)
+
+    @contextmanager
+    def connection(self) -> Iterator[sqlite3.Connection]:
+        """A connection for the length of the block."""
+        try:
+            lent = self._idle.get_nowait()
+        except queue.Empty:
+            lent = records.connect(self.database)
+        try:
+            yield lent
+        finally:
+            self._idle.put(lent)
+
+    def close(self) -> None:
+        """Close the connections that nobody uses."""
+        while True:
+            try:
+                self._idle.get_nowait().close()
+            except queue.Empty:
+                return
+
+
+def open_org(database: Path) -> Organisation:
+    """Open the organisation kept in that file; a file that does not exist becomes a new, empty organisation."""
+    database.parent.mkdir(parents=True, exist_ok=True)
+    organisation = Organisation(database)
+    with organisation.connection() as connection:
+        records.create_tables(connection)
+        with records.atomic(connection):
+            for module in (settings, tokens, usage, recycle_bin, query_pages):
+                module.create_table(connection)
+            if connection.execute("SELECT 1 FROM Organization").fetchone() is None:
+                _found(connection)
+    return organisation
+
+
+def reset(database: Path) -> Organisation:
+    """Remove everything and begin again as a new organisation with the sample people.
+
+    Must not run while a server has the file open.
+    """
+    for leftover in (database, Path(f"{database}-wal"), Path(f"{database}-shm")):
+        leftover.unlink(missing_ok=True)
+    organisation = open_org(database)
+    with organisation.connection() as connection:
+        sample.load(connection)
+    return organisation
+
+
+def _found(connection: sqlite3.Connection) -> None:
+    """Enter the organisation itself and its users."""
+    now = times.stamp(time.time())
+    users = [records.new_id(connection, OBJECTS["User"].key_prefix) for _ in _USERS]
+    audit = {
+        "CreatedDate": now, "CreatedById": users[1], "LastModifiedDate": now, "LastModifiedById": users[1],
+        "SystemModstamp": now,
+    }  # fmt: skip
+    facts = {
+        "Id": ids.make(OBJECTS["Organization"].key_prefix, secrets.randbelow(_ID_SPACE)),
+        "Name": "Embedded Organisation", "Country": "GB",
+        "LanguageLocaleKey": "en_US", "TimeZoneSidKey": "Europe/London", "OrganizationType": "Developer Edition",
+        "InstanceName": "LOC1", "IsSandbox": 0,
+    }  # fmt: skip
+    records.insert(connection, OBJECTS["Organization"], facts | audit)
+    for user_id, (username, first, last) in zip(users, _USERS, strict=True):
+        person = {
+            "Id": user_id, "Username": username, "FirstName": first, "LastName": last, "Name": f"{first} {last}",
+            "Email": username, "IsActive": 1, "UserType": "Standard", "TimeZoneSidKey": "Europe/London",
+        }  # fmt: skip
+        records.insert(connection, OBJECTS["User"], person | audit)
+    tokens.register_local_client(connection)
