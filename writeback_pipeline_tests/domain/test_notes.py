@@ -54,9 +54,7 @@ def test_the_time_is_that_of_the_bridges_zone() -> None:
 def test_the_timestamp_agrees_with_the_clock_on_the_wall(at: datetime, name: str) -> None:
     zone = ZoneInfo(name)
     text = note_timestamp(at, zone)
-    assert datetime.strptime(text, "%m/%d/%y %I:%M:%S %p") == at.astimezone(zone).replace(  # noqa: DTZ007
-        tzinfo=None, microsecond=0
-    )
+    assert datetime.strptime(text, "%m/%d/%y %I:%M:%S %p") == at.astimezone(zone).replace(tzinfo=None, microsecond=0)
 
 
 @given(st.sampled_from([Kind.UNSUBSCRIBE, Kind.RESUBSCRIBE]), st.sampled_from(ObjectType), INSTANTS)
