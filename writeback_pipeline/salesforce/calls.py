@@ -24,13 +24,6 @@ DATA_PATH = f"/services/data/v{API_VERSION}/"
 MAX_COLLECTIONS = 5
 """Collections and queries that one composite may carry; the whole counts as one API call."""
 
-_SUBREQUEST_HEADERS = {
-    # A subrequest inherits none of the outer headers but Accept, Authorization and Content-Type.
-    **HEADERS,
-    # No call here creates a person, and an opt-out must not wait for somebody to merge duplicates.
-    "Sforce-Duplicate-Rule-Header": "allowSave=true",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -100,7 +93,7 @@ def _subrequest(position: int, request: Request) -> dict[str, Any]:
         "method": request.method,
         "url": DATA_PATH + request.path,
         "referenceId": _reference(position),
-        "httpHeaders": _SUBREQUEST_HEADERS,
+        "httpHeaders": HEADERS,
     }
     return subrequest if request.body is None else subrequest | {"body": request.body}
 

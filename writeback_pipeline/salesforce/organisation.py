@@ -11,7 +11,7 @@ from typing import Any
 from writeback_pipeline.domain.people import InvalidSalesforceId, PersonRef, normalise_id, person_ref
 from writeback_pipeline.domain.records import ApiUsage, Gone, Held, RowResult, RowWrite
 from writeback_pipeline.salesforce import lookup
-from writeback_pipeline.salesforce.calls import Calls
+from writeback_pipeline.salesforce.calls import Calls, Reply
 from writeback_pipeline.salesforce.connection import SalesforceConnection
 from writeback_pipeline.salesforce.errors import UNREADABLE, CallFailed, Trouble, unavailable
 from writeback_pipeline.salesforce.packing import Collection, pack_calls
@@ -99,12 +99,13 @@ class SalesforceOrganisation:
         return [results[position] for position in range(len(rows))]
 
     def _send(self, rows: Sequence[RowWrite], collections: Sequence[Collection]) -> dict[int, RowResult]:
-        answers = self._calls.composite([collection.request(rows) for collection in collections])
+        requests = [collection.request(rows) for collection in collections]
+        replies = [Reply(200, self._calls.single(*requests))] if len(requests) == 1 else self._calls.composite(requests)
         return {
             position: result
-            for collection, answer in zip(collections, answers, strict=True)
+            for collection, reply in zip(collections, replies, strict=True)
             for position, result in zip(
-                collection.positions, settle([rows[each] for each in collection.positions], answer), strict=True
+                collection.positions, settle([rows[each] for each in collection.positions], reply), strict=True
             )
         }
 

@@ -18,10 +18,14 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """Rows that travel together; `positions` are theirs in the sequence that was packed, one run per object."""
+    """Rows that travel together; `positions` are theirs in the sequence that was packed, one run per object.
+
+    `alone` is set where a composite would misread their text.
+    """
 
     method: str
     path: str
+    alone: bool
     positions: tuple[int, ...]
 
     def request(self, rows: Sequence[RowWrite]) -> Request:
@@ -34,6 +38,7 @@ class Collection:
 class _Open:
     method: str
     path: str
+    alone: bool
     positions: list[int] = field(default_factory=list)
     objects: set[str] = field(default_factory=set)
 
@@ -47,26 +52,25 @@ def pack(rows: Sequence[RowWrite]) -> list[Collection]:
 
     Inside a collection rows are sorted by object, as Salesforce works in runs of one object and takes only a few.
     """
-    latest: dict[tuple[str, str], _Open] = {}
+    latest: dict[tuple[str, str, bool], _Open] = {}
     opened: list[_Open] = []
     for position, row in enumerate(rows):
-        endpoint = _endpoint(row)
-        current = latest.get(endpoint)
+        kind = (*_endpoint(row), _looks_like_a_reference(row))
+        current = latest.get(kind)
         if current is None or not current.has_room_for(row):
-            current = latest[endpoint] = _Open(*endpoint)
+            current = latest[kind] = _Open(*kind)
             opened.append(current)
         current.positions.append(position)
         current.objects.add(row.sobject)
-    return [
-        Collection(each.method, each.path, tuple(sorted(each.positions, key=lambda position: rows[position].sobject)))
-        for each in opened
-    ]
+    return [_closed(each, rows) for each in opened]
 
 
 def pack_calls(rows: Sequence[RowWrite]) -> list[list[Collection]]:
-    """The collections of each call, calls in the order in which they are to be made."""
+    """The collections of each call, calls in the order in which they are to be made: those that travel alone last."""
     collections = pack(rows)
-    return [collections[start : start + MAX_COLLECTIONS] for start in range(0, len(collections), MAX_COLLECTIONS)]
+    together = [collection for collection in collections if not collection.alone]
+    shared = [together[start : start + MAX_COLLECTIONS] for start in range(0, len(together), MAX_COLLECTIONS)]
+    return shared + [[collection] for collection in collections if collection.alone]
 
 
 def calls_needed(rows: Sequence[RowWrite]) -> int:
@@ -81,6 +85,18 @@ def _endpoint(row: RowWrite) -> tuple[str, str]:
             raise ValueError(f"{row.sobject!r} and {key_field!r} must be the API names of an object and its field")
         return "PATCH", f"composite/sobjects/{row.sobject}/{key_field}"
     return ("POST" if row.record_id is None else "PATCH"), "composite/sobjects"
+
+
+def _looks_like_a_reference(row: RowWrite) -> bool:
+    # A composite takes "@{name.field}" anywhere in it for a value of an earlier answer, and there is no way to escape
+    # it: one such reason would fail all rows that travel with it.
+    texts = (*row.fields.values(), *(row.external_id or ()))
+    return any("@{" in text for text in texts if isinstance(text, str))
+
+
+def _closed(each: _Open, rows: Sequence[RowWrite]) -> Collection:
+    by_object = sorted(each.positions, key=lambda position: rows[position].sobject)
+    return Collection(each.method, each.path, each.alone, tuple(by_object))
 
 
 def _record(row: RowWrite) -> dict[str, object]:

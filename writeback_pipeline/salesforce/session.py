@@ -23,8 +23,12 @@ READ_SECONDS = 60.0
 HEADERS = {
     # Without it an update of a Lead runs the assignment rules: its owner changes and is e-mailed.
     "Sforce-Auto-Assign": "FALSE",
+    # No call here creates a person, and an opt-out must not wait for somebody to merge duplicates.
+    "Sforce-Duplicate-Rule-Header": "allowSave=true",
     "Sforce-Call-Options": "client=writeback_pipeline",
 }
+"""On every request, and on every part of a composite: a part inherits only Accept, Authorization and Content-Type."""
+
 _USAGE = re.compile(r"\bapi-usage=(\d+)/(\d+)")
 _Auth = Callable[[requests.PreparedRequest], requests.PreparedRequest]
 

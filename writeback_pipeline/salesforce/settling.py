@@ -12,13 +12,13 @@ from writeback_pipeline.salesforce.calls import Reply
 from writeback_pipeline.salesforce.errors import UNREADABLE, Trouble, salesforce_error, trouble_of
 
 
-def settle(rows: Sequence[RowWrite], answer: Reply | None) -> list[RowResult]:
+def settle(rows: Sequence[RowWrite], reply: Reply | None) -> list[RowResult]:
     """One result per row, in order. Rows are matched by position; an echoed id that differs voids the whole answer."""
-    if answer is not None and not 200 <= answer.status < 300:
-        return [same_fate(trouble_of(answer.status, answer.body))] * len(rows)
-    if answer is None or not isinstance(answer.body, list) or len(answer.body) != len(rows):
+    if reply is not None and not 200 <= reply.status < 300:
+        return [same_fate(trouble_of(reply.status, reply.body))] * len(rows)
+    if reply is None or not isinstance(reply.body, list) or len(reply.body) != len(rows):
         return [same_fate(UNREADABLE)] * len(rows)
-    results = [_result(row, item) for row, item in zip(rows, answer.body, strict=True)]
+    results = [_result(row, item) for row, item in zip(rows, reply.body, strict=True)]
     if any(_is_another(row, result) for row, result in zip(rows, results, strict=True)):
         return [same_fate(UNREADABLE)] * len(rows)
     return results

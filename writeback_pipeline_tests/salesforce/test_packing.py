@@ -17,6 +17,10 @@ def note() -> RowWrite:
     return RowWrite(Operation.CREATE_NOTE, "Note", {"ParentId": CONTACT, "Title": "t"})
 
 
+def odd_note() -> RowWrite:
+    return RowWrite(Operation.CREATE_NOTE, "Note", {"ParentId": CONTACT, "Title": "t", "Body": "see @{part0.id}"})
+
+
 def task(key_field: str = "Writeback_Key__c") -> RowWrite:
     return RowWrite(Operation.UPSERT_TASK, "Task", {"WhoId": CONTACT}, external_id=(key_field, "k"))
 
@@ -26,6 +30,7 @@ runs_of_rows = st.lists(
         st.one_of(
             st.sampled_from(["Contact", "Lead", *(f"Thing{number}__c" for number in range(14))]).map(flag),
             st.builds(note),
+            st.builds(odd_note),
             st.sampled_from(["Writeback_Key__c", "Other__c"]).map(task),
         ),
         st.integers(1, 120),
@@ -56,14 +61,23 @@ def test_what_comes_first_is_sent_first(rows: list[RowWrite]) -> None:
     collections = pack(rows)
     firsts = [min(collection.positions) for collection in collections]
     assert firsts == sorted(firsts)
-    for endpoint in {(collection.method, collection.path) for collection in collections}:
-        same = [collection for collection in collections if (collection.method, collection.path) == endpoint]
+    kinds = {(each.method, each.path, each.alone) for each in collections}
+    for kind in kinds:
+        same = [each for each in collections if (each.method, each.path, each.alone) == kind]
         for earlier, later in pairwise(same):
             assert max(earlier.positions) < min(later.positions)
     for collection in collections:
         for _, run in groupby(collection.positions, key=lambda position: rows[position].sobject):
             ordered = list(run)
             assert ordered == sorted(ordered)
+
+
+@given(runs_of_rows)
+def test_a_text_with_a_reference_in_it_never_shares_a_call(rows: list[RowWrite]) -> None:
+    calls = pack_calls(rows)
+    odd = [[any("@{" in str(rows[p].fields) for p in each.positions) for each in call] for call in calls]
+    assert all(len(call) == 1 for call in odd if any(call))
+    assert odd == sorted(odd, key=any)
 
 
 def test_a_thousand_rows_cost_one_call() -> None:

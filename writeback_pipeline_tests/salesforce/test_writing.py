@@ -35,6 +35,8 @@ def answers(results: list[RowResult]) -> list[Answer]:
 
 def written_by(heard: Heard) -> Say:
     """A healthy organisation that takes every row."""
+    if heard.path.endswith("/composite/sobjects"):
+        return Say(body=[ok(record["id"]) for record in heard.json["records"]])
     parts = heard.json["compositeRequest"]
     return composite(*((200, [ok(record["id"]) for record in part["body"]["records"]]) for part in parts))
 
@@ -57,6 +59,27 @@ def test_parts_of_the_answer_are_told_apart_by_name_not_by_place(
     say.body["compositeResponse"].reverse()
     server.answers(say)
     assert answers(scripted.write([*flags(1), note()])) == [Answer.OK, Answer.REJECTED]
+
+
+def test_a_lone_collection_needs_no_composite_around_it(
+    server: ScriptedServer, scripted: SalesforceOrganisation
+) -> None:
+    server.script = written_by
+    assert answers(scripted.write(flags(200))) == [Answer.OK] * 200
+    assert server.heard[0].path == "/services/data/v65.0/composite/sobjects"
+
+
+def test_a_text_that_a_composite_would_take_for_a_reference_travels_alone(
+    server: ScriptedServer, scripted: SalesforceOrganisation
+) -> None:
+    odd = RowWrite(Operation.CREATE_NOTE, "Note", {"ParentId": IDS[0], "Title": "t", "Body": "Reason: @{part0[0].id}"})
+    lone = Say(201, [ok("002000000000007AAA")])
+    together = composite((200, [ok(IDS[0])]), (201, [ok("002000000000008AAA")]))
+    server.script = lambda heard: together if heard.path.endswith("/composite") else lone
+    results = scripted.write([*flags(1), odd, note()])
+    assert [result.record_id for result in results] == [IDS[0], "002000000000007AAA", "002000000000008AAA"]
+    assert b"@{" not in server.heard[0].body
+    assert server.heard[1].json["records"][0]["Body"] == "Reason: @{part0[0].id}"
 
 
 def test_no_part_of_a_call_can_undo_or_overtake_another(
