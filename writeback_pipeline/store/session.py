@@ -8,7 +8,7 @@ aware ones are bound as they are (the session's time zone is UTC), and read back
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, overload
 
 
 class Rows(Protocol):
@@ -37,6 +37,18 @@ def as_columns(rows: Iterable[Sequence[object]], width: int) -> list[list[object
     return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(width)]
 
 
+@overload
+def in_utc(instant: datetime) -> datetime: ...
+@overload
+def in_utc(instant: None) -> None: ...
 def in_utc(instant: datetime | None) -> datetime | None:
     """A stored instant as an aware one."""
     return None if instant is None else instant.replace(tzinfo=UTC)
+
+
+def storable(text: str | None) -> str | None:
+    """Somebody else's text as either database takes it: half a surrogate pair or a NUL becomes a replacement mark."""
+    if text is None or (text.isascii() and "\0" not in text):
+        return text
+    whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return whole.replace("\0", "\ufffd")

@@ -1,0 +1,153 @@
+"""Leases: whom a worker may serve now, alone and for how long, and everything it needs to know about them.
+
+A person is claimed, never a row, so that one person's events cannot overtake one another. Each claim raises the
+person's epoch; whatever is written under an older one is fenced off.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from writeback_pipeline.domain.ledger import LEASE, Claim
+from writeback_pipeline.domain.opt_outs import OptOutEvent
+from writeback_pipeline.domain.people import ObjectType, PersonRef
+from writeback_pipeline.domain.writebacks import Kind, Status, Writeback
+from writeback_pipeline.store.origins import flags_set_by_us
+from writeback_pipeline.store.rows import WRITEBACK, writebacks_from
+from writeback_pipeline.store.session import Session, as_columns, in_utc, unnested
+
+_FREE = "(p.lease_until IS NULL OR p.lease_until <= $1::TIMESTAMP)"
+
+_OWED_NOW = (
+    "w.kind IN ('unsubscribe', 'resubscribe') AND (w.status = 'pending' OR (w.status = 'waiting' "
+    "AND (w.next_attempt_at IS NULL OR w.next_attempt_at <= $1::TIMESTAMP)))"
+)
+
+_LEASE = {"person_id": "TEXT", "epoch": "BIGINT"}
+
+
+def claim(session: Session, owner: str, now: datetime, limit: int, lease: timedelta) -> list[Claim]:
+    """Lease up to `limit` people to whom something is owed, those with the oldest event first."""
+    due = _due(session, now, limit)
+    leased = session.execute(
+        "UPDATE people AS p SET lease_owner = $2, lease_until = $3::TIMESTAMP, epoch = p.epoch + 1, "
+        "verify_after_at_claim = p.verify_after "
+        f"WHERE p.person_id IN (SELECT unnest($4::TEXT[])) AND {_FREE} "
+        "RETURNING p.person_id, p.object_type, p.epoch, p.verify_after",
+        [now, owner, now + lease, due],
+    ).fetchall()
+    return _claims(session, due, leased, now, now + lease)
+
+
+def preview(session: Session, now: datetime, limit: int, people: Sequence[str] | None) -> list[Claim]:
+    """What `claim` would take, without a lease; or what is known of `people`, due or not."""
+    chosen = _due(session, now, limit) if people is None else list(people)[:limit]
+    known = session.execute(
+        "SELECT p.person_id, p.object_type, p.epoch, p.verify_after FROM people p "
+        "WHERE p.person_id IN (SELECT unnest($1::TEXT[]))",
+        [chosen],
+    ).fetchall()
+    return _claims(session, chosen, known, now, now)
+
+
+def due(session: Session, now: datetime) -> int:
+    """Opt-outs that a delivery would move now: owed and free to claim, without recipient, or left by a dead worker."""
+    [(count,)] = session.execute(
+        "SELECT count(*) FROM writebacks w LEFT JOIN people p ON p.person_id = w.person_id "
+        f"WHERE {_FREE} AND ({_OWED_NOW} OR (w.status = 'sending' AND w.kind IN ('unsubscribe', 'resubscribe')))",
+        [now],
+    ).fetchall()
+    return int(count)
+
+
+def extend(session: Session, owner: str, claims: Sequence[Claim], now: datetime) -> list[Claim]:
+    """The claims whose lease still runs and is the owner's, each with a fresh lease."""
+    until = now + LEASE
+    ours = session.execute(
+        "UPDATE people AS p SET lease_until = $3::TIMESTAMP "
+        f"FROM ({unnested(_LEASE)}) n WHERE p.person_id = n.person_id AND p.epoch = n.epoch "
+        "AND p.lease_owner = $4 AND p.lease_until > $5::TIMESTAMP RETURNING p.person_id",
+        [*_leases(claims), until, owner, now],
+    ).fetchall()
+    extended = {person for (person,) in ours}
+    return [replace(claim, lease_until=until) for claim in claims if claim.person.salesforce_id in extended]
+
+
+def release(session: Session, owner: str, claims: Sequence[Claim]) -> None:
+    """Give the leases back that are still the owner's."""
+    session.execute(
+        "UPDATE people AS p SET lease_owner = NULL, lease_until = NULL "
+        f"FROM ({unnested(_LEASE)}) n WHERE p.person_id = n.person_id AND p.epoch = n.epoch AND p.lease_owner = $3",
+        [*_leases(claims), owner],
+    )
+
+
+def _leases(claims: Sequence[Claim]) -> list[list[object]]:
+    return as_columns([(claim.person.salesforce_id, claim.epoch) for claim in claims], len(_LEASE))
+
+
+def _due(session: Session, now: datetime, limit: int) -> list[str]:
+    rows = session.execute(
+        "SELECT p.person_id FROM people p JOIN ("
+        f"SELECT w.person_id, min(w.occurred_at) AS oldest FROM writebacks w WHERE {_OWED_NOW} GROUP BY w.person_id"
+        f") owed ON owed.person_id = p.person_id WHERE {_FREE} ORDER BY owed.oldest, p.person_id LIMIT $2",
+        [now, limit],
+    )
+    return [person for (person,) in rows.fetchall()]
+
+
+def _claims(
+    session: Session, order: Sequence[str], people: Iterable[Any], now: datetime, lease_until: datetime
+) -> list[Claim]:
+    """Claims in that order; `people` are (person_id, object_type, epoch, verify_after)."""
+    found = {person: rest for person, *rest in people}
+    events = _events(session, found)
+    taken = _taken(session, found)
+    ours = flags_set_by_us(session, found)
+    claims = []
+    for person in order:
+        if person not in found:
+            continue
+        object_type, epoch, verify_after = found[person]
+        in_doubt_until = in_utc(verify_after)
+        claims.append(
+            Claim(
+                person=PersonRef(ObjectType(object_type), person),
+                epoch=epoch,
+                lease_until=lease_until,
+                taken=tuple(taken.get(person, ())),
+                events=tuple(events.get(person, ())),
+                flag_is_ours=person in ours,
+                verify_after=in_doubt_until if in_doubt_until and in_doubt_until > now else None,
+            )
+        )
+    return claims
+
+
+def _events(session: Session, people: Collection[str]) -> dict[str, list[OptOutEvent]]:
+    rows = session.execute(
+        "SELECT w.person_id, w.id, w.kind, w.occurred_at, w.status FROM writebacks w "
+        "WHERE w.kind IN ('unsubscribe', 'resubscribe') AND w.person_id IN (SELECT unnest($1::TEXT[])) "
+        "ORDER BY w.occurred_at, w.id",
+        [list(people)],
+    ).fetchall()
+    events: dict[str, list[OptOutEvent]] = defaultdict(list)
+    for person, id_, kind, occurred_at, status in rows:
+        events[person].append(OptOutEvent(id_, Kind(kind), occurred_at.replace(tzinfo=UTC), Status(status)))
+    return events
+
+
+def _taken(session: Session, people: Collection[str]) -> dict[str, list[Writeback]]:
+    """Everything pending or waiting, due or not: what waits must not be overtaken by what came later."""
+    rows = session.execute(
+        f"SELECT w.person_id, {WRITEBACK} FROM writebacks w "
+        "WHERE w.kind IN ('unsubscribe', 'resubscribe') AND w.status IN ('pending', 'waiting') "
+        "AND w.person_id IN (SELECT unnest($1::TEXT[])) ORDER BY w.occurred_at, w.id",
+        [list(people)],
+    ).fetchall()
+    taken: dict[str, list[Writeback]] = defaultdict(list)
+    for (person, *_), writeback in zip(rows, writebacks_from(row[1:] for row in rows), strict=True):
+        taken[person].append(writeback)
+    return taken

@@ -1,0 +1,165 @@
+"""The journal: every row write, committed before a byte of it is sent, and its answer once there is one.
+
+Append-only. Only the outcome columns are filled in later, once; what follows from an answer is `settling`'s work.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import fields
+from typing import Any
+
+from writeback_pipeline.domain.ledger import QUIET, Attempt, AttemptOutcome, Intent
+from writeback_pipeline.domain.records import Answer, Operation
+from writeback_pipeline.domain.writebacks import TRANSITIONS, Status, check_transition
+from writeback_pipeline.store.schema import next_ids
+from writeback_pipeline.store.session import Session, as_columns, in_utc, storable, unnested
+
+FLAG_OPERATIONS = (Operation.SET_FLAG, Operation.CLEAR_FLAG)
+
+_INTENT = {
+    "id": "BIGINT",
+    "person_id": "TEXT",
+    "epoch": "BIGINT",
+    "writeback_id": "BIGINT",
+    "operation": "TEXT",
+    "target_id": "TEXT",
+    "batch_id": "TEXT",
+    "lane": "TEXT",
+    "call_number": "INTEGER",
+    "intent_at": "TIMESTAMP",
+    "send_deadline": "TIMESTAMP",
+    "payload_hash": "TEXT",
+    "run_id": "TEXT",
+    "flag_before": "BOOLEAN",
+    "title": "TEXT",
+}
+"""Columns of an intent: its id, then the fields of `Intent` in their order."""
+
+_OUTCOME = {
+    "outcome": "TEXT",
+    "answered_at": "TIMESTAMP",
+    "code": "TEXT",
+    "message": "TEXT",
+    "record_id": "TEXT",
+}
+"""Columns of an outcome: the fields of `AttemptOutcome` after the attempt's id, in their order."""
+
+_PERSON = {
+    "person_id": "TEXT",
+    "epoch": "BIGINT",
+    "intent_at": "TIMESTAMP",
+    "send_deadline": "TIMESTAMP",
+    "flag_in_doubt_until": "TIMESTAMP",
+}
+
+
+def journal(session: Session, intents: Sequence[Intent]) -> list[int | None]:
+    """Enter the intents and mark their writebacks `sending`; an attempt id for each, in order.
+
+    None, and nothing entered, for a person whose epoch has moved on or whose lease ends before the send deadline.
+    Raises IllegalTransition for a writeback that may not be sent; then nothing at all is entered.
+    """
+    leased = _still_leased(session, intents)
+    entered = [intent for intent in intents if (intent.person_id, intent.epoch) in leased]
+    _mark_sending(session, entered)
+    ids = iter(next_ids(session, "attempt_ids", len(entered)))
+    numbered = [(next(ids), intent) if (intent.person_id, intent.epoch) in leased else None for intent in intents]
+    _insert(session, [entry for entry in numbered if entry])
+    return [entry and entry[0] for entry in numbered]
+
+
+def _still_leased(session: Session, intents: Iterable[Intent]) -> set[tuple[str, int]]:
+    """The (person, epoch) pairs that may send; a flag write puts their flag in doubt until its answer is recorded."""
+    by_person: dict[tuple[str, int], list[Intent]] = defaultdict(list)
+    for intent in intents:
+        by_person[intent.person_id, intent.epoch].append(intent)
+    rows = [
+        (
+            *person,
+            max(intent.intent_at for intent in theirs),
+            max(intent.send_deadline for intent in theirs),
+            max((i.send_deadline + QUIET for i in theirs if i.operation in FLAG_OPERATIONS), default=None),
+        )
+        for person, theirs in by_person.items()
+    ]
+    leased = session.execute(
+        "UPDATE people AS p SET verify_after = greatest(p.verify_after, n.flag_in_doubt_until) "
+        f"FROM ({unnested(_PERSON)}) n WHERE p.person_id = n.person_id AND p.epoch = n.epoch "
+        "AND p.lease_until > n.intent_at AND p.lease_until >= n.send_deadline RETURNING p.person_id, p.epoch",
+        as_columns(rows, len(_PERSON)),
+    )
+    return set(leased.fetchall())
+
+
+def _mark_sending(session: Session, intents: Iterable[Intent]) -> None:
+    runs = {intent.writeback_id: intent.run_id for intent in intents}
+    statuses = {
+        id_: Status(status)
+        for id_, status in session.execute(
+            "SELECT w.id, w.status FROM writebacks w WHERE w.id IN (SELECT unnest($1::BIGINT[]))", [list(runs)]
+        ).fetchall()
+    }
+    for intent in intents:
+        # A flag may be asserted again for an event that was dealt with long ago; its status stays what it is.
+        if intent.operation not in FLAG_OPERATIONS and statuses[intent.writeback_id] is not Status.SENDING:
+            check_transition(statuses[intent.writeback_id], Status.SENDING)
+    going = [(id_, runs[id_]) for id_, status in statuses.items() if Status.SENDING in TRANSITIONS[status]]
+    session.execute(
+        "UPDATE writebacks AS w SET status = 'sending', next_attempt_at = NULL, run_id = coalesce(n.run_id, w.run_id) "
+        f"FROM ({unnested({'id': 'BIGINT', 'run_id': 'TEXT'})}) n WHERE w.id = n.id",
+        as_columns(going, 2),
+    )
+
+
+def _insert(session: Session, numbered: Iterable[tuple[int, Intent]]) -> None:
+    rows = [(id_, *(getattr(intent, field.name) for field in fields(Intent))) for id_, intent in numbered]
+    session.execute(
+        f"INSERT INTO delivery_attempts ({', '.join(_INTENT)}) {unnested(_INTENT)}", as_columns(rows, len(_INTENT))
+    )
+
+
+def senders(session: Session, attempt_ids: Collection[int]) -> dict[int, tuple[str, int]]:
+    """By attempt id, the person and the epoch under which it was entered."""
+    rows = session.execute(
+        "SELECT a.id, a.person_id, a.epoch FROM delivery_attempts a WHERE a.id IN (SELECT unnest($1::BIGINT[]))",
+        [list(attempt_ids)],
+    ).fetchall()
+    return {id_: (person, epoch) for id_, person, epoch in rows}
+
+
+def answer(session: Session, outcomes: Sequence[AttemptOutcome]) -> None:
+    """Fill in the outcomes of attempts that have none; a recorded one never changes."""
+    columns = {"id": "BIGINT", **_OUTCOME}
+    rows = [
+        (o.attempt_id, o.answer, o.answered_at, storable(o.code), storable(o.message), o.record_id) for o in outcomes
+    ]
+    session.execute(
+        f"UPDATE delivery_attempts AS a SET {', '.join(f'{name} = n.{name}' for name in _OUTCOME)} "
+        f"FROM ({unnested(columns)}) n WHERE a.id = n.id AND a.outcome IS NULL",
+        as_columns(rows, len(columns)),
+    )
+
+
+def attempts_of(session: Session, writeback_ids: Collection[int]) -> list[Attempt]:
+    """Every attempt of these writebacks, in the order of the journal."""
+    rows = session.execute(
+        f"SELECT {', '.join((*_INTENT, *_OUTCOME))} FROM delivery_attempts "
+        "WHERE writeback_id IN (SELECT unnest($1::BIGINT[])) ORDER BY id",
+        [list(writeback_ids)],
+    ).fetchall()
+    return [_attempt(row) for row in rows]
+
+
+def _attempt(row: Iterable[Any]) -> Attempt:
+    value = dict(zip((*_INTENT, *_OUTCOME), row, strict=True))
+    for name in ("intent_at", "send_deadline", "answered_at"):
+        value[name] = in_utc(value[name])
+    value["operation"] = Operation(value["operation"])
+    id_, outcome = value["id"], value["outcome"]
+    return Attempt(
+        id=id_,
+        intent=Intent(**{name: value[name] for name in _INTENT if name != "id"}),
+        outcome=None
+        if outcome is None
+        else AttemptOutcome(id_, Answer(outcome), *(value[name] for name in _OUTCOME if name != "outcome")),
+    )

@@ -1,0 +1,61 @@
+"""The Writeback List: which rows a filter shows, newest first. Nothing here changes anything."""
+
+from writeback_pipeline.domain.ledger import WritebackFilter
+from writeback_pipeline.domain.people import InvalidSalesforceId, normalise_id
+from writeback_pipeline.domain.writebacks import Writeback
+from writeback_pipeline.store.rows import WRITEBACK, writebacks_from
+from writeback_pipeline.store.session import Session
+
+
+def writebacks(session: Session, only: WritebackFilter) -> list[Writeback]:
+    """The rows that the filter shows, by the time of the event, newest first."""
+    conditions, values = _where(only)
+    limit = "" if only.limit is None else f" LIMIT ${len(values) + 1}"
+    rows = session.execute(
+        f"SELECT {WRITEBACK} FROM writebacks w WHERE {conditions} ORDER BY w.occurred_at DESC, w.id DESC{limit}",
+        values if only.limit is None else [*values, only.limit],
+    )
+    return writebacks_from(rows.fetchall())
+
+
+def count(session: Session, only: WritebackFilter) -> int:
+    """How many rows the filter shows, whatever its limit."""
+    conditions, values = _where(only)
+    [(found,)] = session.execute(f"SELECT count(*) FROM writebacks w WHERE {conditions}", values).fetchall()
+    return int(found)
+
+
+def _where(only: WritebackFilter) -> tuple[str, list[object]]:
+    """The conditions, and the values of their $1, $2, ...; a part of the filter that is empty sets none."""
+    conditions = ["TRUE"]
+    values: list[object] = []
+
+    def add(condition: str, value: object) -> None:
+        values.append(value)
+        conditions.append(condition.format(f"${len(values)}"))
+
+    if only.statuses:
+        add("w.status IN (SELECT unnest({}::TEXT[]))", list(only.statuses))
+    if only.kinds:
+        add("w.kind IN (SELECT unnest({}::TEXT[]))", list(only.kinds))
+    if only.since is not None:
+        add("w.occurred_at >= {}::TIMESTAMP", only.since)
+    if only.until is not None:
+        add("w.occurred_at < {}::TIMESTAMP", only.until)
+    if only.run_id is not None:
+        add("w.run_id = {}", only.run_id)
+    if only.person is not None:
+        add(
+            "(w.salesforce_id = {0} OR w.redirected_from = {0} OR w.person_id = {0} OR w.subscriber_id = {0} "
+            "OR lower(w.email) = lower({0}))",
+            _as_stored(only.person),
+        )
+    return " AND ".join(conditions), values
+
+
+def _as_stored(person: str) -> str:
+    """A record id in its 18 characters; an e-mail address or subscriber as it is."""
+    try:
+        return normalise_id(person)
+    except InvalidSalesforceId:
+        return person.strip()

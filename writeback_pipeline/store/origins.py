@@ -1,0 +1,126 @@
+"""The origin ledger: who opted a person out, since when, on what evidence, and what undid it.
+
+Several opt-outs of one person may stand at once. Event times decide, not the order of recording: a resubscribe ends
+every earlier opt-out of its own origin, one that is recorded late included. Recording a change twice changes nothing.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from writeback_pipeline.domain.ledger import OriginChange
+from writeback_pipeline.store.schema import next_ids
+from writeback_pipeline.store.session import Session, as_columns, in_utc, unnested
+
+_COLUMNS = {
+    "id": "BIGINT",
+    "person_id": "TEXT",
+    "origin": "TEXT",
+    "since": "TIMESTAMP",
+    "flag_set": "BOOLEAN",
+    "writeback_id": "BIGINT",
+    "cleared_at": "TIMESTAMP",
+    "cleared_by": "BIGINT",
+}
+
+
+class _OptOut(NamedTuple):
+    """A row of `opt_out_origins`; `id` is None while it is not stored."""
+
+    id: int | None
+    person_id: str
+    origin: str
+    since: datetime
+    flag_set: bool
+    writeback_id: int | None
+    cleared_at: datetime | None = None
+    cleared_by: int | None = None
+
+
+def record_origins(session: Session, changes: Sequence[OriginChange]) -> None:
+    """Enter what the changes prove, and what must stand for these people now."""
+    if not changes:
+        return
+    people = {change.person_id for change in changes}
+    before = _opt_outs(session, people)
+    after = _with_changes(before, changes)
+    changed = set(after) - set(before)
+    _insert(session, [opt_out for opt_out in after if opt_out in changed and opt_out.id is None])
+    _update(session, [opt_out for opt_out in after if opt_out in changed and opt_out.id is not None])
+    refresh_desired_flags(session, people)
+
+
+def refresh_desired_flags(session: Session, people: Collection[str]) -> None:
+    """Set `desired_flag` to whether any opt-out of the person stands; it stays empty where none was ever recorded."""
+    session.execute(
+        "UPDATE people SET desired_flag = s.stands FROM ("
+        "SELECT o.person_id, bool_or(o.cleared_at IS NULL) AS stands FROM opt_out_origins o "
+        "WHERE o.person_id IN (SELECT unnest($1::TEXT[])) GROUP BY o.person_id) s "
+        "WHERE people.person_id = s.person_id",
+        [list(people)],
+    )
+
+
+def flags_set_by_us(session: Session, people: Collection[str]) -> set[str]:
+    """Those of the people for whom an opt-out of the platform stands with the evidence that we set the flag."""
+    rows = session.execute(
+        "SELECT DISTINCT o.person_id FROM opt_out_origins o WHERE o.origin = 'platform' AND o.flag_set "
+        "AND o.cleared_at IS NULL AND o.person_id IN (SELECT unnest($1::TEXT[]))",
+        [list(people)],
+    )
+    return {person for (person,) in rows.fetchall()}
+
+
+def _opt_outs(session: Session, people: Collection[str]) -> list[_OptOut]:
+    rows = session.execute(
+        f"SELECT {', '.join(_COLUMNS)} FROM opt_out_origins WHERE person_id IN (SELECT unnest($1::TEXT[]))",
+        [list(people)],
+    ).fetchall()
+    opt_outs = [_OptOut(*row) for row in rows]
+    return [o._replace(since=in_utc(o.since), cleared_at=o.cleared_at and in_utc(o.cleared_at)) for o in opt_outs]
+
+
+def _with_changes(known: Iterable[_OptOut], changes: Iterable[OriginChange]) -> list[_OptOut]:
+    by_evidence = {(o.person_id, o.origin, o.writeback_id): o for o in known}
+    ends: dict[tuple[str, str], list[tuple[datetime, int | None]]] = defaultdict(list)
+    for opt_out in by_evidence.values():
+        if opt_out.cleared_at is not None:
+            ends[opt_out.person_id, opt_out.origin].append((opt_out.cleared_at, opt_out.cleared_by))
+    for change in changes:
+        key = (change.person_id, change.origin.value, change.writeback_id)
+        if not change.opted_out:
+            ends[key[:2]].append((change.at, change.writeback_id))
+        elif key in by_evidence:
+            entry = by_evidence[key]
+            by_evidence[key] = entry._replace(flag_set=entry.flag_set or change.flag_set)
+        else:
+            by_evidence[key] = _OptOut(None, *key[:2], change.at, change.flag_set, change.writeback_id)
+    return [_ended(opt_out, ends[opt_out.person_id, opt_out.origin]) for opt_out in by_evidence.values()]
+
+
+def _ended(opt_out: _OptOut, ends: Iterable[tuple[datetime, int | None]]) -> _OptOut:
+    """With the first end after it. At one and the same instant the opt-out has the last word."""
+    later = [end for end in ends if end[0] > opt_out.since]
+    if opt_out.cleared_at is not None or not later:
+        return opt_out
+    cleared_at, cleared_by = min(later, key=lambda end: end[0])
+    return opt_out._replace(cleared_at=cleared_at, cleared_by=cleared_by)
+
+
+def _insert(session: Session, opt_outs: Sequence[_OptOut]) -> None:
+    if not opt_outs:
+        return
+    ids = next_ids(session, "origin_ids", len(opt_outs))
+    rows = [opt_out._replace(id=id_) for id_, opt_out in zip(ids, opt_outs, strict=True)]
+    session.execute(
+        f"INSERT INTO opt_out_origins ({', '.join(_COLUMNS)}) {unnested(_COLUMNS)}", as_columns(rows, len(_COLUMNS))
+    )
+
+
+def _update(session: Session, opt_outs: Sequence[_OptOut]) -> None:
+    session.execute(
+        "UPDATE opt_out_origins SET flag_set = n.flag_set, cleared_at = n.cleared_at, cleared_by = n.cleared_by "
+        f"FROM ({unnested(_COLUMNS)}) n WHERE opt_out_origins.id = n.id",
+        as_columns(opt_outs, len(_COLUMNS)),
+    )

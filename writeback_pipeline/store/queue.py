@@ -1,0 +1,157 @@
+"""The queue's two ends that need no lease: changes come in, rows that cannot or need not go yet are put in order.
+
+Who may deliver a row is `claims`' work, what became of it `settling`'s.
+"""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from writeback_pipeline.domain.ledger import EnqueueResult, QueueDepth, RetryResult
+from writeback_pipeline.domain.people import PersonRef
+from writeback_pipeline.domain.writebacks import OPEN_STATUSES, Change, Status
+from writeback_pipeline.store.people import add_people
+from writeback_pipeline.store.redirects import where_they_went
+from writeback_pipeline.store.schema import next_ids
+from writeback_pipeline.store.session import Session, as_columns, in_utc, unnested
+
+_CHANGE = {
+    "id": "BIGINT",
+    "kind": "TEXT",
+    "object_type": "TEXT",
+    "salesforce_id": "TEXT",
+    "subscriber_id": "TEXT",
+    "email": "TEXT",
+    "occurred_at": "TIMESTAMP",
+    "reason": "TEXT",
+    "delivery_key": "TEXT",
+    "status": "TEXT",
+    "redirected_from": "TEXT",
+    "created_at": "TIMESTAMP",
+    "person_id": "TEXT",
+}
+
+_NO_RECIPIENT = (
+    "This person has no record in Salesforce, so there is nothing to write to. Once the subscriber is linked to a "
+    "Contact or Lead, queue the change again with that id."
+)
+
+RETRYABLE = (Status.FAILED, Status.WAITING)
+"""Statuses from which a person may send a writeback back to pending."""
+
+_WHY_NOT = {
+    Status.PENDING: "it is pending already and goes with the next run",
+    Status.SENDING: "it is being sent now; its outcome comes first",
+    Status.UNKNOWN: "it was sent without an answer; it is read back before anything is sent again",
+    Status.WRITTEN: "Salesforce has confirmed it; sending it again would write it twice",
+    Status.REFUSED: "the origin rule refused it; its advice says in which system to make the change",
+    Status.NO_RECIPIENT: "its person has no Salesforce record; queue the change again once there is one",
+}
+
+
+def enqueue(session: Session, changes: Sequence[Change], now: datetime) -> EnqueueResult:
+    """Queue the changes whose delivery key is new; of several with one key the first counts.
+
+    A person whose record is known to have moved is queued under the record that it is now.
+    """
+    by_key: dict[str, Change] = {}
+    for change in changes:
+        by_key.setdefault(change.delivery_key, change)
+    fresh = by_key.keys() - _known(session, list(by_key))
+    added = _insert(session, [(key, change) for key, change in by_key.items() if key in fresh], now)
+    return EnqueueResult(added=added, known=len(changes) - added)
+
+
+def _known(session: Session, keys: list[str]) -> set[str]:
+    rows = session.execute(
+        "SELECT w.delivery_key FROM writebacks w "
+        f"JOIN ({unnested({'delivery_key': 'TEXT'})}) n ON n.delivery_key = w.delivery_key",
+        [keys],
+    )
+    return {key for (key,) in rows.fetchall()}
+
+
+def _insert(session: Session, fresh: Sequence[tuple[str, Change]], now: datetime) -> int:
+    if not fresh:
+        return 0
+    moved = where_they_went(session, {change.salesforce_id for _, change in fresh if change.salesforce_id})
+    people: set[PersonRef] = set()
+    rows = []
+    for id_, (key, change) in zip(next_ids(session, "writeback_ids", len(fresh)), fresh, strict=True):
+        named = change.salesforce_id
+        person = moved.get(named or "") or (PersonRef(change.object_type, named) if named else None)
+        person_id = person.salesforce_id if person else None
+        if person:
+            people.add(person)
+        rows.append(
+            (
+                id_,
+                change.kind,
+                person.object_type if person else change.object_type,
+                person_id,
+                change.subscriber_id,
+                change.email,
+                change.occurred_at,
+                change.reason,
+                key,
+                Status.PENDING,
+                None if named == person_id else named,
+                now,
+                person_id,
+            )
+        )
+    add_people(session, people)
+    names = ", ".join(_CHANGE)
+    added = session.execute(
+        f"INSERT INTO writebacks ({names}) {unnested(_CHANGE)} ON CONFLICT DO NOTHING RETURNING id",
+        as_columns(rows, len(_CHANGE)),
+    )
+    return len(added.fetchall())
+
+
+def settle_without_recipient(session: Session, run_id: str | None) -> int:
+    """Settle what is pending for people without a Salesforce record; returns how many."""
+    settled = session.execute(
+        "UPDATE writebacks SET status = $1, advice = $2, run_id = coalesce($3, run_id) "
+        "WHERE status = 'pending' AND salesforce_id IS NULL RETURNING id",
+        [Status.NO_RECIPIENT, _NO_RECIPIENT, run_id],
+    )
+    return len(settled.fetchall())
+
+
+def retry(session: Session, ids: Collection[int], statuses: Collection[Status]) -> RetryResult:
+    """Put failed and waiting writebacks back to pending: those named, and all of the statuses named.
+
+    A retry starts a new series of attempts. Raises ValueError for a status that cannot be retried.
+    """
+    never = [status.value for status in statuses if status not in RETRYABLE]
+    if never:
+        raise ValueError(f"only {' and '.join(RETRYABLE)} writebacks can be retried, not {', '.join(never)}")
+    known = dict(
+        session.execute(
+            "SELECT w.id, w.status FROM writebacks w WHERE w.id IN (SELECT unnest($1::BIGINT[])) "
+            "OR w.status IN (SELECT unnest($2::TEXT[])) ORDER BY w.id",
+            [list(ids), list(statuses)],
+        ).fetchall()
+    )
+    refused = {id_: "no writeback has this id" for id_ in ids if id_ not in known}
+    refused |= {id_: _WHY_NOT[Status(status)] for id_, status in known.items() if status not in RETRYABLE}
+    retried = tuple(id_ for id_ in known if id_ not in refused)
+    session.execute(
+        "UPDATE writebacks SET status = 'pending', attempts = 0, next_attempt_at = NULL, error_code = NULL, "
+        "error_message = NULL, advice = NULL WHERE id IN (SELECT unnest($1::BIGINT[]))",
+        [list(retried)],
+    )
+    return RetryResult(retried, refused)
+
+
+def depth(session: Session) -> QueueDepth:
+    """Counts by status over all kinds, and the age of what is owed."""
+    rows = session.execute(
+        "SELECT status, count(*), min(occurred_at), min(created_at) FROM writebacks GROUP BY status"
+    ).fetchall()
+    owed = [(occurred, created) for status, _, occurred, created in rows if status in OPEN_STATUSES]
+    return QueueDepth(
+        by_status={Status(status): count for status, count, _, _ in rows},
+        oldest_occurred_at=in_utc(min((occurred for occurred, _ in owed), default=None)),
+        oldest_created_at=in_utc(min((created for _, created in owed), default=None)),
+    )

@@ -1,0 +1,63 @@
+"""What workers left behind: sends under a lease that ran out, whose outcome nobody recorded.
+
+Nothing of it is sent again from here. It becomes unknown, for a read-back to decide once it can no longer arrive.
+"""
+
+from datetime import datetime
+
+from writeback_pipeline.domain.ledger import QUIET
+from writeback_pipeline.store.session import Session, as_columns, unnested
+
+_ADVICE = (
+    "The worker that sent it ended before it recorded an answer. What Salesforce holds is read back before anything "
+    "is sent again."
+)
+
+_ABANDONED = "(p.lease_until IS NULL OR p.lease_until <= $1::TIMESTAMP)"
+
+
+def recover(session: Session, now: datetime) -> None:
+    """Turn what is still `sending` under an ended lease into `unknown`, and fence its worker off.
+
+    The journal had raised the person's `verify_after` before the send; that stays.
+    """
+    people = _unanswered_attempts(session, now) | _unsettled_writebacks(session, now)
+    if not people:
+        return
+    session.execute(
+        "UPDATE people SET epoch = epoch + 1, lease_owner = NULL, lease_until = NULL "
+        "WHERE person_id IN (SELECT unnest($1::TEXT[]))",
+        [list(people)],
+    )
+
+
+def _unanswered_attempts(session: Session, now: datetime) -> set[str]:
+    answered = session.execute(
+        "UPDATE delivery_attempts AS a SET outcome = 'unknown', answered_at = $1::TIMESTAMP FROM people p "
+        "WHERE p.person_id = a.person_id AND a.outcome IS NULL AND a.operation <> 'upsert_task' "
+        f"AND {_ABANDONED} RETURNING a.person_id",
+        [now],
+    ).fetchall()
+    return {person for (person,) in answered}
+
+
+def _unsettled_writebacks(session: Session, now: datetime) -> set[str]:
+    """Those whose attempts were all answered count too: a worker may have ended between two of its calls."""
+    left = session.execute(
+        "SELECT w.id, w.person_id FROM writebacks w JOIN people p ON p.person_id = w.person_id "
+        f"WHERE w.status = 'sending' AND w.kind IN ('unsubscribe', 'resubscribe') AND {_ABANDONED}",
+        [now],
+    ).fetchall()
+    if left:
+        deadlines = session.execute(
+            "SELECT a.writeback_id, max(a.send_deadline) FROM delivery_attempts a "
+            "WHERE a.writeback_id IN (SELECT unnest($1::BIGINT[])) GROUP BY a.writeback_id",
+            [[id_ for id_, _ in left]],
+        ).fetchall()
+        columns = {"id": "BIGINT", "in_doubt_until": "TIMESTAMP"}
+        session.execute(
+            "UPDATE writebacks SET status = 'unknown', next_attempt_at = n.in_doubt_until, advice = $3 "
+            f"FROM ({unnested(columns)}) n WHERE writebacks.id = n.id",
+            [*as_columns([(id_, deadline + QUIET) for id_, deadline in deadlines], 2), _ADVICE],
+        )
+    return {person for _, person in left}

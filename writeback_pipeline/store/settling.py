@@ -1,0 +1,156 @@
+"""What answers lead to: outcomes in the journal, new states of writebacks, origins, doubt about the flag, leases.
+
+Everything of one call is fenced by the epochs of the people concerned; what is fenced off writes nothing.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import UTC, datetime
+
+from writeback_pipeline.domain.ledger import QUIET, AttemptOutcome, OriginChange, Settlement
+from writeback_pipeline.domain.records import Answer
+from writeback_pipeline.domain.writebacks import Status, check_transition
+from writeback_pipeline.store.journal import answer, senders
+from writeback_pipeline.store.origins import record_origins
+from writeback_pipeline.store.session import Session, as_columns, in_utc, storable, unnested
+
+Person = tuple[str, int]
+"""A person's id and the epoch of the claim under which something was done."""
+
+_SETTLEMENT = {
+    "id": "BIGINT",
+    "status": "TEXT",
+    "object_type": "TEXT",
+    "salesforce_id": "TEXT",
+    "flag_result": "TEXT",
+    "note_id": "TEXT",
+    "task_id": "TEXT",
+    "error_code": "TEXT",
+    "error_message": "TEXT",
+    "advice": "TEXT",
+    "next_attempt_at": "TIMESTAMP",
+    "written_at": "TIMESTAMP",
+    "attempted": "INTEGER",
+    "run_id": "TEXT",
+}
+
+
+def record(
+    session: Session,
+    outcomes: Sequence[AttemptOutcome],
+    settlements: Sequence[Settlement],
+    origins: Sequence[OriginChange],
+    now: datetime,
+    *,
+    release: bool,
+) -> int:
+    """Record answers and what follows from them; returns how many settlements were fenced off.
+
+    An origin change counts together with an outcome or settlement of its person. Raises IllegalTransition for a
+    status that the arrows do not allow; then nothing at all is recorded.
+    """
+    by_attempt = senders(session, [outcome.attempt_id for outcome in outcomes])
+    concerned = {*by_attempt.values(), *((s.person_id, s.epoch) for s in settlements)}
+    current = _fence(session, concerned, release=release)
+    answered = [outcome for outcome in outcomes if by_attempt.get(outcome.attempt_id) in current]
+    answer(session, answered)
+    _settle_doubt(session, {by_attempt[outcome.attempt_id][0] for outcome in answered}, now)
+    settled = _settle(session, [s for s in settlements if (s.person_id, s.epoch) in current])
+    people = {person for person, _ in current}
+    record_origins(session, [change for change in origins if change.person_id in people])
+    return len(settlements) - settled
+
+
+def _fence(session: Session, people: Collection[Person], *, release: bool) -> set[Person]:
+    """Those whose epoch is still the same; the update keeps it so until the transaction ends."""
+    lease = "lease_owner = NULL, lease_until = NULL" if release else "lease_owner = p.lease_owner"
+    current = session.execute(
+        f"UPDATE people AS p SET {lease} FROM ({unnested({'person_id': 'TEXT', 'epoch': 'BIGINT'})}) n "
+        "WHERE p.person_id = n.person_id AND p.epoch = n.epoch RETURNING p.person_id, p.epoch",
+        as_columns(people, 2),
+    )
+    return set(current.fetchall())
+
+
+def _settle(session: Session, settlements: Sequence[Settlement]) -> int:
+    states = {
+        id_: (person, Status(status))
+        for id_, person, status in session.execute(
+            "SELECT w.id, w.person_id, w.status FROM writebacks w WHERE w.id IN (SELECT unnest($1::BIGINT[]))",
+            [[settlement.writeback_id for settlement in settlements]],
+        ).fetchall()
+    }
+    rows = []
+    for settlement in settlements:
+        person, status = states[settlement.writeback_id]
+        if person == settlement.person_id:
+            if not status is settlement.status is Status.WAITING:  # what waits may go on waiting
+                check_transition(status, settlement.status)
+            rows.append(_row(settlement))
+    session.execute(
+        "UPDATE writebacks AS w SET status = n.status, "
+        "redirected_from = CASE WHEN n.salesforce_id <> w.salesforce_id "
+        "THEN coalesce(w.redirected_from, w.salesforce_id) ELSE w.redirected_from END, "
+        "object_type = coalesce(n.object_type, w.object_type), "
+        "salesforce_id = coalesce(n.salesforce_id, w.salesforce_id), "
+        "flag_result = coalesce(n.flag_result, w.flag_result), note_id = coalesce(n.note_id, w.note_id), "
+        "task_id = coalesce(n.task_id, w.task_id), run_id = coalesce(n.run_id, w.run_id), "
+        "error_code = n.error_code, error_message = n.error_message, advice = n.advice, "
+        "next_attempt_at = n.next_attempt_at, written_at = n.written_at, attempts = w.attempts + n.attempted "
+        f"FROM ({unnested(_SETTLEMENT)}) n WHERE w.id = n.id",
+        as_columns(rows, len(_SETTLEMENT)),
+    )
+    return len(rows)
+
+
+def _row(settlement: Settlement) -> tuple[object, ...]:
+    person = settlement.person
+    return (
+        settlement.writeback_id,
+        settlement.status,
+        person and person.object_type,
+        person and person.salesforce_id,
+        settlement.flag_result,
+        settlement.note_id,
+        settlement.task_id,
+        storable(settlement.error_code),
+        storable(settlement.error_message),
+        settlement.advice,
+        settlement.next_attempt_at,
+        settlement.written_at,
+        int(settlement.attempted),
+        settlement.run_id,
+    )
+
+
+def _settle_doubt(session: Session, people: Collection[str], now: datetime) -> None:
+    """Set until when a flag write may still land, now that some answers are known."""
+    by_person: dict[str, tuple[datetime | None, list[tuple[str | None, datetime]]]] = {}
+    for person, before, outcome, deadline in session.execute(
+        "SELECT p.person_id, p.verify_after_at_claim, a.outcome, a.send_deadline FROM people p "
+        "JOIN delivery_attempts a ON a.person_id = p.person_id AND a.epoch = p.epoch "
+        "WHERE a.operation IN ('set_flag', 'clear_flag') AND p.person_id IN (SELECT unnest($1::TEXT[]))",
+        [list(people)],
+    ).fetchall():
+        by_person.setdefault(person, (in_utc(before), []))[1].append((outcome, deadline.replace(tzinfo=UTC)))
+    rows = [(person, in_doubt_until(before, attempts, now)) for person, (before, attempts) in by_person.items()]
+    session.execute(
+        "UPDATE people AS p SET verify_after = n.verify_after "
+        f"FROM ({unnested({'person_id': 'TEXT', 'verify_after': 'TIMESTAMP'})}) n WHERE p.person_id = n.person_id",
+        as_columns(rows, 2),
+    )
+
+
+def in_doubt_until(
+    before: datetime | None, attempts: Iterable[tuple[str | None, datetime]], now: datetime
+) -> datetime | None:
+    """Until when an older flag write may land, from what was known at the claim and its flag attempts since.
+
+    An attempt is its outcome and its send deadline. One without an answer is in doubt until its quiet time is over;
+    a confirmed one also settles an earlier doubt whose time has passed.
+    """
+    attempts = list(attempts)
+    confirmed = any(outcome == Answer.OK for outcome, _ in attempts)
+    doubts = [deadline + QUIET for outcome, deadline in attempts if outcome in (None, Answer.UNKNOWN)]
+    if before is not None and not (confirmed and before <= now):
+        doubts.append(before)
+    return max(doubts, default=None)

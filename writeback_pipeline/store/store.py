@@ -1,0 +1,159 @@
+"""The store: every method is one transaction over the functions of its neighbours, and nothing else.
+
+It satisfies the protocols that delivery and the shells declare. The database is opened anew for each method and closed
+before it returns, so a store is shared freely between threads and costs nothing while it is not used.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from writeback_pipeline.domain.ledger import (
+    LEASE,
+    Attempt,
+    AttemptOutcome,
+    Claim,
+    EnqueueResult,
+    Intent,
+    OriginChange,
+    QueueDepth,
+    RetryResult,
+    SettingChange,
+    Settlement,
+    WritebackFilter,
+)
+from writeback_pipeline.domain.people import PersonRef
+from writeback_pipeline.domain.settings import WritebackSettings
+from writeback_pipeline.domain.writebacks import Change, Status, Writeback
+from writeback_pipeline.store import (
+    claims,
+    journal,
+    listing,
+    organisation,
+    queue,
+    recovery,
+    redirects,
+    settings,
+    settling,
+)
+from writeback_pipeline.store.database import WAIT, Database
+
+
+class Store:
+    """Queue, ledger, journal and settings in one DuckDB file, which is made when it is first used.
+
+    Every method raises StoreBusy when other processes keep the file for the whole `wait`, and StoreUnusable when the
+    file or its disk is the trouble.
+    """
+
+    def __init__(self, path: str | Path, *, wait: timedelta = WAIT) -> None:
+        self._database = Database(Path(path), wait=wait)
+
+    def enqueue(self, changes: Sequence[Change], now: datetime) -> EnqueueResult:
+        """Queue the changes whose delivery key is new, all or none."""
+        with self._database.writing() as session:
+            return queue.enqueue(session, changes, now)
+
+    def settle_without_recipient(self, now: datetime, run_id: str | None) -> int:  # noqa: ARG002 - the ledgers' common form
+        """Settle what is pending for people without a Salesforce record; returns how many."""
+        with self._database.writing() as session:
+            return queue.settle_without_recipient(session, run_id)
+
+    def retry(self, *, ids: Collection[int] = (), statuses: Collection[Status] = ()) -> RetryResult:
+        """Put failed and waiting writebacks back to pending: those named, and all of the statuses named."""
+        with self._database.writing() as session:
+            return queue.retry(session, ids, statuses)
+
+    def claim(self, owner: str, now: datetime, *, limit: int, lease: timedelta = LEASE) -> list[Claim]:
+        """Recover what dead workers left, then lease up to `limit` people to whom something is owed, oldest first."""
+        with self._database.writing() as session:
+            recovery.recover(session, now)
+            return claims.claim(session, owner, now, limit, lease)
+
+    def preview(self, now: datetime, *, limit: int, people: Sequence[str] | None = None) -> list[Claim]:
+        """What `claim` would take, without a lease; or what is known of `people`, due or not."""
+        with self._database.reading() as session:
+            return claims.preview(session, now, limit, people)
+
+    def due(self, now: datetime) -> int:
+        """Opt-outs that a delivery would move now."""
+        with self._database.reading() as session:
+            return claims.due(session, now)
+
+    def extend(self, owner: str, claimed: Sequence[Claim], now: datetime) -> list[Claim]:
+        """The claims that are still the owner's, each with a fresh lease."""
+        with self._database.writing() as session:
+            return claims.extend(session, owner, claimed, now)
+
+    def release(self, owner: str, claimed: Sequence[Claim]) -> None:
+        """Give leases back."""
+        with self._database.writing() as session:
+            claims.release(session, owner, claimed)
+
+    def redirect(self, moves: Mapping[str, PersonRef], now: datetime) -> dict[str, str]:
+        """Follow converted and merged records; returns whom the ledger cannot follow, and why."""
+        with self._database.writing() as session:
+            return redirects.redirect(session, moves, now)
+
+    def journal(self, intents: Sequence[Intent]) -> list[int | None]:
+        """Commit the intents; an attempt id for each, None where the person is no longer leased under that epoch."""
+        with self._database.writing() as session:
+            return journal.journal(session, intents)
+
+    def record(
+        self,
+        outcomes: Sequence[AttemptOutcome],
+        settlements: Sequence[Settlement],
+        origins: Sequence[OriginChange],
+        now: datetime,
+        *,
+        release: bool,
+    ) -> int:
+        """Commit answers and what follows from them; returns how many settlements were fenced off."""
+        with self._database.writing() as session:
+            return settling.record(session, outcomes, settlements, origins, now, release=release)
+
+    def attempts_of(self, writeback_ids: Collection[int]) -> list[Attempt]:
+        """Every attempt of these writebacks, in the order of the journal."""
+        with self._database.reading() as session:
+            return journal.attempts_of(session, writeback_ids)
+
+    def depth(self) -> QueueDepth:
+        """How much is owed, and how old it is."""
+        with self._database.reading() as session:
+            return queue.depth(session)
+
+    def writebacks(self, only: WritebackFilter) -> list[Writeback]:
+        """The Writeback List, newest event first."""
+        with self._database.reading() as session:
+            return listing.writebacks(session, only)
+
+    def count(self, only: WritebackFilter) -> int:
+        """How many rows the filter shows, whatever its limit."""
+        with self._database.reading() as session:
+            return listing.count(session, only)
+
+    def settings(self) -> WritebackSettings:
+        """The settings now."""
+        with self._database.reading() as session:
+            return settings.settings(session)
+
+    def change_settings(self, texts: Mapping[str, str], by: str, now: datetime) -> list[SettingChange]:
+        """Change these settings, all or none; returns those that really changed."""
+        with self._database.writing() as session:
+            return settings.change_settings(session, texts, by, now)
+
+    def settings_history(self) -> list[SettingChange]:
+        """Every change of a setting, oldest first."""
+        with self._database.reading() as session:
+            return settings.settings_history(session)
+
+    def pin_organisation(self, organisation_id: str) -> str:
+        """Pin this organisation unless one is pinned; returns the one that is."""
+        with self._database.writing() as session:
+            return organisation.pin_organisation(session, organisation_id)
+
+    def pinned_organisation(self) -> str | None:
+        """The pinned organisation's id, None while none is."""
+        with self._database.reading() as session:
+            return organisation.pinned_organisation(session)
