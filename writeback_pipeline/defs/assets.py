@@ -91,6 +91,7 @@ def opt_out_writebacks(
             )
             report = delivery.run(limit=config.limit)
     except (OrganisationUnavailable, WrongOrganisation) as error:
-        raise dg.Failure(description=str(error), allow_retries=getattr(error, "passing", False)) from error
+        passing = isinstance(error, OrganisationUnavailable) and error.passing
+        raise dg.Failure(str(error), metadata={"passing": passing}, allow_retries=passing) from error
     problems = ledger.writebacks(WritebackFilter(statuses=PROBLEMS, run_id=context.run_id, limit=TABLE_ROWS))
     yield dg.MaterializeResult(metadata=report_metadata(report, problems))

@@ -97,7 +97,7 @@ class OptOutDelivery:
         return len(stay)
 
     def _follow(self, claims: Sequence[Claim], held: dict[str, Held], report: DeliveryReport) -> list[Claim]:
-        """Record where records went; their people are claimed again under the record that they are now."""
+        """Record where records went; both ends of a move are claimed again, together, as the one person they are."""
         moves = {id_: where.to for id_, where in held.items() if isinstance(where, Moved)}
         if not moves:
             return list(claims)
@@ -107,7 +107,9 @@ class OptOutDelivery:
             reason = lost.get(claim.person.salesforce_id)
             if reason is not None:
                 self._record([], cannot_follow(claim, reason), [], report)
-        return [claim for claim in claims if claim.person.salesforce_id not in moves]
+        targets = {to.salesforce_id for to in moves.values()}
+        self.ledger.release(self.owner, [claim for claim in claims if claim.person.salesforce_id in targets])
+        return [claim for claim in claims if claim.person.salesforce_id not in targets | moves.keys()]
 
     def _with_time_to_send(self, wave: list[Claim]) -> list[Claim]:
         if all(claim.lease_until - self.now() >= 2 * CALL_ALLOWANCE for claim in wave):

@@ -1,0 +1,48 @@
+"""Opens what the environment names: the platform database, and the Salesforce organisation or the embedded one.
+
+The shells that bind implementations (`definitions` and the command line) come here; nothing else does.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+
+from writeback_pipeline.environment import Environment
+from writeback_pipeline.salesforce.connection import (
+    ClientCredentials,
+    ConfigurationError,
+    SalesforceConnection,
+    from_environment,
+)
+from writeback_pipeline.salesforce.organisation import SalesforceOrganisation
+from writeback_pipeline.store.store import Store
+
+EMBEDDED_CLIENT = "local"
+"""Client id and secret of the embedded organisation; it answers on the loopback interface only."""
+
+
+def open_store(environment: Environment) -> Store:
+    """The platform database; opened anew for every transaction, so there is nothing to close."""
+    if "://" in environment.database:
+        raise ConfigurationError("WRITEBACK_DATABASE must be the path of a DuckDB file; servers are not supported yet")
+    return Store(environment.database)
+
+
+@contextmanager
+def open_organisation(environment: Environment, variables: Mapping[str, str]) -> Iterator[SalesforceOrganisation]:
+    """A session with the organisation that the variables name; with the embedded one where they name none."""
+    with ExitStack() as stack:
+        connection = from_environment(variables)
+        if connection is None:
+            connection = stack.enter_context(_embedded(environment))
+        organisation = SalesforceOrganisation(connection)
+        stack.callback(organisation.close)
+        yield organisation
+
+
+@contextmanager
+def _embedded(environment: Environment) -> Iterator[SalesforceConnection]:
+    """The embedded organisation, answering over HTTP inside this process; its state is the home's SQLite file."""
+    from writeback_pipeline.local_org.server import run_in_thread  # a web server, needed only here
+
+    with run_in_thread(environment.local_org) as server:
+        yield SalesforceConnection(server.url, EMBEDDED_CLIENT, ClientCredentials(EMBEDDED_CLIENT))

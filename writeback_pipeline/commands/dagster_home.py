@@ -1,0 +1,50 @@
+"""The Dagster instance of a home: its configuration is the project's dagster.yaml, its storage lies in the home.
+
+Nothing here imports dagster; that takes seconds and is left to whoever runs something.
+"""
+
+import os
+from collections.abc import MutableMapping
+from pathlib import Path
+
+import yaml
+
+from writeback_pipeline.environment import Environment
+from writeback_pipeline.salesforce.connection import ConfigurationError
+
+PROJECT = Path(__file__).parents[2]
+_DEFAULT_HOME = "data"
+
+
+def use_dagster_home(environment: Environment, variables: MutableMapping[str, str] = os.environ) -> Path:
+    """Make DAGSTER_HOME the home's own instance, unless it is set already; returns the folder."""
+    chosen = variables.get("DAGSTER_HOME")
+    if chosen:
+        return Path(chosen)
+    template = PROJECT / "dagster.yaml"
+    if not template.is_file():
+        raise ConfigurationError(f"{template} is missing: run from a checkout of the project, or set DAGSTER_HOME")
+    folder = environment.dagster_home
+    folder.mkdir(parents=True, exist_ok=True)
+    configuration = _moved(yaml.safe_load(template.read_text()), environment.home)
+    _write(folder / "dagster.yaml", yaml.safe_dump(configuration, sort_keys=False))
+    variables["DAGSTER_HOME"] = str(folder)
+    return folder
+
+
+def _moved(value: object, home: Path) -> object:
+    """The configuration with every `base_dir` below the default home moved to this one."""
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: str(home / Path(inner).relative_to(_DEFAULT_HOME)) if key == "base_dir" else _moved(inner, home)
+        for key, inner in value.items()
+    }
+
+
+def _write(path: Path, text: str) -> None:
+    if path.is_file() and path.read_text() == text:
+        return
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_text(text)
+    temporary.replace(path)

@@ -1,0 +1,103 @@
+"""`writebacks demo`: the sample changes through the real job into the embedded organisation, and a look at the result.
+
+The report asks the organisation, not the ledger: what it shows is what Salesforce holds.
+"""
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import click
+
+from writeback_pipeline.bindings import open_organisation, open_store
+from writeback_pipeline.commands.dagster_home import PROJECT, use_dagster_home
+from writeback_pipeline.commands.run import NOTHING_CHANGED
+from writeback_pipeline.domain.ledger import WritebackFilter
+from writeback_pipeline.domain.notes import note_title
+from writeback_pipeline.domain.people import PersonRef
+from writeback_pipeline.domain.records import Live
+from writeback_pipeline.domain.settings import WritebackSettings
+from writeback_pipeline.domain.writebacks import OPT_OUT_KINDS, Kind, Status, Writeback
+from writeback_pipeline.environment import read_environment
+from writeback_pipeline.intake.changes import read_changes
+from writeback_pipeline.salesforce.connection import URL
+from writeback_pipeline.salesforce.organisation import SalesforceOrganisation
+
+SAMPLE = PROJECT / "data" / "sample" / "opt_outs.csv"
+EXAMPLES = 3
+
+
+@click.command()
+def demo() -> None:
+    """Carry the sample changes into the embedded organisation and show what it now holds."""
+    if os.environ.get(URL):
+        click.echo(
+            f"Error: {URL} is set. The demo writes sample data, so it uses the embedded one: unset it.", err=True
+        )
+        sys.exit(NOTHING_CHANGED)
+    environment = read_environment(os.environ)
+    use_dagster_home(environment)
+    store = open_store(environment)
+    changes, _ = read_changes(SAMPLE)
+    queued = store.enqueue(changes, datetime.now(UTC))
+    _say("Queue", f"{queued.added} changes added from data/sample/{SAMPLE.name}, {queued.known} known already")
+
+    _say("Dagster", "running the job deliver_opt_outs (a few seconds) ...")
+    from writeback_pipeline.commands.runs import run_opt_outs  # imports dagster
+
+    run = run_opt_outs({})
+    if run.failure:
+        click.echo(f"Error: run {run.run_id} failed. {run.failure}", err=True)
+        sys.exit(1)
+    settled = store.writebacks(WritebackFilter(run_id=run.run_id))
+    _say("", f"run {run.run_id}")
+    _say("", _counted(settled) if settled else "nothing to write: everything in the queue was dealt with before")
+
+    everything = store.writebacks(WritebackFilter(kinds=OPT_OUT_KINDS))
+    with open_organisation(environment, os.environ) as organisation:
+        _show_organisation(organisation, everything, store.settings())
+    _show_problems([row for row in everything if row.status in (Status.FAILED, Status.REFUSED)])
+    example = next((row.salesforce_id for row in everything if row.status is Status.WRITTEN), "ID")
+    _say("Next", f"writebacks org show {example}      one person as a Salesforce user sees them")
+    _say("", "writebacks list --status failed           what needs somebody, and what to do")
+    _say("", "make dev                                  Dagster's UI")
+
+
+def _show_organisation(
+    organisation: SalesforceOrganisation, rows: Sequence[Writeback], settings: WritebackSettings
+) -> None:
+    """Ask the organisation over HTTP what it holds of everything that the ledger calls written."""
+    written = [row for row in rows if row.status is Status.WRITTEN and row.salesforce_id]
+    people = {row.salesforce_id: PersonRef(row.object_type, row.salesforce_id) for row in written if row.salesforce_id}
+    held = organisation.look(list(people.values()))
+    flags = Counter(where.opted_out for where in held.values() if isinstance(where, Live))
+    titles = {
+        row.id: note_title(row.kind, row.object_type, row.occurred_at, settings.zone, settings.platform_name)
+        for row in written
+    }
+    notes = organisation.find_notes([(row.salesforce_id or "", titles[row.id]) for row in written])
+    found = {note for ids in notes.values() for note in ids}
+    _say("Salesforce", f"{len(found)} Notes for {len(written)} written changes of {len(people)} people")
+    _say("", f"Email Opt Out is checked for {flags[True]} of them and unchecked for {flags[False]}")
+    with_reason = sorted(
+        (row for row in written if row.reason and row.kind is Kind.UNSUBSCRIBE), key=lambda row: row.id
+    )
+    for row in with_reason[:EXAMPLES]:
+        _say("", f"  {row.salesforce_id}  {titles[row.id]}  Reason: {row.reason}")
+
+
+def _show_problems(rows: Sequence[Writeback]) -> None:
+    by_code = Counter((row.status, row.error_code, row.advice) for row in rows)
+    for number, ((status, code, advice), count) in enumerate(by_code.most_common()):
+        _say("For people" if number == 0 else "", f"{count} {status} with {code}: {advice}")
+
+
+def _counted(rows: Sequence[Writeback]) -> str:
+    counts = Counter(row.status for row in rows)
+    return ", ".join(f"{counts[status]} {status.value.replace('_', ' ')}" for status in Status if counts[status])
+
+
+def _say(what: str, text: str) -> None:
+    click.echo(f"{what:<12}{text}")

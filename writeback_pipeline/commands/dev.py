@@ -1,0 +1,100 @@
+"""`make dev`: the embedded organisation and Dagster's webserver and daemon together, until Ctrl-C.
+
+Starts processes and ends them; every one is the leader of its own group, so that what it started ends with it.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from writeback_pipeline.bindings import EMBEDDED_CLIENT
+from writeback_pipeline.commands.dagster_home import PROJECT, use_dagster_home
+from writeback_pipeline.environment import read_environment
+
+HOST = "127.0.0.1"
+DAGSTER_PORT = 3000
+ORGANISATION_PORT = 8000
+GRACE_SECONDS = 15.0
+
+
+def main() -> int:
+    """Start everything, print the addresses, wait for Ctrl-C or for one of them to end; 0 after Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    variables = dict(os.environ)
+    environment = read_environment(variables)
+    variables["WRITEBACK_HOME"] = str(environment.home)
+    use_dagster_home(environment, variables)
+    bin_ = Path(sys.executable).parent
+    commands: list[Sequence[str]] = []
+    lines = []
+    if not variables.get("SALESFORCE_URL"):
+        port = free_port(ORGANISATION_PORT)
+        variables |= _embedded_organisation(port)
+        commands.append([str(bin_ / "writebacks"), "org", "serve", "--port", str(port)])
+        lines.append(f"  embedded organisation   {variables['SALESFORCE_URL']}")
+    port = free_port(DAGSTER_PORT)
+    workspace = ["-w", str(PROJECT / "workspace.yaml")]
+    commands.append([str(bin_ / "dagster-webserver"), "-h", HOST, "-p", str(port), *workspace])
+    commands.append([str(bin_ / "dagster-daemon"), "run", *workspace])
+    lines.insert(0, f"  Dagster                 http://{HOST}:{port}")
+    processes = [_start(command, variables) for command in commands]
+    print("\n".join(["Starting (Ctrl-C ends everything):", *lines]), flush=True)  # noqa: T201 - what the user came for
+    try:
+        while all(process.poll() is None for process in processes):
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        _end(processes)
+    print("One of the processes ended by itself; its last words are above.", file=sys.stderr)  # noqa: T201
+    return 1
+
+
+def free_port(preferred: int) -> int:
+    """That port of the loopback interface, or any free one if it is taken."""
+    for port in (preferred, 0):
+        with socket.socket() as probe, suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((HOST, port))
+            return int(probe.getsockname()[1])
+    raise OSError("no free port")
+
+
+def _embedded_organisation(port: int) -> dict[str, str]:
+    return {
+        "SALESFORCE_URL": f"http://{HOST}:{port}",
+        "SALESFORCE_CLIENT_ID": EMBEDDED_CLIENT,
+        "SALESFORCE_CLIENT_SECRET": EMBEDDED_CLIENT,
+    }
+
+
+def _start(command: Sequence[str], variables: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, cwd=PROJECT, env=dict(variables), start_new_session=True)  # noqa: S603 - our own
+
+
+def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Ask every group to end, and after a grace period end it."""
+    _signal(processes, signal.SIGTERM)
+    deadline = time.monotonic() + GRACE_SECONDS
+    for process in processes:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(max(0.0, deadline - time.monotonic()))
+    _signal(processes, signal.SIGKILL)
+    for process in processes:
+        process.wait()
+
+
+def _signal(processes: Sequence[subprocess.Popen[bytes]], number: signal.Signals) -> None:
+    for process in processes:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,246 @@
+"""Delivery of opt-outs against a real ledger and an organisation that answers over HTTP."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from writeback_pipeline.delivery.opt_outs import OptOutDelivery, WrongOrganisation
+from writeback_pipeline.domain.writebacks import FlagResult, Status
+from writeback_pipeline.local_org import admin
+from writeback_pipeline_tests.world import START, World, world_in
+
+AT = datetime(2026, 11, 23, 9, 5, 7, tzinfo=UTC)
+
+
+def states(world: World, person: str) -> list[tuple[Status, FlagResult | None]]:
+    return [(row.status, row.flag_result) for row in world.rows(person)]
+
+
+def test_an_unsubscribe_checks_the_box_and_leaves_one_note(world: World) -> None:
+    person = world.contact()
+    world.unsubscribe(person, AT, reason="Bad Email")
+    world.deliver()
+    assert world.opted_out(person)
+    (note,) = world.notes(person)
+    assert note["Title"] == "Contact unsubscribed from Informz on 11/23/26 09:05:07 AM"
+    assert note["Body"] == "Contact unsubscribed from Informz on 11/23/26 09:05:07 AM\nReason: Bad Email"
+    (row,) = world.rows(person)
+    assert (row.status, row.flag_result, row.note_id, row.attempts) == (Status.WRITTEN, FlagResult.SET, note["Id"], 1)
+
+
+def test_a_lead_is_called_a_lead(world: World) -> None:
+    person = world.lead()
+    world.unsubscribe(person, AT)
+    world.deliver()
+    assert world.notes(person)[0]["Title"] == "Lead unsubscribed from Informz on 11/23/26 09:05:07 AM"
+
+
+@pytest.mark.parametrize(("hour", "text"), [(0, "12:00:00 AM"), (12, "12:00:00 PM")])
+def test_midnight_and_noon_are_twelve(world: World, hour: int, text: str) -> None:
+    person = world.contact()
+    world.unsubscribe(person, datetime(2026, 11, 23, hour, tzinfo=UTC))
+    world.deliver()
+    assert world.notes(person)[0]["Title"].endswith(f"11/23/26 {text}")
+
+
+def test_the_note_tells_the_time_of_the_bridges_zone_and_the_platforms_name(world: World) -> None:
+    person = world.contact()
+    world.ledger.change_settings({"time_zone": "America/New_York", "platform_name": "Mailer"}, "tester", START)
+    world.unsubscribe(person, AT)
+    world.deliver()
+    assert world.notes(person)[0]["Title"] == "Contact unsubscribed from Mailer on 11/23/26 04:05:07 AM"
+
+
+def test_a_suppressed_flag_is_left_alone_and_the_note_written(world: World) -> None:
+    person = world.contact()
+    world.ledger.change_settings({"suppress_opt_out_flag": "true"}, "tester", START)
+    world.unsubscribe(person)
+    world.resubscribe(person)
+    world.deliver()
+    assert not world.opted_out(person)
+    assert len(world.notes(person)) == 2
+    assert states(world, person) == [(Status.WRITTEN, FlagResult.SUPPRESSED)] * 2
+
+
+def test_a_resubscribe_clears_the_flag_that_we_set(world: World) -> None:
+    person = world.contact()
+    world.unsubscribe(person)
+    world.deliver()
+    world.resubscribe(person)
+    world.deliver()
+    assert not world.opted_out(person)
+    assert [note["Title"].split(" on ")[0] for note in world.notes(person)] == [
+        "Contact unsubscribed from Informz",
+        "Contact resubscribed to Informz",
+    ]
+    assert states(world, person) == [(Status.WRITTEN, FlagResult.SET), (Status.WRITTEN, FlagResult.CLEARED)]
+
+
+def test_a_resubscribe_of_somebody_opted_out_in_salesforce_is_refused(world: World) -> None:
+    person = world.contact(HasOptedOutOfEmail=True)
+    world.resubscribe(person)
+    world.deliver()
+    assert world.opted_out(person)
+    assert world.notes(person) == []
+    (row,) = world.rows(person)
+    assert row.status is Status.REFUSED
+    assert "clear Email Opt Out on the Contact in Salesforce" in (row.advice or "")
+
+
+def test_a_resubscribe_that_nothing_precedes_is_refused(world: World) -> None:
+    person = world.lead()
+    world.resubscribe(person)
+    world.deliver()
+    assert states(world, person) == [(Status.REFUSED, None)]
+
+
+def test_unsubscribe_and_resubscribe_in_one_poll_are_two_notes_and_one_flag(world: World) -> None:
+    person = world.contact()
+    world.unsubscribe(person)
+    world.resubscribe(person)
+    world.unsubscribe(person)
+    world.deliver()
+    assert world.opted_out(person)
+    assert len(world.notes(person)) == 3
+    assert [flag for _, flag in states(world, person)] == [
+        FlagResult.SUPERSEDED,
+        FlagResult.SUPERSEDED,
+        FlagResult.SET,
+    ]
+
+
+def test_a_late_older_event_adds_its_note_and_never_moves_the_flag(world: World) -> None:
+    person = world.contact()
+    world.unsubscribe(person)
+    world.deliver()
+    world.resubscribe(person)
+    world.deliver()
+    world.unsubscribe(person, START - timedelta(days=1))
+    world.deliver()
+    assert not world.opted_out(person)
+    assert len(world.notes(person)) == 3
+    assert states(world, person)[0] == (Status.WRITTEN, FlagResult.SUPERSEDED)
+
+
+def test_a_second_delivery_makes_no_call(world: World) -> None:
+    world.unsubscribe(world.contact())
+    world.deliver()
+    before = world.organisation.usage.calls
+    report = world.deliver()
+    assert report.settled == 0
+    assert world.organisation.usage.calls == before
+
+
+def test_a_thousand_unsubscribes_cost_three_calls(world: World) -> None:
+    people = [*(world.contact() for _ in range(500)), *(world.lead() for _ in range(500))]
+    world.unsubscribe_all(people)
+    report = world.deliver()
+    assert report.statuses == {Status.WRITTEN: 1000}
+    assert world.organisation.usage.calls == 3
+    assert world.select("SELECT count(*) AS notes FROM Note")[0]["notes"] == 1000
+
+
+def test_a_converted_lead_is_followed_to_its_contact(world: World) -> None:
+    lead = world.lead()
+    contact = world.as_user(admin.convert_lead, lead)
+    world.unsubscribe(lead, AT)
+    world.deliver()
+    assert world.opted_out(contact)
+    assert world.notes(contact)[0]["Title"] == "Contact unsubscribed from Informz on 11/23/26 09:05:07 AM"
+    (row,) = world.rows(lead)
+    assert (row.salesforce_id, row.redirected_from, row.status) == (contact, lead, Status.WRITTEN)
+
+
+def test_a_merged_contact_is_followed_to_its_master_through_a_chain(world: World) -> None:
+    first, second, third = (world.contact() for _ in range(3))
+    world.as_user(admin.merge, second, [first])
+    world.as_user(admin.merge, third, [second])
+    world.unsubscribe(first)
+    world.deliver()
+    assert world.opted_out(third)
+    (row,) = world.rows(first)
+    assert (row.salesforce_id, row.redirected_from) == (third, first)
+
+
+def test_events_of_a_lead_and_of_the_contact_it_became_meet_in_one_fold(world: World) -> None:
+    lead = world.lead()
+    world.unsubscribe(lead)
+    world.deliver()
+    contact = world.as_user(admin.convert_lead, lead)
+    assert world.opted_out(contact)  # a new Contact takes over what the Lead had
+    world.unsubscribe(lead)
+    world.resubscribe(contact)
+    world.deliver()
+    assert not world.opted_out(contact)
+    assert [status for status, _ in states(world, contact)][-1] is Status.WRITTEN
+
+
+@pytest.mark.parametrize(("purged", "code"), [(False, "ENTITY_IS_DELETED"), (True, "NOT_FOUND")])
+def test_a_deleted_record_fails_with_what_to_do_and_stops_nobody_else(world: World, purged: bool, code: str) -> None:
+    deleted, other = world.contact(), world.contact()
+    world.as_user(admin.delete, deleted)
+    if purged:
+        world.as_user(admin.purge, deleted)
+    world.unsubscribe(deleted)
+    world.unsubscribe(other)
+    world.deliver()
+    (row,) = world.rows(deleted)
+    assert (row.status, row.error_code) == (Status.FAILED, code)
+    assert row.advice
+    assert world.opted_out(other)
+
+
+def test_a_failed_writeback_is_written_after_the_cause_is_gone_and_somebody_retried(world: World) -> None:
+    person = world.contact()
+    world.as_user(admin.delete, person)
+    world.unsubscribe(person)
+    world.deliver()
+    world.as_user(admin.undelete, person)
+    (row,) = world.rows(person)
+    world.ledger.retry(ids=[row.id])
+    world.deliver()
+    assert states(world, person) == [(Status.WRITTEN, FlagResult.SET)]
+    assert len(world.notes(person)) == 1
+
+
+def test_the_limit_counts_people_and_never_splits_one(world: World) -> None:
+    people = [world.contact() for _ in range(3)]
+    for person in people:
+        world.unsubscribe(person)
+        world.resubscribe(person)
+    report = world.deliver(limit=2)
+    assert report.statuses == {Status.WRITTEN: 4}
+    assert [status for status, _ in states(world, people[2])] == [Status.PENDING, Status.PENDING]
+
+
+def test_somebody_without_a_salesforce_record_ends_as_no_recipient(world: World) -> None:
+    from writeback_pipeline.domain.people import ObjectType
+    from writeback_pipeline.domain.writebacks import Change, Kind
+
+    change = Change(Kind.UNSUBSCRIBE, ObjectType.CONTACT, None, AT, email="nobody@example.org")
+    world.ledger.enqueue([change], world.clock())
+    report = world.deliver()
+    assert report.statuses == {Status.NO_RECIPIENT: 1}
+    assert world.rows()[0].advice
+
+
+def test_a_person_leased_to_another_worker_is_left_to_it(world: World) -> None:
+    person = world.contact()
+    world.unsubscribe(person)
+    world.ledger.claim("another worker", world.clock(), limit=10)
+    assert world.deliver().settled == 0
+    world.clock.advance(timedelta(minutes=4))
+    assert world.deliver().settled == 1
+
+
+def test_another_organisation_gets_nothing(world: World, tmp_path_factory: pytest.TempPathFactory) -> None:
+    world.unsubscribe(world.contact())
+    world.deliver()
+    with world_in(tmp_path_factory.mktemp("other")) as other:
+        person = other.contact()
+        world.unsubscribe(person)
+        with pytest.raises(WrongOrganisation, match="Nothing was written"):
+            OptOutDelivery(world.ledger, other.organisation, world.clock).run()
+        assert not other.opted_out(person)
+    assert world.rows(person)[0].status is Status.PENDING
+    assert world.ledger.claim("next", world.clock(), limit=10)  # and its lease was given back
