@@ -44,5 +44,5 @@ def _embedded(environment: Environment) -> Iterator[SalesforceConnection]:
     """The embedded organisation, answering over HTTP inside this process; its state is the home's SQLite file."""
     from writeback_pipeline.local_org.server import run_in_thread  # a web server, needed only here
 
-    with run_in_thread(environment.local_org) as server:
+    with run_in_thread(environment.local_org, with_sample=True) as server:
         yield SalesforceConnection(server.url, EMBEDDED_CLIENT, ClientCredentials(EMBEDDED_CLIENT))

@@ -6,11 +6,12 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import duckdb
 from dagster_duckdb import DuckDBResource
+from pydantic import Field
 
 from writeback_pipeline.bindings import open_organisation
 from writeback_pipeline.defs.assets import opt_out_writebacks, pending_queue
@@ -19,6 +20,8 @@ from writeback_pipeline.defs.jobs import deliver_opt_outs
 from writeback_pipeline.defs.sensors import opt_out_queue_sensor
 from writeback_pipeline.environment import read_environment
 from writeback_pipeline.salesforce.organisation import SalesforceOrganisation
+from writeback_pipeline.store.database import Database
+from writeback_pipeline.store.session import Session
 from writeback_pipeline.store.store import Store
 
 POLL_SECONDS = 30
@@ -33,17 +36,19 @@ class PlatformDatabase(DuckDBResource):
         return Store(self.database)
 
     @contextmanager
-    def get_connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def get_connection(self) -> Iterator[Session]:
         """A read-only connection for a look of your own; keep it short, nobody writes meanwhile."""
-        with self.ledger().reading() as connection:
+        with Database(Path(self.database)).reading() as connection:
             yield connection
 
 
 class Salesforce(dg.ConfigurableResource["Salesforce"]):
     """The Salesforce organisation that the SALESFORCE_ variables name, or the embedded one where they name none.
 
-    The variables are read when a run connects, so no secret ever is configuration.
+    The other variables are read when a run connects, so no secret ever is configuration.
     """
+
+    url: str = Field(description="Base URL of the organisation; empty for the embedded one.")
 
     def connect(self) -> AbstractContextManager[SalesforceOrganisation]:
         """A session, logged in at its first call."""
@@ -66,7 +71,7 @@ def production_resources() -> dict[str, Any]:
     """The resources that the environment names."""
     return {
         "platform_database": PlatformDatabase(database=read_environment(os.environ).database),
-        "salesforce": Salesforce(),
+        "salesforce": Salesforce(url=os.environ.get("SALESFORCE_URL", "")),
     }
 
 

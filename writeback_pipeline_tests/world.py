@@ -18,6 +18,7 @@ from writeback_pipeline.domain.ledger import WritebackFilter
 from writeback_pipeline.domain.people import ObjectType, object_type_of
 from writeback_pipeline.domain.writebacks import Change, Kind, Writeback
 from writeback_pipeline.local_org import admin
+from writeback_pipeline.local_org import settings as org_settings
 from writeback_pipeline.local_org.server import run_in_thread
 from writeback_pipeline.local_org.state import Organisation, open_org
 from writeback_pipeline.salesforce.connection import ClientCredentials, SalesforceConnection
@@ -95,6 +96,11 @@ class World:
     def notes(self, person: str) -> list[dict[str, Any]]:
         """The person's live Notes, in the order in which they were made."""
         return self.select("SELECT * FROM Note WHERE ParentId = ? AND IsDeleted = 0 ORDER BY Id", person)
+
+    def hide_opt_out_field(self) -> None:
+        """What a new organisation does by default: nobody sees Email Opt Out."""
+        with self.inside.connection() as connection:
+            org_settings.change(connection, hidden=frozenset({"Contact.HasOptedOutOfEmail", "Lead.HasOptedOutOfEmail"}))
 
     def select(self, sql: str, *values: Any) -> list[dict[str, Any]]:
         with self.inside.connection() as connection:

@@ -86,12 +86,12 @@ def opt_out_writebacks(
                 ledger,
                 organisation,
                 now=lambda: datetime.now(UTC),
-                run_id=context.run_id,
+                run_id=context.run.run_id,
                 progress=lambda settled: context.log.info(f"{settled} writebacks settled"),
             )
             report = delivery.run(limit=config.limit)
     except (OrganisationUnavailable, WrongOrganisation) as error:
         passing = isinstance(error, OrganisationUnavailable) and error.passing
         raise dg.Failure(str(error), metadata={"passing": passing}, allow_retries=passing) from error
-    problems = ledger.writebacks(WritebackFilter(statuses=PROBLEMS, run_id=context.run_id, limit=TABLE_ROWS))
+    problems = ledger.writebacks(WritebackFilter(statuses=PROBLEMS, run_id=context.run.run_id, limit=TABLE_ROWS))
     yield dg.MaterializeResult(metadata=report_metadata(report, problems))

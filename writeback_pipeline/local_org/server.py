@@ -22,7 +22,7 @@ from writeback_pipeline.local_org.state import open_org
 
 _LOOPBACK = "127.0.0.1"
 _STARTUP_SECONDS = 10.0
-_SHUTDOWN_SECONDS = 5
+_SHUTDOWN_SECONDS = 1
 
 
 class RunningOrg:
@@ -58,7 +58,14 @@ class RunningOrg:
         self.close()
 
     def _serve(self) -> None:
-        asyncio.run(self._server.serve(sockets=[self._listener]))
+        asyncio.run(self._serve_until_closed())
+
+    async def _serve_until_closed(self) -> None:
+        await self._server.serve(sockets=[self._listener])
+        for connection in list(self._server.server_state.connections):
+            if connection.transport is not None:
+                connection.transport.abort()  # an idle https client does not answer the farewell
+        await asyncio.sleep(0)
 
 
 def run_in_thread(
@@ -68,13 +75,15 @@ def run_in_thread(
     certificate: Certificate | None = None,
     clock: Clock = time.time,
     log_requests: bool = False,
+    with_sample: bool = False,
 ) -> RunningOrg:
     """Serve the organisation kept in that file on a port of its own choice, https when given a certificate.
 
-    Several servers, in this process and in others, may serve one file. OSError when the port is taken.
+    Several servers, in this process and in others, may serve one file. A new file becomes an empty organisation, or one
+    with the sample people. OSError when the port is taken.
     """
     listener = _listen(port)
-    organisation = open_org(database)
+    organisation = open_org(database, with_sample=with_sample)
     config = uvicorn.Config(
         app.create(organisation, clock),
         loop="asyncio",
@@ -112,7 +121,7 @@ def serve_forever(database: Path, port: int, tls_port: int | None, announce: Cal
     signal.pthread_sigmask(signal.SIG_BLOCK, stopping)  # before the threads start, so that they leave it to this one
     try:
         with ExitStack() as running:
-            announce(running.enter_context(run_in_thread(database, port=port)).url)
+            announce(running.enter_context(run_in_thread(database, port=port, with_sample=True)).url)
             if tls_port is not None:
                 certificate = certificates.for_loopback(database.parent / "tls")
                 secure = running.enter_context(run_in_thread(database, port=tls_port, certificate=certificate))

@@ -65,8 +65,11 @@ class Organisation:
                 return
 
 
-def open_org(database: Path) -> Organisation:
-    """Open the organisation kept in that file; a file that does not exist becomes a new, empty organisation."""
+def open_org(database: Path, *, with_sample: bool = False) -> Organisation:
+    """Open the organisation kept in that file; a file that does not exist becomes a new organisation.
+
+    It is empty, or has the sample people; of several processes that open it first, one puts them in.
+    """
     database.parent.mkdir(parents=True, exist_ok=True)
     organisation = Organisation(database)
     with organisation.connection() as connection:
@@ -76,6 +79,8 @@ def open_org(database: Path) -> Organisation:
                 module.create_table(connection)
             if connection.execute("SELECT 1 FROM Organization").fetchone() is None:
                 _found(connection)
+                if with_sample:
+                    sample.load(connection)
     return organisation
 
 
@@ -86,10 +91,7 @@ def reset(database: Path) -> Organisation:
     """
     for leftover in (database, Path(f"{database}-wal"), Path(f"{database}-shm")):
         leftover.unlink(missing_ok=True)
-    organisation = open_org(database)
-    with organisation.connection() as connection:
-        sample.load(connection)
-    return organisation
+    return open_org(database, with_sample=True)
 
 
 def _found(connection: sqlite3.Connection) -> None:

@@ -1,0 +1,118 @@
+"""The opt-out assets, checks and sensor in real Dagster runs."""
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from writeback_pipeline.domain.writebacks import Status
+from writeback_pipeline.local_org import admin
+from writeback_pipeline.store.store import Store
+from writeback_pipeline_tests.defs.conftest import Pipeline, checks, metadata
+from writeback_pipeline_tests.world import START
+
+
+def long_ago(pipeline: Pipeline, hours: int) -> None:
+    """Queue an unsubscribe that nobody can deliver, as if that many hours ago."""
+    pipeline.world.clock.at = datetime.now(UTC) - timedelta(hours=hours)
+    pipeline.world.unsubscribe(pipeline.world.contact())
+    pipeline.world.ledger.claim("somebody else", datetime.now(UTC), limit=1)
+
+
+def test_a_run_delivers_and_tells_in_numbers_what_it_did(pipeline: Pipeline) -> None:
+    person, gone = pipeline.world.contact(), pipeline.world.contact()
+    pipeline.world.as_user(admin.delete, gone)
+    pipeline.world.unsubscribe(person)
+    pipeline.world.unsubscribe(gone)
+    result = pipeline.run()
+    assert result.success
+    assert pipeline.world.opted_out(person)
+    queue, written = metadata(result, "pending_queue"), metadata(result, "opt_out_writebacks")
+    assert (queue["owed"], queue["pending"]) == (2, 2)
+    assert (written["settled"], written["written"], written["failed"], written["flag_set"]) == (2, 1, 1, 1)
+    assert written["api_calls"] == 3
+    (problem,) = written["needs_attention"].records
+    assert problem.data["error"] == "ENTITY_IS_DELETED"
+    assert {row.run_id for row in pipeline.world.rows()} == {result.run_id}
+
+
+def test_a_row_that_needs_a_person_colours_the_check_and_not_the_run(pipeline: Pipeline) -> None:
+    gone = pipeline.world.contact()
+    pipeline.world.as_user(admin.delete, gone)
+    pipeline.world.unsubscribe(gone)
+    result = pipeline.run()
+    assert result.success
+    assert checks(result) == {
+        "nothing_failed": False,
+        "no_opt_out_is_older_than": True,
+        "every_row_is_accounted_for": True,
+    }
+    assert checks(pipeline.run())["nothing_failed"] is False  # and stays red until somebody has acted
+
+
+def test_the_age_check_warns_after_an_hour_and_fails_after_two_days(pipeline: Pipeline) -> None:
+    long_ago(pipeline, hours=2)
+    (warned,) = [c for c in pipeline.run().get_asset_check_evaluations() if c.check_name == "no_opt_out_is_older_than"]
+    assert (warned.passed, warned.severity) == (False, dg.AssetCheckSeverity.WARN)
+    long_ago(pipeline, hours=49)
+    (failed,) = [c for c in pipeline.run().get_asset_check_evaluations() if c.check_name == "no_opt_out_is_older_than"]
+    assert (failed.passed, failed.severity) == (False, dg.AssetCheckSeverity.ERROR)
+
+
+def test_a_dry_run_shows_the_plan_and_writes_nothing(pipeline: Pipeline) -> None:
+    person = pipeline.world.contact()
+    pipeline.world.unsubscribe(person, reason="Bad Email")
+    result = pipeline.run(dry_run=True)
+    assert result.success
+    assert not pipeline.world.opted_out(person)
+    assert pipeline.world.rows(person)[0].status is Status.PENDING
+    (observed,) = [e for e in result.all_events if e.event_type_value == "ASSET_OBSERVATION"]
+    plan = observed.asset_observation_data.asset_observation.metadata
+    assert (plan["planned_writebacks"].value, plan["planned_api_calls"].value) == (1, 2)
+    (line,) = plan["plan"].value.records
+    assert line.data["note_body"].endswith("Reason: Bad Email")
+    assert "opt_out_writebacks" not in {
+        e.materialization.asset_key.to_user_string() for e in result.get_asset_materialization_events()
+    }
+
+
+def test_the_limit_is_a_number_of_people(pipeline: Pipeline) -> None:
+    pipeline.world.unsubscribe_all([pipeline.world.contact() for _ in range(3)])
+    assert metadata(pipeline.run(limit=2), "opt_out_writebacks")["written"] == 2
+
+
+def test_the_sensor_asks_for_one_run_while_something_is_due(pipeline: Pipeline) -> None:
+    assert pipeline.tick() == dg.SkipReason("nothing is due")
+    pipeline.world.clock.at = datetime.now(UTC)
+    pipeline.world.unsubscribe(pipeline.world.contact())
+    asked = pipeline.tick()
+    assert isinstance(asked, dg.RunRequest)
+    assert asked.run_key is None
+    pipeline.run()
+    assert pipeline.tick() == dg.SkipReason("nothing is due")
+
+
+def test_the_sensor_waits_while_a_delivery_is_under_way(pipeline: Pipeline) -> None:
+    pipeline.world.unsubscribe(pipeline.world.contact(), START)
+    pipeline.instance.create_run_for_job(
+        pipeline.definitions.resolve_job_def("deliver_opt_outs"), status=dg.DagsterRunStatus.STARTED
+    )
+    assert pipeline.tick() == dg.SkipReason("a delivery is under way")
+
+
+def test_a_busy_store_is_a_skipped_tick_and_no_crash(pipeline: Pipeline) -> None:
+    path = pipeline.world.home / "writebacks.duckdb"
+    with Store(path)._database.writing():
+        pipeline.world.ledger = Store(path, wait=timedelta(milliseconds=50))
+        assert pipeline.tick() == dg.SkipReason("the store is busy")
+
+
+def test_trouble_with_the_whole_organisation_fails_the_run_and_marks_no_row_failed(pipeline: Pipeline) -> None:
+    pipeline.world.hide_opt_out_field()
+    person = pipeline.world.contact()
+    pipeline.world.unsubscribe(person)
+    result = pipeline.run()
+    assert not result.success
+    assert pipeline.world.rows(person)[0].status is Status.PENDING
+    (failure,) = [e.step_failure_data for e in result.all_events if e.is_step_failure]
+    assert failure.user_failure_data is not None
+    assert "Email Opt Out" in (failure.user_failure_data.description or "")

@@ -1,0 +1,66 @@
+"""What ties the project's files together: one code location, one instance, documents that name what exists."""
+
+import tomllib
+from pathlib import Path
+
+import dagster as dg
+import yaml
+from dagster._core.instance.config import dagster_instance_config
+
+from writeback_pipeline.commands.dagster_home import use_dagster_home
+from writeback_pipeline.definitions import defs
+from writeback_pipeline.environment import Environment, read_environment
+
+PROJECT = Path(__file__).parents[1]
+
+
+def test_workspace_and_dg_name_the_same_location() -> None:
+    (entry,) = yaml.safe_load((PROJECT / "workspace.yaml").read_text())["load_from"]
+    tool = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["dg"]["project"]
+    assert entry["python_module"]["module_name"] == tool["code_location_target_module"]
+    assert entry["python_module"]["location_name"] == tool["code_location_name"]
+
+
+def test_the_code_location_loads() -> None:
+    dg.Definitions.validate_loadable(defs())
+
+
+def test_every_asset_is_described_owned_and_grouped() -> None:
+    for spec in defs().resolve_all_asset_specs():
+        assert spec.description, spec.key
+        assert spec.owners, spec.key
+        assert spec.group_name != "default", spec.key
+        assert spec.kinds, spec.key
+
+
+def test_dagster_takes_the_instance_configuration() -> None:
+    config, _ = dagster_instance_config(str(PROJECT))
+    assert config["telemetry"] == {"enabled": False}
+    assert config["nux"] == {"enabled": False}
+    assert config["run_monitoring"]["free_slots_after_run_end_seconds"] > 0
+
+
+def test_two_homes_have_two_instances(tmp_path: Path) -> None:
+    folders = []
+    for name in ("one", "two"):
+        environment = read_environment({"WRITEBACK_HOME": str(tmp_path / name)})
+        variables: dict[str, str] = {}
+        folders.append(use_dagster_home(environment, variables))
+        assert variables["DAGSTER_HOME"] == str(tmp_path / name / "dagster")
+        text = (folders[-1] / "dagster.yaml").read_text()
+        assert str(tmp_path / name / "dagster" / "storage") in text
+    assert folders[0] != folders[1]
+
+
+def test_an_instance_that_somebody_chose_is_left_alone(tmp_path: Path) -> None:
+    environment = Environment(tmp_path, "db", "activity")
+    assert use_dagster_home(environment, {"DAGSTER_HOME": "/elsewhere"}) == Path("/elsewhere")
+    assert not (tmp_path / "dagster").exists()
+
+
+def test_the_locks_name_packages_and_no_registry() -> None:
+    for lock in ("requirements.lock", "requirements-test.lock"):
+        text = (PROJECT / lock).read_text()
+        assert "://" not in text
+        assert all("==" in line for line in text.splitlines() if line and line[0].isalpha())
+        assert text.count("--hash=sha256:") > 50
