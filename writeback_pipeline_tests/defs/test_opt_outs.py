@@ -68,7 +68,9 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(pipeline: Pipeline) -> None
     (observed,) = [e for e in result.all_events if e.event_type_value == "ASSET_OBSERVATION"]
     plan = observed.asset_observation_data.asset_observation.metadata
     assert (plan["planned_writebacks"].value, plan["planned_api_calls"].value) == (1, 2)
-    (line,) = plan["plan"].value.records
+    table = plan["plan"]
+    assert isinstance(table, dg.TableMetadataValue)
+    (line,) = table.records
     assert line.data["note_body"].endswith("Reason: Bad Email")
     assert "opt_out_writebacks" not in {
         e.materialization.asset_key.to_user_string() for e in result.get_asset_materialization_events()
