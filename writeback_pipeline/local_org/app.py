@@ -6,6 +6,7 @@ Reads the request, checks the token, counts the call, and prints the answer; wha
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 import sqlite3
 from collections.abc import Awaitable, Callable
@@ -27,6 +28,8 @@ from writeback_pipeline.local_org.session import Session
 from writeback_pipeline.local_org.state import Organisation
 
 Clock = Callable[[], float]
+
+_LOG = logging.getLogger(__name__)
 
 _LONGEST_URI = 16_384
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
@@ -146,8 +149,18 @@ def _resource(call: Call, path: str, session: Session) -> Response:
         return routes.handle(session, request)
     except sqlite3.OperationalError as error:
         if "locked" not in str(error):
-            raise
+            return _unexpected()
         return refusal(ApiError(503, "SERVER_UNAVAILABLE", "server too busy"))
+    except Exception:
+        return _unexpected()
+
+
+def _unexpected() -> Response:
+    """The answer to a request that ran into a fault of the organisation itself, which is logged under its number."""
+    error_id = secrets.token_hex(8)
+    _LOG.exception("request failed, ErrorId %s", error_id)
+    message = f"An unexpected error occurred. Please include this ErrorId if you contact support: {error_id}"
+    return refusal(ApiError(500, "UNKNOWN_EXCEPTION", message))
 
 
 def _bearer(call: Call) -> str:

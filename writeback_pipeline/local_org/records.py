@@ -23,6 +23,10 @@ _NUMERIC = {"boolean": "INTEGER", "int": "INTEGER", "double": "REAL", "currency"
 _CASELESS = {"string", "picklist", "combobox", "textarea", "email", "phone", "url"}
 
 
+class OutdatedError(Exception):
+    """The file holds an organisation that this version of the program cannot serve."""
+
+
 def connect(database: Path) -> sqlite3.Connection:
     """Open the organisation's file in autocommit mode, rows by name; one thread at a time may use it."""
     connection = sqlite3.connect(database, timeout=_BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False)
@@ -32,10 +36,10 @@ def connect(database: Path) -> sqlite3.Connection:
 
 
 def create_tables(connection: sqlite3.Connection) -> None:
-    """Make every record table and index that is not there yet."""
+    """Make every record table and index that is not there yet; OutdatedError when one is of another make."""
     connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("CREATE TABLE IF NOT EXISTS _numbers (prefix TEXT PRIMARY KEY, next INTEGER)")
     with atomic(connection):
-        connection.execute("CREATE TABLE IF NOT EXISTS _numbers (prefix TEXT PRIMARY KEY, next INTEGER)")
         for described in OBJECTS.values():
             _create_table(connection, described)
             connection.execute("INSERT OR IGNORE INTO _numbers VALUES (?, ?)", (described.key_prefix, _FIRST_NUMBER))
@@ -45,6 +49,11 @@ def _create_table(connection: sqlite3.Connection, described: SObject) -> None:
     table = described.name
     columns = ", ".join(_column(f) for f in described.fields)
     connection.execute(f"CREATE TABLE IF NOT EXISTS {table} ({columns})")
+    if [row[1] for row in connection.execute(f"PRAGMA table_info({table})")] != [f.name for f in described.fields]:
+        raise OutdatedError(
+            f"the embedded organisation's {table} table was made by another version of this program: "
+            "start again with `writebacks org reset`"
+        )
     for names in described.indexes:
         name = "_".join((table, *names))
         connection.execute(f"CREATE INDEX IF NOT EXISTS {name} ON {table} ({', '.join(names)})")

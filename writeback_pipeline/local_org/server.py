@@ -82,8 +82,12 @@ def run_in_thread(
     Several servers, in this process and in others, may serve one file. A new file becomes an empty organisation, or one
     with the sample people. OSError when the port is taken.
     """
-    listener = _listen(port)
     organisation = open_org(database, with_sample=with_sample)
+    try:
+        listener = _listen(port)
+    except OSError:
+        organisation.close()
+        raise
     config = uvicorn.Config(
         app.create(organisation, clock),
         loop="asyncio",

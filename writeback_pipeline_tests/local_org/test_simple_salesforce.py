@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 from requests.adapters import HTTPAdapter
-from simple_salesforce import Salesforce, SalesforceLogin
+from simple_salesforce.api import Salesforce
 from simple_salesforce.exceptions import (
     SalesforceAuthenticationFailed,
     SalesforceExpiredSession,
@@ -16,6 +16,7 @@ from simple_salesforce.exceptions import (
     SalesforceMoreThanOneRecord,
     SalesforceResourceNotFound,
 )
+from simple_salesforce.login import SalesforceLogin
 
 from writeback_pipeline.local_org import certificates, server, settings, state, tokens
 from writeback_pipeline.local_org.state import Organisation
@@ -49,7 +50,7 @@ def plain(organisation: Organisation) -> Iterator[requests.Session]:
 
 
 @pytest.fixture
-def sf(plain: requests.Session) -> Salesforce:
+def sf(plain: requests.Session) -> Any:  # its attributes are made up when asked for
     return Salesforce(consumer_key="local", consumer_secret="local", domain="acme.my", session=plain)
 
 
@@ -61,13 +62,14 @@ def test_it_signs_in_with_client_credentials_over_tls(organisation: Organisation
         requests.Session() as session,
     ):
         assert running.url.startswith("https://127.0.0.1:")
+        session.trust_env = False  # the machine's own list of authorities would go before this one
         session.verify = str(certificate.path)
         answer = session.post(
             f"{running.url}/services/oauth2/token",
             data={"grant_type": "client_credentials", "client_id": "local", "client_secret": "local"},
             timeout=30,
         ).json()
-        sf = Salesforce(session_id=answer["access_token"], instance_url=answer["instance_url"], session=session)
+        sf: Any = Salesforce(session_id=answer["access_token"], instance_url=answer["instance_url"], session=session)
         created = sf.Contact.create({"LastName": "Over TLS"})
         assert sf.Contact.get(created["id"])["LastName"] == "Over TLS"
 
@@ -87,12 +89,18 @@ def test_it_signs_in_with_a_signed_assertion(
 
 
 def test_it_signs_in_by_soap_only_when_that_is_allowed(organisation: Organisation, plain: requests.Session) -> None:
-    person = {"username": "local@local.example", "password": "local", "security_token": "", "session": plain}
+    person: dict[str, Any] = {
+        "username": "local@local.example",
+        "password": "local",
+        "security_token": "",
+        "session": plain,
+    }
     with pytest.raises(SalesforceAuthenticationFailed, match="SOAP API login"):
         SalesforceLogin(**person)
     with organisation.connection() as connection:
         settings.change(connection, soap_login=True)
-    assert Salesforce(**person).Organization.describe()["keyPrefix"] == "00D"
+    sf: Any = Salesforce(**person)
+    assert sf.Organization.describe()["keyPrefix"] == "00D"
     with pytest.raises(SalesforceAuthenticationFailed, match="INVALID_LOGIN"):
         SalesforceLogin(**person | {"password": "wrong"})
 
@@ -102,7 +110,7 @@ def test_a_wrong_secret_is_its_authentication_error(plain: requests.Session) -> 
         Salesforce(consumer_key="local", consumer_secret="wrong", domain="acme.my", session=plain)
 
 
-def test_it_creates_reads_changes_and_deletes(sf: Salesforce) -> None:
+def test_it_creates_reads_changes_and_deletes(sf: Any) -> None:
     created = sf.Contact.create({"LastName": "Ng", "Email": "ng@example.org"})
     assert created["success"] is True
     assert sf.Contact.update(created["id"], {"HasOptedOutOfEmail": True}) == 204
@@ -113,7 +121,7 @@ def test_it_creates_reads_changes_and_deletes(sf: Salesforce) -> None:
         sf.Contact.get(created["id"])
 
 
-def test_it_upserts_by_external_id(sf: Salesforce) -> None:
+def test_it_upserts_by_external_id(sf: Any) -> None:
     assert sf.Task.upsert("Writeback_Key__c/k1", {"Subject": "one"}) == 201
     assert sf.Task.upsert("Writeback_Key__c/k1", {"Subject": "two"}) == 200
     for _ in range(2):
@@ -122,12 +130,12 @@ def test_it_upserts_by_external_id(sf: Salesforce) -> None:
         sf.Lead.upsert("Email/twin@example.org", {"LastName": "One"})
 
 
-def test_it_turns_a_refusal_into_its_own_error(sf: Salesforce) -> None:
+def test_it_turns_a_refusal_into_its_own_error(sf: Any) -> None:
     with pytest.raises(SalesforceMalformedRequest, match="REQUIRED_FIELD_MISSING"):
         sf.Contact.create({"FirstName": "Nobody"})
 
 
-def test_it_follows_the_pages_of_a_query(sf: Salesforce) -> None:
+def test_it_follows_the_pages_of_a_query(sf: Any) -> None:
     for start in range(0, 2400, 200):
         rows = [{"attributes": {"type": "Account"}, "Name": f"Page {start + place:04}"} for place in range(200)]
         sf.restful("composite/sobjects", method="POST", json={"records": rows})
@@ -136,7 +144,7 @@ def test_it_follows_the_pages_of_a_query(sf: Salesforce) -> None:
     assert [record["Name"] for record in found["records"]] == [f"Page {number:04}" for number in range(2400)]
 
 
-def test_it_reads_limits_and_descriptions(sf: Salesforce) -> None:
+def test_it_reads_limits_and_descriptions(sf: Any) -> None:
     assert sf.limits()["DailyApiRequests"]["Max"] == 100_000
     assert "Contact" in [each["name"] for each in sf.describe()["sobjects"]]
     assert sf.Note.describe()["label"] == "Note"

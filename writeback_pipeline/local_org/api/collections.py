@@ -37,7 +37,8 @@ def _create(session: Session, request: Request) -> Response:
         described, values = _typed(session, record)
         return _done(dml.create(session, described, values))
 
-    return _each(session, _all_or_none(request), _given_records(request), create)
+    given, all_or_none = _given(request)
+    return _each(session, all_or_none, given, create)
 
 
 def _update(session: Session, request: Request) -> Response:
@@ -58,14 +59,15 @@ def _update(session: Session, request: Request) -> Response:
             raise ApiError(400, "DUPLICATE_VALUE", message, [])
         return _done(dml.update(session, described, record_id, values))
 
-    return _each(session, _all_or_none(request), _given_records(request), update, keeps_id=True)
+    given, all_or_none = _given(request)
+    return _each(session, all_or_none, given, update, keeps_id=True)
 
 
 def _upsert(session: Session, request: Request) -> Response:
     session = writer(session, request)
     target = named(session, request)
     key = key_field(target, request.params["field"])
-    given = _given_records(request)
+    given, all_or_none = _given(request)
     times = Counter(_fold(key, value) for value in (_key_value(record, key) for record in given) if value)
 
     def upsert(record: Any) -> Outcome:
@@ -87,7 +89,7 @@ def _upsert(session: Session, request: Request) -> Response:
             raise
         return _done(record_id, created=created)
 
-    return _each(session, _all_or_none(request), given, upsert)
+    return _each(session, all_or_none, given, upsert)
 
 
 def _delete(session: Session, request: Request) -> Response:
@@ -163,8 +165,10 @@ def _done(record_id: str, **more: bool) -> Outcome:
     return {"id": record_id, "success": True, "errors": [], **more}
 
 
-def _given_records(request: Request) -> list[Any]:
-    given = request.json.get("records", []) if isinstance(request.json, dict) else None
+def _given(request: Request) -> tuple[list[Any], bool]:
+    """The records of the body, and whether they share their fate."""
+    body = request.json if isinstance(request.json, dict) else {"records": None}
+    given = body.get("records", [])
     if not isinstance(given, list):
         raise json_parser_error("The list records is required")
     _check_count(given, _MOST_WRITTEN)
@@ -175,7 +179,7 @@ def _given_records(request: Request) -> list[Any]:
             "reduce chunking."
         )
         raise ApiError(400, "LIMIT_EXCEEDED", message)
-    return given
+    return given, body.get("allOrNone") is True
 
 
 def _check_count(given: Sequence[Any], most: int) -> None:
@@ -184,10 +188,6 @@ def _check_count(given: Sequence[Any], most: int) -> None:
     if len(given) > most:
         message = f"record limit reached. cannot submit more than {most} records into this call"
         raise ApiError(400, "EXCEEDED_ID_LIMIT", message)
-
-
-def _all_or_none(request: Request) -> bool:
-    return request.json.get("allOrNone", False) is True
 
 
 def _type_names(given: Iterable[Any]) -> Iterator[str]:
