@@ -1,0 +1,84 @@
+"""A whole file of opt-out changes: which reader it needs, and its rows sorted into changes and bad lines.
+
+Nothing is queued here. A file is taken as a whole or not at all, unless the caller decides to go on without bad lines.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from writeback_pipeline.domain.intake import parse_change
+from writeback_pipeline.domain.writebacks import Change
+from writeback_pipeline.intake.csv_rows import csv_rows
+from writeback_pipeline.intake.jsonl_rows import jsonl_rows
+from writeback_pipeline.intake.parquet_rows import parquet_rows
+from writeback_pipeline.intake.rows import RawRow, UnreadableFile
+
+_READERS: dict[str, Callable[[BinaryIO], Iterator[RawRow]]] = {
+    ".csv": csv_rows,
+    ".jsonl": jsonl_rows,
+    ".ndjson": jsonl_rows,
+    ".parquet": parquet_rows,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that is no change, with everything that is wrong with it and the values it has."""
+
+    line: int
+    problems: tuple[str, ...]
+    values: Mapping[str, str]
+
+
+def read_changes(path: Path) -> tuple[list[Change], list[BadLine]]:
+    """The changes of a file in its order, and its bad lines; UnreadableFile when the file as a whole is wrong."""
+    with open_rows(path) as file:
+        return sort_out(rows_of(path, file))
+
+
+def open_rows(path: Path) -> BinaryIO:
+    """The file, opened; UnreadableFile when it is not there, is a folder or has an ending that nobody reads."""
+    if path.suffix.lower() not in _READERS:
+        raise UnreadableFile(f"{path} has no ending that says what it is: it must be one of {', '.join(_READERS)}")
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise UnreadableFile(f"{path} cannot be read: {error.strerror}") from None
+
+
+def rows_of(path: Path, file: BinaryIO) -> Iterator[RawRow]:
+    """The rows of a file opened by `open_rows`; its ending says what form it has."""
+    try:
+        yield from _READERS[path.suffix.lower()](file)
+    except UnreadableFile as error:
+        raise UnreadableFile(f"{path}: {error}") from None
+
+
+def sort_out(rows: Iterable[RawRow]) -> tuple[list[Change], list[BadLine]]:
+    """Changes and bad lines. A delivery_key that two lines give to different changes is a problem of the second."""
+    changes: list[Change] = []
+    bad_lines: list[BadLine] = []
+    keyed: dict[str, tuple[int, Change]] = {}
+    for row in rows:
+        parsed = parse_change(row.values)
+        if row.problems or not isinstance(parsed, Change):
+            bad_lines.append(BadLine(row.line, _all_problems(row, parsed), row.values))
+            continue
+        if parsed.key is not None:
+            line, first = keyed.setdefault(parsed.key, (row.line, parsed))
+            if first != parsed:
+                problem = f"delivery_key: line {line} gives this key to another change; every change needs its own"
+                bad_lines.append(BadLine(row.line, (problem,), row.values))
+                continue
+        changes.append(parsed)
+    return changes, bad_lines
+
+
+def _all_problems(row: RawRow, parsed: Change | tuple[str, ...]) -> tuple[str, ...]:
+    """Those of form first; those of content where there is any, once per column."""
+    if isinstance(parsed, Change) or not row.values:
+        return row.problems
+    told = {problem.partition(":")[0] for problem in row.problems}
+    return (*row.problems, *(problem for problem in parsed if problem.partition(":")[0] not in told))
