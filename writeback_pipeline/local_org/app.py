@@ -147,10 +147,6 @@ def _resource(call: Call, path: str, session: Session) -> Response:
     request = Request(call.request.method, path, query, headers, parsed, base_url=call.base_url, now=call.now)
     try:
         return routes.handle(session, request)
-    except sqlite3.OperationalError as error:
-        if "locked" not in str(error):
-            return _unexpected()
-        return refusal(ApiError(503, "SERVER_UNAVAILABLE", "server too busy"))
     except Exception:
         return _unexpected()
 

@@ -17,11 +17,6 @@ def stamp(seconds: float) -> str:
     return _text(datetime.fromtimestamp(seconds, UTC))
 
 
-def seconds(text: str) -> float:
-    """The instant that a stamp names, in seconds since 1970."""
-    return datetime.fromisoformat(text).timestamp()
-
-
 def iso(text: str) -> str:
     """A stamp in the short form of OAuth answers, `2026-05-06T09:49:19Z`."""
     return text[:19] + "Z"

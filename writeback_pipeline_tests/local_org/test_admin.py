@@ -115,8 +115,11 @@ def test_emptying_the_bin_takes_deleted_records_only(api: Api, org: Org) -> None
     assert admin.purge(org.administrator()) >= 1
     assert api.query(f"SELECT Id FROM Contact WHERE Id = '{gone}'", "queryAll") == []
     assert api.read("Contact", kept)["Id"] == kept
+    for unknown in (gone, "abc"):
+        with pytest.raises(ApiError):
+            admin.undelete(org.administrator(), unknown)
     with pytest.raises(ApiError):
-        admin.undelete(org.administrator(), gone)
+        admin.purge(org.administrator(), "abc")
 
 
 def test_a_record_of_no_known_kind_cannot_be_edited(org: Org) -> None:

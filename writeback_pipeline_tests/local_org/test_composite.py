@@ -104,6 +104,19 @@ def test_all_or_none_undoes_everything_and_says_so(api: Api) -> None:
     assert named(api, "Undone") == []
 
 
+def test_all_or_none_keeps_everything_when_all_goes_well(api: Api) -> None:
+    told = send(
+        api,
+        sub("POST", "composite/sobjects", "rows", {"records": [contact("Kept"), contact("Kept")]}),
+        sub("POST", "sobjects/Contact", "one", {"LastName": "Kept"}),
+        sub("POST", "composite/sobjects/Contact", "read", {"ids": ["@{one.id}", "@{rows[0].id}"], "fields": ["Id"]}),
+        all_or_none=True,
+    )
+    assert statuses(told) == [200, 201, 200]
+    assert [row["Id"] for row in told[2]["body"]] == [told[1]["body"]["id"], told[0]["body"][0]["id"]]
+    assert len(named(api, "Kept")) == 3
+
+
 def test_rows_of_an_earlier_collection_still_read_as_written_although_they_are_undone(api: Api) -> None:
     told = send(
         api,

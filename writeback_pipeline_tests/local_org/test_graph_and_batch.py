@@ -1,10 +1,11 @@
 """Graphs, each a transaction of its own in one counted call; and batches, whose requests share nothing."""
 
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
-from writeback_pipeline_tests.local_org.support import Api, error
+from writeback_pipeline_tests.local_org.support import Api, Org, error
 
 
 def node(name: str, path: str = "sobjects/Account", method: str = "POST", **body: Any) -> dict[str, Any]:
@@ -136,6 +137,20 @@ def test_every_request_of_a_batch_is_counted(api: Api) -> None:
     before = api.get("limits").json()["DailyApiRequests"]["Remaining"]
     batch(api, *[{"method": "GET", "url": "v67.0/sobjects/Contact"}] * 10)
     assert api.get("limits").json()["DailyApiRequests"]["Remaining"] == before - 11
+
+
+def test_a_batch_that_meets_the_daily_limit_fails_from_there(api: Api, org: Org) -> None:
+    used = 100_000 - api.get("limits").json()["DailyApiRequests"]["Remaining"]
+    org.set(daily_api_requests=used + 2)
+    told = batch(api, *[{"method": "GET", "url": "v67.0/sobjects/Contact"}] * 3)
+    assert [each["statusCode"] for each in told["results"]] == [200, 200, 403]
+
+
+def test_a_query_may_be_longer_than_an_address_but_not_endless(api: Api) -> None:
+    long = "SELECT Id FROM Contact WHERE LastName IN (" + ",".join(f"'{number:04}'" for number in range(3_000)) + ")"
+    endless = long + " " * 100_000
+    told = batch(api, *({"method": "GET", "url": f"v67.0/query?q={quote(text)}"} for text in (long, endless)))
+    assert [each["statusCode"] for each in told["results"]] == [200, 400]
 
 
 def test_a_batch_can_stop_at_the_first_failure(api: Api) -> None:

@@ -173,6 +173,21 @@ def test_half_a_surrogate_pair_is_replaced(api: Api, contact: str) -> None:
     assert api.read("Note", answer.json()["id"])["Title"] == "a?b 😀"
 
 
+def test_values_of_every_kind_come_back_as_they_went(api: Api) -> None:
+    values = {"LastName": "x", "Company": "y", "AnnualRevenue": 12.5, "NumberOfEmployees": 7, "Rating": "Odd"}
+    lead = api.create("Lead", attributes={"type": "Lead"}, OwnerId="", HasOptedOutOfEmail="true", **values)
+    shown = api.read("Lead", lead)
+    assert {name: shown[name] for name in values} == values
+    assert shown["HasOptedOutOfEmail"] is True
+    assert shown["OwnerId"] == shown["CreatedById"]
+
+
+@pytest.mark.parametrize("given", ["2026-02-30T00:00:00Z", "0001-01-01T00:00:00+14:00", "2026-11-23T09:05:07"])
+def test_a_datetime_that_names_no_instant_is_refused(api: Api, contact: str, given: str) -> None:
+    answer = api.patch(f"sobjects/Contact/{contact}", {"EmailBouncedDate": given})
+    assert error(answer) == (400, "JSON_PARSER_ERROR")
+
+
 def test_a_datetime_in_another_zone_is_shown_in_utc(api: Api, contact: str) -> None:
     api.patch(f"sobjects/Contact/{contact}", {"EmailBouncedDate": "2026-11-23T09:05:07+02:00"})
     shown = api.read("Contact", contact)
@@ -187,6 +202,7 @@ def test_a_record_is_found_by_its_external_id(api: Api) -> None:
     assert error(api.get("sobjects/Task/Writeback_Key__c/key-2")) == (404, "NOT_FOUND")
     assert error(api.get("sobjects/Task/Subject/s")) == (404, "NOT_FOUND")
     assert api.delete("sobjects/Task/Writeback_Key__c/key-1").status_code == 204
+    assert error(api.delete("sobjects/Task/Writeback_Key__c/key-1")) == (404, "NOT_FOUND")
 
 
 @pytest.mark.parametrize(
@@ -229,6 +245,7 @@ def test_upsert_of_several_matches_lists_their_addresses(api: Api) -> None:
     assert answer.status_code == 300
     assert answer.json() == [f"/services/data/v67.0/sobjects/Lead/{record_id}" for record_id in twins]
     assert api.get("sobjects/Lead/Email/twin@example.org").json() == answer.json()
+    assert api.delete("sobjects/Lead/Email/twin@example.org").status_code == 300
 
 
 def test_upsert_that_may_only_change_creates_nothing(api: Api) -> None:
@@ -280,6 +297,7 @@ def test_changes_and_deletions_of_a_stretch_of_time_are_listed(api: Api, org: Or
     assert updated == {"ids": [kept], "latestDateCovered": "2026-11-23T11:00:00.000+0000"}
     assert deleted["deletedRecords"] == [{"id": dropped, "deletedDate": "2026-11-23T11:00:00.000+0000"}]
     assert set(deleted) == {"deletedRecords", "earliestDateAvailable", "latestDateCovered"}
+    assert api.get("sobjects/User/deleted/", params=window).json()["deletedRecords"] == []
 
 
 @pytest.mark.parametrize(

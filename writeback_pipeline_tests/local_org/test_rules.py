@@ -104,6 +104,7 @@ def test_an_enhanced_note_comes_with_its_document(api: Api, contact: str) -> Non
     assert shown["LatestPublishedVersionId"].startswith("068")
     assert api.http.get(api.url + shown["Content"], timeout=30).content == html.encode()
     assert api.read("ContentDocument", note)["Title"] == "unsubscribed"
+    assert api.get(f"sobjects/ContentDocument/{note}/Content").status_code == 404
     link = api.create("ContentDocumentLink", ContentDocumentId=note, LinkedEntityId=contact, ShareType="V")
     assert link.startswith("06A")
     links = api.query(f"SELECT LinkedEntityId, ShareType FROM ContentDocumentLink WHERE ContentDocumentId = '{note}'")

@@ -46,6 +46,16 @@ def test_client_credentials_give_a_token_for_this_address(api: Api) -> None:
 def test_client_credentials_may_stand_in_a_basic_header(api: Api) -> None:
     assert ask(api, {"grant_type": "client_credentials"}, auth=("local", "local")).status_code == 200
     assert ask(api, {"grant_type": "client_credentials"}, auth=("local", "wrong")).status_code == 400
+    broken = {"Authorization": "Basic !"}
+    assert ask(api, {"grant_type": "client_credentials"}, headers=broken).status_code == 400
+
+
+def test_a_user_who_has_left_cannot_sign_in(api: Api, org: Org) -> None:
+    org.connection.execute("UPDATE User SET IsActive = 0 WHERE Username = 'local@local.example'")
+    answer = ask(api, {"grant_type": "client_credentials", **CLIENT})
+    org.connection.execute("UPDATE User SET IsActive = 1")
+    assert answer.status_code == 400
+    assert answer.json() == {"error": "invalid_grant", "error_description": "inactive user"}
 
 
 def test_user_name_and_password_give_a_token(api: Api) -> None:
