@@ -33,7 +33,7 @@ def create(session: Session, described: SObject, given: Mapping[str, Any]) -> st
     row |= {name: value for name, value in _defaults(described.name).items() if row.get(name) is None}
     if described.has("OwnerId") and row.get("OwnerId") is None:
         row["OwnerId"] = session.user_id
-    _refuse_missing([f.name for f in described.fields if f.required and row.get(f.name) is None])
+    _refuse_missing([name for name in described.required if row.get(name) is None])
     row |= rules.before_save(session, described, None, row)
     row |= _audit(session, described, creating=True)
     record_id = records.new_id(session.connection, described.key_prefix)
@@ -118,6 +118,7 @@ def _change(session: Session, described: SObject, before: sqlite3.Row, given: Ma
 def _columns(session: Session, described: SObject, given: Mapping[str, Any], *, creating: bool) -> dict[str, Any]:
     row: dict[str, Any] = {}
     refused: list[str] = []
+    references: list[Field] = []
     for name, value in given.items():
         if name == "attributes":
             continue
@@ -128,16 +129,16 @@ def _columns(session: Session, described: SObject, given: Mapping[str, Any], *, 
             refused.append(f.name)
             continue
         row[f.name] = values.to_stored(f, value)
+        if f.type == "reference" and row[f.name] is not None:
+            references.append(f)
     if refused:
         message = (
             f"Unable to create/update fields: {', '.join(refused)}. Please check the security settings of this field "
             "and verify that it is read/write for your profile or permission set."
         )
         raise ApiError(400, "INVALID_FIELD_FOR_INSERT_UPDATE", message, refused)
-    for name, value in row.items():
-        f = described.field(name)
-        if f.type == "reference" and value is not None:
-            _check_reference(session.connection, f, value)
+    for f in references:
+        _check_reference(session.connection, f, row[f.name])
     return row
 
 

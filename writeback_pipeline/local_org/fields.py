@@ -66,9 +66,11 @@ class SObject:
     allows: frozenset[Operation] = frozenset({"create", "update", "upsert", "delete"})
     mergeable: bool = False
     by_name: dict[str, Field] = field(init=False, repr=False)
+    required: tuple[str, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "by_name", {f.name.lower(): f for f in self.fields})
+        object.__setattr__(self, "required", tuple(f.name for f in self.fields if f.required))
 
     def field(self, name: str) -> Field:
         """The field of that name in any case; KeyError when the object (or this session) has none."""

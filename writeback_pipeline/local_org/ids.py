@@ -9,16 +9,16 @@ import re
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _SUFFIX = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
+_ONE_FOR_CAPITALS = str.maketrans({letter: str(int(letter.isupper())) for letter in _DIGITS})
 _INSTANCE = "wb"
 _SHAPE = re.compile(r"[0-9A-Za-z]{15}(?:[0-9A-Za-z]{3})?")
 
 
 def suffix(short: str) -> str:
     """The three checksum characters of a 15-character id: which of its letters are capitals."""
-    blocks = (short[start : start + 5] for start in (0, 5, 10))
-    return "".join(
-        _SUFFIX[sum(1 << place for place, letter in enumerate(block) if "A" <= letter <= "Z")] for block in blocks
-    )
+    capitals = short.translate(_ONE_FOR_CAPITALS)
+    # The first character of a block is the lowest bit, hence the blocks are read backwards.
+    return "".join(_SUFFIX[int(block, 2)] for block in (capitals[4::-1], capitals[9:4:-1], capitals[14:9:-1]))
 
 
 def normalise(text: object) -> str | None:
