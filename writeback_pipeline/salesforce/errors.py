@@ -74,6 +74,11 @@ _ADVICE: dict[str, tuple[str, bool]] = {
 }
 """Advice, and whether it can pass by itself, for trouble that is not Salesforce's own error."""
 
+_ERROR_KEYS = (
+    ("errorCode", "message"),
+    ("statusCode", "message"),
+    ("error", "error_description"),
+)  # calls, rows, OAuth
 _GENERAL = (Action.QUOTA, Action.CONFIGURATION, Action.RETRY)
 _CONCURRENT_WAIT = timedelta(seconds=10)
 
@@ -143,10 +148,6 @@ def _errors_in(body: Any) -> Iterator[tuple[str, str]]:
         for code_key, message_key in _ERROR_KEYS:
             if isinstance(item.get(code_key), str):
                 yield item[code_key], str(item.get(message_key) or "")
-
-
-# Requests, rows of collections, OAuth.
-_ERROR_KEYS = (("errorCode", "message"), ("statusCode", "message"), ("error", "error_description"))
 
 
 def _caused_by(error: Exception, kind: type[Exception]) -> bool:

@@ -14,7 +14,7 @@ from writeback_pipeline.salesforce import lookup
 from writeback_pipeline.salesforce.calls import Calls, Reply
 from writeback_pipeline.salesforce.connection import SalesforceConnection
 from writeback_pipeline.salesforce.errors import UNREADABLE, CallFailed, Trouble, unavailable
-from writeback_pipeline.salesforce.packing import Collection, pack_calls
+from writeback_pipeline.salesforce.packing import Collection, batches, pack_calls
 from writeback_pipeline.salesforce.reads import Reads
 from writeback_pipeline.salesforce.session import CONNECT_SECONDS, READ_SECONDS, OrganisationSession
 from writeback_pipeline.salesforce.settling import same_fate, settle
@@ -54,8 +54,8 @@ class SalesforceOrganisation:
     def look(self, people: Sequence[PersonRef]) -> dict[str, Held]:
         """What the organisation holds under each person's id, keyed by the 18-character id; redirects one hop.
 
-        Up to 10,000 people cost one call, and more only where records are missing. Raises InvalidSalesforceId for a
-        person whose id is not one.
+        2,000 people of one object are a read and five reads a call; only missing records take more. Raises
+        InvalidSalesforceId for a person whose id is not one.
         """
         asked = {
             ref.salesforce_id: ref for ref in (person_ref(each.object_type, each.salesforce_id) for each in people)
@@ -78,6 +78,10 @@ class SalesforceOrganisation:
             if ids is not None:
                 ids.append(note["Id"])
         return {(parent, title): sorted(found[normalise_id(parent), title]) for parent, title in keys}
+
+    def batches(self, rows: Sequence[RowWrite]) -> list[tuple[int, ...]]:
+        """The rows' positions, grouped so that writing one group costs one call; groups in the order to write them."""
+        return batches(rows)
 
     def write(self, rows: Sequence[RowWrite]) -> list[RowResult]:
         """Write the rows, up to 1,000 a call, and tell what became of each, in the order given.
@@ -122,5 +126,5 @@ def _held(records: Iterable[Any], asked: Mapping[str, PersonRef]) -> dict[str, H
             for record in records
             if record is not None
         }
-    except (TypeError, KeyError, InvalidSalesforceId):
+    except (TypeError, KeyError, AttributeError, InvalidSalesforceId):
         raise unavailable(UNREADABLE) from None

@@ -73,9 +73,12 @@ def pack_calls(rows: Sequence[RowWrite]) -> list[list[Collection]]:
     return shared + [[collection] for collection in collections if collection.alone]
 
 
-def calls_needed(rows: Sequence[RowWrite]) -> int:
-    """How many API calls writing these rows takes."""
-    return len(pack_calls(rows))
+def batches(rows: Sequence[RowWrite]) -> list[tuple[int, ...]]:
+    """The rows' positions, grouped so that writing one group costs one call; groups in the order to write them."""
+    return [
+        tuple(sorted(position for collection in collections for position in collection.positions))
+        for collections in pack_calls(rows)
+    ]
 
 
 def _endpoint(row: RowWrite) -> tuple[str, str]:

@@ -33,7 +33,7 @@ class Reads:
         """Every record that the queries find, all pages of them."""
         pages = self.bodies(queries)
         while pages:
-            if not all(isinstance(page, dict) and isinstance(page.get("records"), list) for page in pages):
+            if not all(_is_page(page) for page in pages):
                 raise unavailable(UNREADABLE)
             for page in pages:
                 yield from page["records"]
@@ -76,6 +76,11 @@ def in_chunks(items: Sequence[_Item], size: Callable[[_Item], int], most: int) -
 
 def _batches(requests: Sequence[Request]) -> Iterator[Sequence[Request]]:
     return (requests[start : start + MAX_COLLECTIONS] for start in range(0, len(requests), MAX_COLLECTIONS))
+
+
+def _is_page(page: Any) -> bool:
+    records = page.get("records") if isinstance(page, dict) else None
+    return isinstance(records, list) and all(isinstance(each, dict) and "Id" in each for each in records)
 
 
 def _next_page(page: dict[str, Any]) -> Request:

@@ -190,6 +190,19 @@ def test_five_hundred_flags_and_notes_are_one_call_and_all_arrive(org: Org) -> N
     assert [held[person.salesforce_id].opted_out for person in people[:400]] == [True] * 400  # type: ignore[union-attr]
 
 
+def test_a_batch_is_one_call(org: Org) -> None:
+    people = [*CONTACTS[900:1150], *LEADS[100:350]]
+    gateway = org.gateway()
+    rows = [*map(flag, people), *map(note, people), note(people[0], body="@{odd}")]
+    groups = gateway.batches(rows)
+    assert len(groups) == 3
+    for group in groups:
+        group_rows = [rows[position] for position in group]
+        before = org.calls()
+        assert {result.answer for result in gateway.write(group_rows)} == {Answer.OK}
+        assert org.calls() - before == 1
+
+
 def test_the_gateway_counts_as_the_organisation_does(org: Org) -> None:
     gateway = org.gateway()
     gateway.look([*CONTACTS[:2], *LEADS[:2], UNKNOWN])

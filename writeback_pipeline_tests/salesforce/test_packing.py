@@ -1,10 +1,11 @@
 from itertools import groupby, pairwise
 
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from writeback_pipeline.domain.records import Operation, RowWrite
-from writeback_pipeline.salesforce.packing import calls_needed, pack, pack_calls
+from writeback_pipeline.salesforce.packing import batches, pack, pack_calls
 
 CONTACT = "003000000000001AAA"
 
@@ -39,12 +40,14 @@ runs_of_rows = st.lists(
 ).map(lambda runs: [row for row, times in runs for _ in range(times)])
 
 
+@settings(deadline=None)
 @given(runs_of_rows)
 def test_every_row_travels_exactly_once(rows: list[RowWrite]) -> None:
     positions = [position for collection in pack(rows) for position in collection.positions]
     assert sorted(positions) == list(range(len(rows)))
 
 
+@settings(deadline=None)
 @given(runs_of_rows)
 def test_no_limit_of_salesforce_is_passed(rows: list[RowWrite]) -> None:
     for call in pack_calls(rows):
@@ -53,9 +56,9 @@ def test_no_limit_of_salesforce_is_passed(rows: list[RowWrite]) -> None:
             types = [rows[position].sobject for position in collection.positions]
             assert 1 <= len(types) <= 200
             assert len(list(groupby(types))) <= 10
-    assert calls_needed(rows) == len(pack_calls(rows))
 
 
+@settings(deadline=None)
 @given(runs_of_rows)
 def test_what_comes_first_is_sent_first(rows: list[RowWrite]) -> None:
     collections = pack(rows)
@@ -72,6 +75,7 @@ def test_what_comes_first_is_sent_first(rows: list[RowWrite]) -> None:
             assert ordered == sorted(ordered)
 
 
+@settings(deadline=None)
 @given(runs_of_rows)
 def test_a_text_with_a_reference_in_it_never_shares_a_call(rows: list[RowWrite]) -> None:
     calls = pack_calls(rows)
@@ -80,11 +84,32 @@ def test_a_text_with_a_reference_in_it_never_shares_a_call(rows: list[RowWrite])
     assert odd == sorted(odd, key=any)
 
 
+def test_a_collection_is_sorted_into_few_runs_of_one_object() -> None:
+    mixed = [flag("Contact"), flag("Lead")] * 100
+    (collection,) = pack(mixed)
+    assert [mixed[position].sobject for position in collection.positions] == ["Contact"] * 100 + ["Lead"] * 100
+    assert [len(each.positions) for each in pack([flag(f"Thing{number}__c") for number in range(14)])] == [10, 4]
+
+
+@settings(deadline=None)
+@given(runs_of_rows)
+def test_each_batch_is_one_call_when_it_is_written_by_itself(rows: list[RowWrite]) -> None:
+    groups = batches(rows)
+    assert sorted(position for group in groups for position in group) == list(range(len(rows)))
+    assert all(len(pack_calls([rows[position] for position in group])) == 1 for group in groups)
+
+
 def test_a_thousand_rows_cost_one_call() -> None:
-    assert calls_needed([flag("Contact"), flag("Lead")] * 500) == 1
-    assert calls_needed([flag()] * 400 + [note()] * 600) == 1
-    assert calls_needed([flag()] * 1000 + [note()] * 1000) == 2
-    assert calls_needed([]) == 0
+    assert len(batches([flag("Contact"), flag("Lead")] * 500)) == 1
+    assert len(batches([flag()] * 400 + [note()] * 600)) == 1
+    assert len(batches([flag()] * 1000 + [note()] * 1000)) == 2
+    assert batches([]) == []
+
+
+@pytest.mark.parametrize("key_field", ["../Contact", "Key__c?x=1", "", "Schlüssel__c"])
+def test_a_key_that_is_no_field_name_never_gets_into_an_address(key_field: str) -> None:
+    with pytest.raises(ValueError, match="API names"):
+        pack([task(key_field)])
 
 
 def test_each_kind_of_write_has_its_own_request() -> None:

@@ -82,10 +82,12 @@ def test_trouble_inside_a_composite_is_not_tried_one_by_one(
     server: ScriptedServer, scripted: SalesforceOrganisation
 ) -> None:
     part = (503, [{"errorCode": "SERVER_UNAVAILABLE", "message": "m"}])
-    server.answers(composite(part, part))
-    with pytest.raises(OrganisationUnavailable, match="SERVER_UNAVAILABLE"):
-        scripted.look(CONTACTS[:1] + LEADS[:1])
-    assert len(server.heard) == 1
+    over = Say(403, [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "TotalRequests Limit exceeded."}])
+    for calls, (say, code) in enumerate([(composite(part, part), "SERVER_UNAVAILABLE"), (over, "REQUEST_LIMIT")], 1):
+        server.answers(say)
+        with pytest.raises(OrganisationUnavailable, match=code):
+            scripted.look(CONTACTS[:1] + LEADS[:1])
+        assert len(server.heard) == calls
 
 
 @pytest.mark.parametrize(
@@ -107,6 +109,24 @@ def test_only_true_counts_as_opted_out(server: ScriptedServer, scripted: Salesfo
     flags = [True, False, None]
     server.answers(Say(body=[{"Id": i, "HasOptedOutOfEmail": f} for i, f in zip(ids, flags, strict=True)]))
     assert [held == Live(opted_out=True) for held in scripted.look(CONTACTS[:3]).values()] == [True, False, False]
+
+
+def test_a_converted_lead_whose_contact_is_gone_leads_nowhere(
+    server: ScriptedServer, scripted: SalesforceOrganisation
+) -> None:
+    lead = LEADS[0].salesforce_id
+    record = {"Id": lead, "HasOptedOutOfEmail": True, "IsConverted": True, "ConvertedContactId": None}
+    server.answers(Say(body=[record]))
+    assert scripted.look(LEADS[:1]) == {lead: Gone("NOT_FOUND")}
+
+
+@pytest.mark.parametrize("page", [[], {"records": None}, {"records": [7]}, {"records": [{"Title": "t"}]}], ids=str)
+def test_a_page_that_cannot_be_read_is_an_outage_not_an_absence(
+    server: ScriptedServer, scripted: SalesforceOrganisation, page: object
+) -> None:
+    server.answers(Say(body=page))
+    with pytest.raises(OrganisationUnavailable, match="UNREADABLE_ANSWER"):
+        scripted.find_notes([(CONTACTS[0].salesforce_id, "t")])
 
 
 def test_missing_people_are_asked_for_in_queries_short_enough_for_a_url(

@@ -1,4 +1,5 @@
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,20 @@ def test_a_session_that_a_login_does_not_mend_is_given_up_for_good(
         assert "even after a new login" in refused.value.advice
         assert not refused.value.passing
     assert (len(server.heard), len(server.logins)) == (2, 2)
+
+
+def test_a_refused_session_is_never_handed_on_as_an_answer(server: ScriptedServer) -> None:
+    server.answers(Say(401, EXPIRED))
+    with OrganisationSession(server.connection) as session, pytest.raises(OrganisationUnavailable):
+        session.get(f"{server.url}/services/data")
+
+
+def test_nobody_waits_longer_than_asked_for(server: ScriptedServer, scripted: SalesforceOrganisation) -> None:
+    server.answers(Say(silent=True))
+    begun = time.monotonic()
+    with pytest.raises(OrganisationUnavailable, match="did not answer in time"):
+        scripted.look(SOMEBODY)
+    assert time.monotonic() - begun < 2
 
 
 def test_threads_whose_session_expired_share_one_new_login(

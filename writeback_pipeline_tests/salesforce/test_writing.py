@@ -231,6 +231,16 @@ def test_a_host_that_does_not_exist_is_a_connect_failure(url: str) -> None:
     assert organisation.usage.calls == 0
 
 
+def test_a_proxy_that_cannot_be_reached_passed_nothing_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    connection = SalesforceConnection("https://acme.example", "app", ClientCredentials("x"))
+    with pytest.raises(OrganisationUnavailable) as refused:
+        SalesforceOrganisation(connection).write(flags(1))
+    assert (refused.value.code, refused.value.passing) == ("PROXY_FAILED", True)
+
+
 def test_a_connection_that_is_not_accepted_times_out_as_a_connect_failure() -> None:
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
