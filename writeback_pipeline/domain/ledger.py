@@ -91,7 +91,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """A writeback's new state after this delivery. None leaves `note_id`, `task_id` and `flag_result` as they are.
+    """A writeback's new state after this delivery. None leaves the ids, `flag_result` and `revision` as they are.
 
     `object_type` and `salesforce_id` of `person` become the row's; its earlier id goes to `redirected_from`.
     `attempted` counts one more attempt.
@@ -105,6 +105,7 @@ class Settlement:
     flag_result: FlagResult | None = None
     note_id: str | None = None
     task_id: str | None = None
+    revision: str | None = None
     error_code: str | None = None
     error_message: str | None = None
     advice: str | None = None

@@ -32,7 +32,7 @@ class Status(StrEnum):
     SENDING = "sending"  # an intent is journalled; Salesforce may or may not have it
     WAITING = "waiting"  # something passing stopped it; tried again at next_attempt_at
     UNKNOWN = "unknown"  # sent, no answer; only a read-back decides
-    WRITTEN = "written"  # Salesforce confirmed it
+    WRITTEN = "written"  # Salesforce confirmed it; a summary of activity that changes is owed again
     FAILED = "failed"  # a person must act; a retry puts it back to pending
     REFUSED = "refused"  # the origin rule forbids it
     NO_RECIPIENT = "no_recipient"  # the person has no Salesforce record
@@ -45,12 +45,15 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.SENDING: frozenset({Status.WRITTEN, Status.WAITING, Status.UNKNOWN, Status.FAILED}),
     Status.WAITING: frozenset({Status.SENDING, Status.WRITTEN, Status.FAILED, Status.REFUSED, Status.PENDING}),
     Status.UNKNOWN: frozenset({Status.WRITTEN, Status.WAITING}),
-    Status.WRITTEN: frozenset(),
+    Status.WRITTEN: frozenset({Status.PENDING}),
     Status.FAILED: frozenset({Status.PENDING}),
     Status.REFUSED: frozenset(),
     Status.NO_RECIPIENT: frozenset(),
 }
-"""Legal moves. PENDING reaches WRITTEN directly when Salesforce already holds everything the writeback asks for."""
+"""Legal moves. PENDING reaches WRITTEN directly when Salesforce already holds everything the writeback asks for.
+
+Only a summary of activity leaves WRITTEN: a late event revises it. An opt-out that was written never moves again.
+"""
 
 OPEN_STATUSES = (Status.PENDING, Status.SENDING, Status.WAITING, Status.UNKNOWN)
 """Statuses in which something is still owed."""

@@ -37,7 +37,8 @@ CREATE TABLE writebacks (
     run_id TEXT,
     created_at TIMESTAMP NOT NULL,
     written_at TIMESTAMP,
-    person_id TEXT
+    person_id TEXT,
+    revision TEXT
 )
 """
 
@@ -92,6 +93,23 @@ CREATE TABLE opt_out_origins (
     writeback_id BIGINT,
     cleared_at TIMESTAMP,
     cleared_by BIGINT
+)
+"""
+
+_ACTIVITY_WINDOWS = """
+CREATE TABLE activity_windows (
+    scope TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    occurrence TEXT NOT NULL,
+    name TEXT NOT NULL,
+    window_start TIMESTAMP NOT NULL,
+    window_end TIMESTAMP NOT NULL,
+    fingerprint TEXT NOT NULL,
+    events BIGINT NOT NULL,
+    summaries BIGINT NOT NULL,
+    without_recipient BIGINT NOT NULL,
+    delivered_at TIMESTAMP NOT NULL,
+    run_id TEXT
 )
 """
 
@@ -154,6 +172,7 @@ MIGRATIONS: tuple[Migration, ...] = (
         _PEOPLE,
         _ATTEMPTS,
         _ORIGINS,
+        _ACTIVITY_WINDOWS,
         _SETTINGS,
         _SETTINGS_HISTORY,
         _DEFAULT_SETTINGS,

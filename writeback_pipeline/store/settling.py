@@ -24,6 +24,7 @@ _SETTLEMENT = {
     "flag_result": "TEXT",
     "note_id": "TEXT",
     "task_id": "TEXT",
+    "revision": "TEXT",
     "error_code": "TEXT",
     "error_message": "TEXT",
     "advice": "TEXT",
@@ -93,7 +94,8 @@ def _settle(session: Session, settlements: Sequence[Settlement]) -> int:
         "object_type = coalesce(n.object_type, w.object_type), "
         "salesforce_id = coalesce(n.salesforce_id, w.salesforce_id), "
         "flag_result = coalesce(n.flag_result, w.flag_result), note_id = coalesce(n.note_id, w.note_id), "
-        "task_id = coalesce(n.task_id, w.task_id), run_id = coalesce(n.run_id, w.run_id), "
+        "task_id = coalesce(n.task_id, w.task_id), revision = coalesce(n.revision, w.revision), "
+        "run_id = coalesce(n.run_id, w.run_id), "
         "error_code = n.error_code, error_message = n.error_message, advice = n.advice, "
         "next_attempt_at = n.next_attempt_at, written_at = n.written_at, attempts = w.attempts + n.attempted "
         f"FROM ({unnested(_SETTLEMENT)}) n WHERE w.id = n.id",
@@ -112,6 +114,7 @@ def _row(settlement: Settlement) -> tuple[object, ...]:
         settlement.flag_result,
         settlement.note_id,
         settlement.task_id,
+        settlement.revision,
         storable(settlement.error_code),
         storable(settlement.error_message),
         settlement.advice,

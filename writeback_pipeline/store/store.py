@@ -24,7 +24,9 @@ from writeback_pipeline.domain.ledger import (
 )
 from writeback_pipeline.domain.people import PersonRef
 from writeback_pipeline.domain.settings import WritebackSettings
-from writeback_pipeline.domain.writebacks import Change, Status, Writeback
+from writeback_pipeline.domain.window_ledger import DeliveredWindow, KnownSummary, OwedSummary, WindowLease
+from writeback_pipeline.domain.windows import Window
+from writeback_pipeline.domain.writebacks import Change, Kind, Status, Writeback
 from writeback_pipeline.store import (
     claims,
     journal,
@@ -35,6 +37,7 @@ from writeback_pipeline.store import (
     redirects,
     settings,
     settling,
+    summaries,
 )
 from writeback_pipeline.store.database import WAIT, Database
 
@@ -112,6 +115,51 @@ class Store:
         """Commit answers and what follows from them; returns how many settlements were fenced off."""
         with self._database.writing() as session:
             return settling.record(session, outcomes, settlements, origins, now, release=release)
+
+    def lease_window(self, scope: str, owner: str, now: datetime) -> WindowLease | None:
+        """Lease a window of activity, None while another worker has it."""
+        with self._database.writing() as session:
+            return summaries.lease_window(session, scope, owner, now, LEASE)
+
+    def extend_window(self, held: WindowLease, owner: str, now: datetime) -> WindowLease | None:
+        """The same lease, fresh; None when it has passed to another worker."""
+        with self._database.writing() as session:
+            return summaries.extend_window(session, held, owner, now, LEASE)
+
+    def release_window(self, held: WindowLease) -> None:
+        """Give the window's lease back."""
+        with self._database.writing() as session:
+            summaries.release_window(session, held)
+
+    def known_summaries(self, scope: str) -> dict[str, KnownSummary]:
+        """What the ledger has of a window, by key."""
+        with self._database.reading() as session:
+            return summaries.known_summaries(session, scope)
+
+    def owe_summaries(
+        self, held: WindowLease, window: Window, owed: Sequence[OwedSummary], now: datetime
+    ) -> dict[str, int]:
+        """Enter new summaries, put known ones that changed back to pending; the writebacks' ids by key."""
+        with self._database.writing() as session:
+            return summaries.owe_summaries(session, held, window, owed, now)
+
+    def window_delivered(
+        self,
+        kind: Kind,
+        window: Window,
+        fingerprint: str,
+        counts: tuple[int, int, int],
+        now: datetime,
+        run_id: str | None,
+    ) -> None:
+        """Remember that a window was delivered as its files stood; `counts`: events, summaries, without recipient."""
+        with self._database.writing() as session:
+            summaries.window_delivered(session, kind, window, fingerprint, counts, now, run_id)
+
+    def delivered_windows(self, since: datetime, now: datetime) -> list[DeliveredWindow]:
+        """The delivered windows that end after `since`, oldest first, with what is owed of them now."""
+        with self._database.reading() as session:
+            return summaries.delivered_windows(session, since, now)
 
     def attempts_of(self, writeback_ids: Collection[int]) -> list[Attempt]:
         """Every attempt of these writebacks, in the order of the journal."""
