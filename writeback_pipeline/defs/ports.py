@@ -22,6 +22,9 @@ class Ledger(OptOutLedger, Protocol):
     def due(self, now: datetime) -> int:
         """Opt-outs that a delivery would take now."""
 
+    def unaccounted(self, now: datetime) -> Sequence[int]:
+        """Ids of opt-outs whose row contradicts itself."""
+
     def writebacks(self, only: WritebackFilter) -> Sequence[Writeback]:
         """Rows of the Writeback List, newest first."""
 

@@ -6,7 +6,7 @@ Who may deliver a row is `claims`' work, what became of it `settling`'s.
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from writeback_pipeline.domain.ledger import EnqueueResult, QueueDepth, RetryResult
+from writeback_pipeline.domain.ledger import QUIET, EnqueueResult, QueueDepth, RetryResult
 from writeback_pipeline.domain.people import PersonRef
 from writeback_pipeline.domain.writebacks import OPEN_STATUSES, Change, Status
 from writeback_pipeline.store.people import add_people
@@ -144,10 +144,25 @@ def retry(session: Session, ids: Collection[int], statuses: Collection[Status]) 
     return RetryResult(retried, refused)
 
 
-def depth(session: Session) -> QueueDepth:
-    """Counts by status over all kinds, and the age of what is owed."""
+def unaccounted(session: Session, now: datetime) -> list[int]:
+    """Ids of opt-outs whose row contradicts itself: written without a Note, sent long ago without an outcome, or in a
+    status that nobody knows."""
     rows = session.execute(
-        "SELECT status, count(*), min(occurred_at), min(created_at) FROM writebacks GROUP BY status"
+        "SELECT w.id FROM writebacks w LEFT JOIN people p ON p.person_id = w.person_id "
+        "WHERE w.kind IN ('unsubscribe', 'resubscribe') AND ("
+        "(w.status = 'written' AND w.note_id IS NULL) "
+        "OR (w.status = 'sending' AND (p.lease_until IS NULL OR p.lease_until < $1::TIMESTAMP)) "
+        "OR w.status NOT IN (SELECT unnest($2::TEXT[]))) ORDER BY w.id",
+        [now - QUIET, [status.value for status in Status]],
+    ).fetchall()
+    return [id_ for (id_,) in rows]
+
+
+def depth(session: Session) -> QueueDepth:
+    """Opt-outs by status, and the age of what is owed of them."""
+    rows = session.execute(
+        "SELECT status, count(*), min(occurred_at), min(created_at) FROM writebacks "
+        "WHERE kind IN ('unsubscribe', 'resubscribe') GROUP BY status"
     ).fetchall()
     owed = [(occurred, created) for status, _, occurred, created in rows if status in OPEN_STATUSES]
     return QueueDepth(

@@ -167,9 +167,14 @@ class Store:
             return journal.attempts_of(session, writeback_ids)
 
     def depth(self) -> QueueDepth:
-        """How much is owed, and how old it is."""
+        """How many opt-outs are owed, and how old they are."""
         with self._database.reading() as session:
             return queue.depth(session)
+
+    def unaccounted(self, now: datetime) -> list[int]:
+        """Ids of opt-outs whose row contradicts itself; there should be none."""
+        with self._database.reading() as session:
+            return queue.unaccounted(session, now)
 
     def writebacks(self, only: WritebackFilter) -> list[Writeback]:
         """The Writeback List, newest event first."""

@@ -6,6 +6,7 @@ import dagster as dg
 
 from writeback_pipeline.domain.writebacks import Status
 from writeback_pipeline.local_org import admin
+from writeback_pipeline.store.database import Database
 from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.defs.conftest import Pipeline, checks, metadata
 from writeback_pipeline_tests.world import START
@@ -71,7 +72,7 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(pipeline: Pipeline) -> None
     table = plan["plan"]
     assert isinstance(table, dg.TableMetadataValue)
     (line,) = table.records
-    assert line.data["note_body"].endswith("Reason: Bad Email")
+    assert str(line.data["note_body"]).endswith("Reason: Bad Email")
     assert "opt_out_writebacks" not in {
         e.materialization.asset_key.to_user_string() for e in result.get_asset_materialization_events()
     }
@@ -103,7 +104,7 @@ def test_the_sensor_waits_while_a_delivery_is_under_way(pipeline: Pipeline) -> N
 
 def test_a_busy_store_is_a_skipped_tick_and_no_crash(pipeline: Pipeline) -> None:
     path = pipeline.world.home / "writebacks.duckdb"
-    with Store(path)._database.writing():
+    with Database(path).writing():
         pipeline.world.ledger = Store(path, wait=timedelta(milliseconds=50))
         assert pipeline.tick() == dg.SkipReason("the store is busy")
 
@@ -118,3 +119,11 @@ def test_trouble_with_the_whole_organisation_fails_the_run_and_marks_no_row_fail
     (failure,) = [e.step_failure_data for e in result.all_events if e.is_step_failure]
     assert failure.user_failure_data is not None
     assert "Email Opt Out" in (failure.user_failure_data.description or "")
+
+
+def test_a_row_that_contradicts_itself_is_found(pipeline: Pipeline) -> None:
+    pipeline.world.unsubscribe(pipeline.world.contact())
+    pipeline.run()
+    with Database(pipeline.world.home / "writebacks.duckdb").writing() as session:
+        session.execute("UPDATE writebacks SET note_id = NULL")
+    assert checks(pipeline.run())["every_row_is_accounted_for"] is False

@@ -237,7 +237,7 @@ def test_another_organisation_gets_nothing(world: World, tmp_path_factory: pytes
     world.unsubscribe(world.contact())
     world.deliver()
     with world_in(tmp_path_factory.mktemp("other")) as other:
-        person = other.contact()
+        person = other.lead()
         world.unsubscribe(person)
         with pytest.raises(WrongOrganisation, match="Nothing was written"):
             OptOutDelivery(world.ledger, other.organisation, world.clock).run()
