@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from writeback_pipeline.delivery.opt_outs import LANE, check_pinned
+from writeback_pipeline.delivery.opt_outs import check_pinned
 from writeback_pipeline.delivery.protocols import OptOutLedger, Organisation
 from writeback_pipeline.delivery.report import DeliveryReport, planned_changes
+from writeback_pipeline.delivery.sending import LANE
 from writeback_pipeline.domain.ledger import MAX_HOPS, Claim
 from writeback_pipeline.domain.planning import in_sending_order, plan_person
 from writeback_pipeline.domain.records import Held, Moved

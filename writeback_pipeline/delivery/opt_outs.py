@@ -9,12 +9,13 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import uuid4
 
 from writeback_pipeline.delivery.protocols import OptOutLedger, Organisation
 from writeback_pipeline.delivery.report import DeliveryReport
-from writeback_pipeline.domain.ledger import AttemptOutcome, Claim, Intent, OriginChange, Settlement
+from writeback_pipeline.delivery.sending import CALL_ALLOWANCE, Outgoing, Sent, send
+from writeback_pipeline.domain.ledger import AttemptOutcome, Claim, OriginChange, Settlement
 from writeback_pipeline.domain.planning import (
     PersonPlan,
     PlannedWrite,
@@ -22,11 +23,10 @@ from writeback_pipeline.domain.planning import (
     cannot_follow,
     in_sending_order,
     origin_changes,
-    payload_hash,
     plan_person,
     settle_person,
 )
-from writeback_pipeline.domain.records import Answer, Held, Live, Moved, OrganisationUnavailable, RowResult
+from writeback_pipeline.domain.records import Held, Live, Moved, RowResult
 from writeback_pipeline.domain.settings import WritebackSettings
 
 PEOPLE_PER_CLAIM = 10_000
@@ -34,11 +34,6 @@ PEOPLE_PER_CLAIM = 10_000
 
 PEOPLE_PER_WAVE = 1_000
 """People whose rows are journalled together: one call carries their flags, one their notes."""
-
-CALL_ALLOWANCE = timedelta(seconds=65)
-"""Longest that a write call takes; it is not sent under a lease with less left."""
-
-LANE = "composite"
 
 
 class WrongOrganisation(Exception):
@@ -126,71 +121,26 @@ class OptOutDelivery:
         return plans
 
     def _send(self, plans: Sequence[PersonPlan], report: DeliveryReport) -> None:
-        writes = in_sending_order(plans)
-        groups = self.organisation.batches([write.write for write in writes])
-        attempts = self._journal(plans, [(writes[i], number) for number, group in enumerate(groups, 1) for i in group])
-        ours = [plan for plan in plans if all(write.key in attempts for write in plan.writes)]
-        report.fenced += len(plans) - len(ours)
-        deadline = min((plan.claim.lease_until for plan in plans), default=self.now())
-        results: dict[WriteKey, RowResult] = {}
-        outcomes: list[AttemptOutcome] = []
-        trouble: OrganisationUnavailable | None = None
-        for group in groups:
-            if outcomes:
-                self._record(outcomes, [], _origins(ours, results), report, release=False)
-            rows = [writes[i] for i in group if writes[i].key in attempts]
-            answers, trouble = self._call(rows, deadline, trouble)
-            results |= dict(zip((row.key for row in rows), answers, strict=True))
-            outcomes = [
-                AttemptOutcome(attempts[row.key], a.answer, self.now(), a.code, a.message, a.record_id)
-                for row, a in zip(rows, answers, strict=True)
-            ]
-        now = self.now()
-        settlements = [s for plan in ours for s in (*plan.settled, *settle_person(plan, results, now, self.jitter))]
-        self._record(outcomes, settlements, _origins(ours, results), report)
-        report.usage = self.organisation.usage
-        if trouble is not None:
-            raise trouble
-
-    def _journal(
-        self, plans: Sequence[PersonPlan], numbered: Sequence[tuple[PlannedWrite, int]]
-    ) -> dict[WriteKey, int]:
-        """Attempt ids of the writes that may be sent; a person whom another worker took over has none."""
         claims = {write.key: plan.claim for plan in plans for write in plan.writes}
-        batch_id, now = uuid4().hex, self.now()
-        intents = [
-            Intent(
-                person_id=claims[write.key].person.salesforce_id,
-                epoch=claims[write.key].epoch,
-                writeback_id=write.writeback_id,
-                operation=write.write.operation,
-                target_id=claims[write.key].person.salesforce_id,
-                batch_id=batch_id,
-                lane=LANE,
-                call_number=number,
-                intent_at=now,
-                send_deadline=claims[write.key].lease_until,
-                payload_hash=payload_hash(write.write),
-                run_id=self.run_id,
-                flag_before=write.flag_before,
-                title=write.title,
-            )
-            for write, number in numbered
-        ]
-        ids = self.ledger.journal(intents) if intents else []
-        return {write.key: id_ for (write, _), id_ in zip(numbered, ids, strict=True) if id_ is not None}
+        writes = in_sending_order(plans)
+        rows = [_outgoing(write, claims[write.key]) for write in writes]
 
-    def _call(
-        self, rows: Sequence[PlannedWrite], deadline: datetime, trouble: OrganisationUnavailable | None
-    ) -> tuple[list[RowResult], OrganisationUnavailable | None]:
-        """One call, unless the lease is too short or an earlier call met trouble: then certainly not sent."""
-        if trouble is None and deadline - self.now() >= CALL_ALLOWANCE:
-            try:
-                return self.organisation.write([row.write for row in rows]), None
-            except OrganisationUnavailable as error:
-                trouble = error
-        code, message = (trouble.code, trouble.message) if trouble else ("LEASE_TOO_SHORT", "not sent in time")
-        return [RowResult(Answer.NOT_SENT, code=code, message=message)] * len(rows), trouble
+        def results_of(sent: Sent) -> dict[WriteKey, RowResult]:
+            pairs = zip(writes, sent.results, strict=True)
+            return {write.key: result for write, result in pairs if result is not None}
+
+        def between_calls(sent: Sent) -> None:
+            self._record(sent.unrecorded, [], _origins(plans, results_of(sent)), report, release=False)
+
+        sent = send(rows, self.ledger, self.organisation, self.now, self.run_id, between_calls=between_calls)
+        results, now = results_of(sent), self.now()
+        ours = [plan for plan in plans if all(write.key in results for write in plan.writes)]
+        report.fenced += len(plans) - len(ours)
+        settlements = [s for plan in ours for s in (*plan.settled, *settle_person(plan, results, now, self.jitter))]
+        self._record(sent.unrecorded, settlements, _origins(ours, results), report)
+        report.usage = self.organisation.usage
+        if sent.trouble is not None:
+            raise sent.trouble
 
     def _record(
         self,
@@ -214,6 +164,20 @@ def check_pinned(pinned: str | None, found: str) -> None:
             f"This ledger belongs to organisation {pinned}, but the credentials lead to {found}. Nothing was "
             "written. Correct SALESFORCE_URL, or use another WRITEBACK_HOME for the other organisation."
         )
+
+
+def _outgoing(write: PlannedWrite, claim: Claim) -> Outgoing:
+    person_id = claim.person.salesforce_id
+    return Outgoing(
+        person_id,
+        claim.epoch,
+        claim.lease_until,
+        write.writeback_id,
+        person_id,
+        write.write,
+        write.flag_before,
+        write.title,
+    )
 
 
 def _origins(plans: Sequence[PersonPlan], results: dict[WriteKey, RowResult]) -> list[OriginChange]:

@@ -1,4 +1,4 @@
-"""What delivery needs of the outside: a ledger to claim from and settle in, an organisation to look at and write to.
+"""What delivery needs of the outside: a ledger to claim from and settle in, counted events, an organisation.
 
 Every ledger call is one transaction that ends before it returns. No ledger call happens during an organisation call.
 """
@@ -7,14 +7,18 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from writeback_pipeline.domain.activity import Summary
 from writeback_pipeline.domain.ledger import AttemptOutcome, Claim, Intent, OriginChange, Settlement
 from writeback_pipeline.domain.people import PersonRef
 from writeback_pipeline.domain.records import ApiUsage, Held, RowResult, RowWrite
 from writeback_pipeline.domain.settings import WritebackSettings
+from writeback_pipeline.domain.window_ledger import KnownSummary, OwedSummary, WindowLease
+from writeback_pipeline.domain.windows import Window
+from writeback_pipeline.domain.writebacks import Kind
 
 
-class OptOutLedger(Protocol):
-    """The store, as far as opt-outs need it."""
+class Journal(Protocol):
+    """The store, as far as everything that is sent needs it."""
 
     def settings(self) -> WritebackSettings:
         """The settings now."""
@@ -24,6 +28,24 @@ class OptOutLedger(Protocol):
 
     def pinned_organisation(self) -> str | None:
         """The id pinned so far."""
+
+    def journal(self, intents: Sequence[Intent]) -> list[int | None]:
+        """Commit intents; returns an attempt id each, None where the lease has passed to another worker."""
+
+    def record(
+        self,
+        outcomes: Sequence[AttemptOutcome],
+        settlements: Sequence[Settlement],
+        origins: Sequence[OriginChange],
+        now: datetime,
+        *,
+        release: bool,
+    ) -> int:
+        """Commit answers and what follows from them; returns how many settlements came too late and were ignored."""
+
+
+class OptOutLedger(Journal, Protocol):
+    """The store, as far as opt-outs need it."""
 
     def settle_without_recipient(self, now: datetime, run_id: str | None) -> int:
         """Settle changes of people without a Salesforce record; returns how many."""
@@ -40,22 +62,61 @@ class OptOutLedger(Protocol):
     def extend(self, owner: str, claims: Sequence[Claim], now: datetime) -> list[Claim]:
         """The claims that are still the owner's, with fresh leases."""
 
-    def journal(self, intents: Sequence[Intent]) -> list[int | None]:
-        """Commit intents; returns an attempt id each, None where the person is no longer leased under that epoch."""
-
-    def record(
-        self,
-        outcomes: Sequence[AttemptOutcome],
-        settlements: Sequence[Settlement],
-        origins: Sequence[OriginChange],
-        now: datetime,
-        *,
-        release: bool,
-    ) -> int:
-        """Commit answers and what follows from them; returns how many settlements came too late and were ignored."""
-
     def release(self, owner: str, claims: Sequence[Claim]) -> None:
         """Give leases back untouched."""
+
+
+class ActivityLedger(Journal, Protocol):
+    """The store, as far as mailing activity needs it. A window of one kind is leased under its scope."""
+
+    def lease_window(self, scope: str, owner: str, now: datetime) -> WindowLease | None:
+        """Lease a window, None while another worker has it; what was left unanswered of it is owed again."""
+
+    def extend_window(self, held: WindowLease, owner: str, now: datetime) -> WindowLease | None:
+        """The same lease, fresh; None when it has passed to another worker."""
+
+    def release_window(self, held: WindowLease) -> None:
+        """Give the lease back."""
+
+    def known_summaries(self, scope: str) -> dict[str, KnownSummary]:
+        """What is known of a window, by key."""
+
+    def owe_summaries(
+        self, held: WindowLease, window: Window, owed: Sequence[OwedSummary], now: datetime
+    ) -> dict[str, int]:
+        """Enter new summaries, put known ones that changed back to pending; returns writeback ids by key."""
+
+    def window_delivered(
+        self,
+        kind: Kind,
+        window: Window,
+        fingerprint: str,
+        counts: tuple[int, int, int],
+        now: datetime,
+        run_id: str | None,
+    ) -> None:
+        """Remember that a window was delivered as its files stood; `counts`: events, summaries, without recipient."""
+
+
+class CountedEvents(Protocol):
+    """The events of one kind in one window, counted."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What changes whenever the files change."""
+
+    @property
+    def events(self) -> int:
+        """Events counted, each once, those without a recipient included."""
+
+    def revisions(self) -> Mapping[str, str]:
+        """The revision of every summary, by key."""
+
+    def summaries(self, keys: Sequence[str]) -> Sequence[Summary]:
+        """Those summaries, with their mailings."""
+
+    def without_recipient(self) -> Sequence[OwedSummary]:
+        """A row for every subscriber without a Salesforce record."""
 
 
 class Organisation(Protocol):

@@ -1,0 +1,123 @@
+"""Send row writes: journal all of them, then call after call, each only under a lease that outlasts it.
+
+What rows there are is planned before; what their answers mean is settled after. Nothing is sent that is not
+journalled, and nothing is journalled for a person whom another worker has taken over.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+from writeback_pipeline.delivery.protocols import Journal, Organisation
+from writeback_pipeline.domain.ledger import AttemptOutcome, Intent
+from writeback_pipeline.domain.planning import payload_hash
+from writeback_pipeline.domain.records import Answer, OrganisationUnavailable, RowResult, RowWrite
+
+CALL_ALLOWANCE = timedelta(seconds=65)
+"""Longest that a write call takes; it is not sent under a lease with less left."""
+
+LANE = "composite"
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One row write and under whose lease it goes: `person_id` and `epoch` fence it, `lease_until` bounds it."""
+
+    person_id: str
+    epoch: int
+    lease_until: datetime
+    writeback_id: int
+    target_id: str
+    write: RowWrite
+    flag_before: bool | None = None
+    title: str | None = None
+
+
+@dataclass(slots=True)
+class Sent:
+    """Answers in the rows' positions, None for a row that is no longer ours; what is still to be recorded.
+
+    `trouble` concerns the whole organisation: rows after it are NOT_SENT.
+    """
+
+    results: list[RowResult | None]
+    unrecorded: list[AttemptOutcome]
+    trouble: OrganisationUnavailable | None = None
+
+
+def send(
+    rows: Sequence[Outgoing],
+    ledger: Journal,
+    organisation: Organisation,
+    now: Callable[[], datetime],
+    run_id: str | None,
+    *,
+    between_calls: Callable[[Sent], None],
+) -> Sent:
+    """Journal and send the rows; `between_calls` records what one call brought before the next is made."""
+    groups = organisation.batches([row.write for row in rows])
+    attempts = _journal(rows, groups, ledger, now(), run_id)
+    sent = Sent([None] * len(rows), [])
+    for group in groups:
+        if sent.unrecorded:
+            between_calls(sent)
+            sent.unrecorded = []
+        ours = [position for position in group if attempts[position] is not None]
+        answers = _call([rows[position] for position in ours], organisation, now, sent)
+        for position, answer in zip(ours, answers, strict=True):
+            attempt_id = attempts[position]
+            assert attempt_id is not None
+            sent.results[position] = answer
+            sent.unrecorded.append(
+                AttemptOutcome(attempt_id, answer.answer, now(), answer.code, answer.message, answer.record_id)
+            )
+    return sent
+
+
+def _call(
+    rows: Sequence[Outgoing], organisation: Organisation, now: Callable[[], datetime], sent: Sent
+) -> list[RowResult]:
+    """One call, unless a lease is too short or an earlier call met trouble: then certainly not sent."""
+    deadline = min((row.lease_until for row in rows), default=now())
+    if sent.trouble is None and deadline - now() >= CALL_ALLOWANCE:
+        try:
+            return organisation.write([row.write for row in rows])
+        except OrganisationUnavailable as error:
+            sent.trouble = error
+    code, message = (
+        (sent.trouble.code, sent.trouble.message) if sent.trouble else ("LEASE_TOO_SHORT", "not sent in time")
+    )
+    return [RowResult(Answer.NOT_SENT, code=code, message=message)] * len(rows)
+
+
+def _journal(
+    rows: Sequence[Outgoing],
+    groups: Sequence[Sequence[int]],
+    ledger: Journal,
+    now: datetime,
+    run_id: str | None,
+) -> list[int | None]:
+    """An attempt id per row; None for a row that may not be sent."""
+    batch_id = uuid4().hex
+    call_numbers = {position: number for number, group in enumerate(groups, 1) for position in group}
+    intents = [
+        Intent(
+            person_id=row.person_id,
+            epoch=row.epoch,
+            writeback_id=row.writeback_id,
+            operation=row.write.operation,
+            target_id=row.target_id,
+            batch_id=batch_id,
+            lane=LANE,
+            call_number=call_numbers[position],
+            intent_at=now,
+            send_deadline=row.lease_until,
+            payload_hash=payload_hash(row.write),
+            run_id=run_id,
+            flag_before=row.flag_before,
+            title=row.title,
+        )
+        for position, row in enumerate(rows)
+    ]
+    return ledger.journal(intents) if intents else []
