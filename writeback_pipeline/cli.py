@@ -1,0 +1,72 @@
+"""`writebacks`: which commands there are, each loaded only when it is asked for, and how their errors are told.
+
+What a command does is in its module under `writeback_pipeline.commands`. Nothing heavy may be imported from here.
+"""
+
+from importlib import import_module
+from typing import Any
+
+import click
+
+from writeback_pipeline.commands.output import InputError
+
+_COMMANDS = {
+    "demo": ("demo:demo", "Carry the sample changes into the embedded organisation and show what it now holds."),
+    "enqueue": ("enqueue:enqueue", "Queue opt-out changes, one or a whole file."),
+    "run": ("run:run", "Deliver now, as a Dagster run that the UI lists."),
+    "list": ("list:list_", "Show the Writeback List, newest first."),
+    "retry": ("retry:retry", "Put failed and waiting writebacks back to pending."),
+    "settings": ("settings:settings", "Show and change the writeback settings."),
+    "org": ("org:org", "Serve, reset and look into the embedded organisation."),
+}
+"""Name to where it is, and its line in the overview, which is shown without loading it."""
+
+
+class _Commands(click.Group):
+    """Loads commands when they are called, and tells errors that a person can mend without a traceback."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click asks for it
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, name = _COMMANDS[cmd_name][0].partition(":")
+        command = getattr(import_module(f"writeback_pipeline.commands.{module}"), name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            if isinstance(error, _trouble()):
+                raise InputError(str(error)) from error
+            raise
+
+
+def _trouble() -> tuple[type[Exception], ...]:
+    """Errors whose message is all that a person needs; imported only once something has gone wrong."""
+    from writeback_pipeline.domain.ledger import StoreBusy
+    from writeback_pipeline.domain.settings import InvalidSetting
+    from writeback_pipeline.intake.rows import UnreadableFile
+    from writeback_pipeline.salesforce.connection import ConfigurationError
+    from writeback_pipeline.store.errors import StoreUnusable
+
+    return StoreBusy, StoreUnusable, InvalidSetting, UnreadableFile, ConfigurationError
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="writeback-pipeline")
+def main() -> None:
+    """Deliver opt-outs and mailing activity from the e-mail platform to Salesforce.
+
+    State lies in WRITEBACK_HOME (default: data). Exit codes: 0 done; 1 done, but something needs a person; 2 the input
+    or the configuration is wrong, nothing was changed.
+    """

@@ -1,0 +1,1 @@
+"""The commands of `writebacks`, one module per group; imported only when a command is called."""

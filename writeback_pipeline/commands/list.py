@@ -1,0 +1,143 @@
+"""`writebacks list`: the Writeback List, newest first, as a table to look at or as JSON or CSV to work with."""
+
+import csv
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from operator import attrgetter
+from typing import Any
+
+import click
+
+from writeback_pipeline.bindings import open_store
+from writeback_pipeline.commands.output import format_option, message
+from writeback_pipeline.commands.tables import table, terminal_width
+from writeback_pipeline.csv_cells import formula_safe
+from writeback_pipeline.domain.intake import instant
+from writeback_pipeline.domain.ledger import WritebackFilter
+from writeback_pipeline.domain.writebacks import Kind, Status, Writeback, utc_text
+from writeback_pipeline.environment import read_environment
+
+COLUMNS = tuple(field.name for field in fields(Writeback))
+"""The documented names, in order."""
+
+TABLE_LIMIT = 50
+"""Rows of a table unless told otherwise."""
+
+_INSTANTS = tuple(
+    COLUMNS.index(name)
+    for name in ("occurred_at", "window_start", "window_end", "next_attempt_at", "created_at", "written_at")
+)
+_TEXTS = ("advice", "reason", "error_message", "email", "delivery_key", "subscriber_id")
+_BY_IMPORTANCE = (
+    "id", "status", "kind", "salesforce_id", "occurred_at", "error_code", "advice", "flag_result", "reason", "email",
+    "object_type", "attempts", "next_attempt_at", "redirected_from", "error_message", "written_at",
+)  # fmt: skip
+
+
+def _moment(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -> datetime | None:
+    """An ISO date, which is its midnight in UTC, or a time with an offset."""
+    if text is None:
+        return None
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        try:
+            return instant(text)
+        except ValueError as error:
+            raise click.BadParameter(f"{error}; or give a date, such as 2026-11-23") from None
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def _values_of(vocabulary: type[StrEnum]) -> click.Choice[str]:
+    return click.Choice([member.value for member in vocabulary])
+
+
+@click.command("list")
+@click.option("--status", "statuses", multiple=True, type=_values_of(Status), help="May be repeated.")
+@click.option("--kind", "kinds", multiple=True, type=_values_of(Kind), help="May be repeated.")
+@click.option("--person", metavar="ID-or-email", help="Record id of either length, e-mail address or subscriber.")
+@click.option("--since", metavar="TIME", callback=_moment, help="Events from this date or time on.")
+@click.option("--until", metavar="TIME", callback=_moment, help="Events before this date or time.")
+@click.option("--limit", type=click.IntRange(min=1), help=f"Rows at most; a table shows {TABLE_LIMIT} by default.")
+@format_option("table", "json", "csv")
+def list_(
+    statuses: Sequence[str],
+    kinds: Sequence[str],
+    person: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    limit: int | None,
+    format_: str,
+) -> None:
+    """Show the Writeback List, newest first."""
+    only = WritebackFilter(
+        statuses=tuple(map(Status, statuses)),
+        kinds=tuple(map(Kind, kinds)),
+        person=person,
+        since=since,
+        until=until,
+        limit=limit or (TABLE_LIMIT if format_ == "table" else None),
+    )
+    store = open_store(read_environment(os.environ))
+    rows = store.writebacks(only)
+    _PRINTERS[format_](rows)
+    if format_ == "table":
+        hidden = store.count(replace(only, limit=None)) - len(rows) if len(rows) == only.limit else 0
+        if hidden:
+            message(f"{hidden:,} more: --limit N shows more of them, --format json or csv all.")
+        elif not rows:
+            message("No writebacks match.")
+
+
+def _values(rows: Sequence[Writeback]) -> list[list[Any]]:
+    """The rows' values in the order of COLUMNS, instants as texts."""
+    read = attrgetter(*COLUMNS)
+    listed = []
+    for row in rows:
+        values = list(read(row))
+        for position in _INSTANTS:
+            if values[position] is not None:
+                values[position] = utc_text(values[position])
+        listed.append(values)
+    return listed
+
+
+def _print_json(rows: Sequence[Writeback]) -> None:
+    encode = json.JSONEncoder().encode
+    objects = (encode(dict(zip(COLUMNS, values, strict=True))) for values in _values(rows))
+    sys.stdout.write("[" + ",\n ".join(objects) + "]\n")
+
+
+def _print_csv(rows: Sequence[Writeback]) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for values in _values(rows):
+        writer.writerow([formula_safe(value) if isinstance(value, str) else value for value in values])
+
+
+def _print_table(rows: Sequence[Writeback]) -> None:
+    columns = {name: [_cell(getattr(row, name)) for row in rows] for name in COLUMNS}
+    text, left_out = table(columns, terminal_width(), texts=_TEXTS, by_importance=_BY_IMPORTANCE)
+    if rows:
+        click.echo(text)
+    if left_out:
+        message(f"Not shown for want of room: {', '.join(left_out)}.")
+
+
+def _cell(value: Any) -> str:
+    """To the second, which is as precise as anybody reads."""
+    if isinstance(value, datetime):
+        return utc_text(value.replace(microsecond=0))
+    return "" if value is None else str(value)
+
+
+_PRINTERS: dict[str, Callable[[Sequence[Writeback]], None]] = {
+    "table": _print_table,
+    "json": _print_json,
+    "csv": _print_csv,
+}

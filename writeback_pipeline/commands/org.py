@@ -1,0 +1,100 @@
+"""`writebacks org`: the embedded organisation of this home: served over HTTP, made anew, or looked into."""
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from writeback_pipeline.bindings import open_store
+from writeback_pipeline.commands.output import InputError, format_option, print_json
+from writeback_pipeline.commands.person_page import page_text, read_page
+from writeback_pipeline.domain.people import InvalidSalesforceId, normalise_id, object_type_of
+from writeback_pipeline.environment import read_environment
+
+PORT = 8000
+
+
+@click.group()
+def org() -> None:
+    """Serve, reset and look into the embedded organisation."""
+
+
+@org.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="For http; 0: any free.")
+@click.option("--tls-port", type=click.IntRange(0, 65535), help="For https, with a certificate made for loopback.")
+def serve(port: int, tls_port: int | None) -> None:
+    """Serve the organisation on the loopback interface until Ctrl-C."""
+    from writeback_pipeline.local_org import server, tokens  # a web server: only where one is wanted
+    from writeback_pipeline.local_org.state import open_org
+
+    environment = read_environment(os.environ)
+    organisation = open_org(environment.local_org, with_sample=True)
+    with organisation.connection() as connection:
+        client = tokens.create_jwt_client(connection, environment.home / "jwt")
+    organisation.close()
+    click.echo(f"Embedded organisation of {environment.local_org}")
+    click.echo(f"  client credentials   client id {tokens.LOCAL_CLIENT}, client secret {tokens.PASSWORD}")
+    click.echo(f"  JWT bearer           client id {client.client_id}, user name {client.username}")
+    click.echo(f"                       private key {client.private_key_path}, new at every start")
+    try:
+        server.serve_forever(
+            environment.local_org, port, tls_port, lambda address: click.echo(f"  listening            {address}")
+        )
+    except OSError as error:
+        raise InputError(f"the port cannot be used ({error.strerror}): choose others, or 0 for any free one") from None
+
+
+@org.command()
+def reset() -> None:
+    """Make the organisation anew: everybody as in the beginning, nothing written to them.
+
+    End `org serve` and running jobs first.
+    """
+    from writeback_pipeline.local_org import state
+
+    environment = read_environment(os.environ)
+    organisation = state.reset(environment.local_org)
+    with organisation.connection() as connection:
+        counts = {
+            name: connection.execute(f"SELECT count(*) FROM {name} WHERE IsDeleted = 0").fetchone()[0]
+            for name in ("Contact", "Lead")
+        }
+    organisation.close()
+    click.echo(
+        f"{environment.local_org} is a new organisation with {counts['Contact']:,} Contacts, {counts['Lead']:,} Leads"
+    )
+    if Path(environment.database).exists() and open_store(environment).pinned_organisation():
+        click.echo(
+            f"The ledger {environment.database} belongs to another organisation and will not write to this one: "
+            "move it away to begin anew, or use another WRITEBACK_HOME."
+        )
+
+
+@org.command()
+@click.argument("salesforce_id", metavar="ID")
+@format_option("table", "json")
+def show(salesforce_id: str, format_: str) -> None:
+    """Show a Contact or Lead as a Salesforce user sees it: Email Opt Out, Notes, Activity History."""
+    from writeback_pipeline.local_org.state import open_org
+
+    try:
+        full_id = normalise_id(salesforce_id)
+    except InvalidSalesforceId as error:
+        raise InputError(str(error)) from None
+    object_type = object_type_of(full_id)
+    if object_type is None:
+        raise InputError(f"{full_id} is not the id of a Contact (003...) or Lead (00Q...)")
+    database = read_environment(os.environ).local_org
+    if not database.exists():
+        raise InputError(f"there is no embedded organisation yet: {database} is made by writebacks org reset")
+    organisation = open_org(database)
+    with organisation.connection() as connection:
+        page = read_page(connection, object_type.value, full_id)
+    organisation.close()
+    if page is None:
+        raise InputError(f"the organisation has no {object_type} {full_id}: it never had it, or it was purged")
+    if format_ == "json":
+        print_json(asdict(page))
+    else:
+        click.echo(page_text(page))

@@ -1,0 +1,47 @@
+"""What every command's output keeps to: results on standard output, messages on standard error, wrong input exits 2."""
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, TypeVar
+
+import click
+
+from writeback_pipeline.domain.writebacks import utc_text
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+NEEDS_A_PERSON = 1
+"""Exit code: done, but some rows need somebody."""
+
+
+class InputError(click.ClickException):
+    """The input or the configuration is wrong and nothing was changed; the message says what to do."""
+
+    exit_code = 2
+
+
+def format_option(*formats: str) -> Callable[[_F], _F]:
+    """`--format`, the first being the default."""
+    return click.option(
+        "--format",
+        "format_",
+        type=click.Choice(formats),
+        default=formats[0],
+        show_default=True,
+        help="Form of the output.",
+    )
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on standard output; instants as ISO 8601 in UTC with Z."""
+    click.echo(json.dumps(document, indent=2, default=_as_text))
+
+
+def message(text: str) -> None:
+    """A line for the person at the keyboard, where it does not mix with the result."""
+    click.echo(text, err=True)
+
+
+def _as_text(value: Any) -> str:
+    return utc_text(value) if isinstance(value, datetime) else str(value)

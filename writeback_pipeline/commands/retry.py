@@ -1,0 +1,38 @@
+"""`writebacks retry`: failed and waiting writebacks go back to pending, once their cause is mended."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from writeback_pipeline.bindings import open_store
+from writeback_pipeline.commands.output import NEEDS_A_PERSON, InputError, format_option, message, print_json
+from writeback_pipeline.domain.writebacks import Status
+from writeback_pipeline.environment import read_environment
+
+RETRYABLE = (Status.FAILED.value, Status.WAITING.value)
+
+
+@click.command()
+@click.argument("ids", metavar="[ID]...", nargs=-1, type=click.IntRange(min=1))
+@click.option("--status", "statuses", multiple=True, type=click.Choice(RETRYABLE), help="All of this status.")
+@format_option("table", "json")
+def retry(ids: Sequence[int], statuses: Sequence[str], format_: str) -> None:
+    """Put failed and waiting writebacks back to pending.
+
+    Exit code 1 when some of those named could not go back, 2 when none could.
+    """
+    if not ids and not statuses:
+        raise click.UsageError("say which: one or more ids (writebacks list shows them), or --status failed")
+    result = open_store(read_environment(os.environ)).retry(ids=ids, statuses=tuple(map(Status, statuses)))
+    refusals = [f"{id_}: {why}" for id_, why in sorted(result.refused.items())]
+    if refusals and not result.retried:
+        raise InputError("\n".join(refusals))
+    if format_ == "json":
+        print_json({"retried": result.retried, "refused": {str(id_): why for id_, why in result.refused.items()}})
+    else:
+        click.echo(f"{len(result.retried):,} back to pending")
+    for refusal in refusals:
+        message(refusal)
+    sys.exit(NEEDS_A_PERSON if refusals else 0)

@@ -1,0 +1,90 @@
+"""`writebacks settings`: what is set, how to change it, and who changed what.
+
+Which settings there are and what each takes is decided in `domain.settings`.
+"""
+
+import os
+import pwd
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+import click
+
+from writeback_pipeline.bindings import open_store
+from writeback_pipeline.commands.output import format_option, print_json
+from writeback_pipeline.commands.tables import table, terminal_width
+from writeback_pipeline.domain.settings import WritebackSettings, as_mapping, setting_text
+from writeback_pipeline.domain.writebacks import utc_text
+from writeback_pipeline.environment import read_environment
+
+
+@click.group()
+def settings() -> None:
+    """Show and change the writeback settings."""
+
+
+@settings.command()
+@format_option("table", "json")
+def show(format_: str) -> None:
+    """Show every setting beside its default."""
+    now = as_mapping(open_store(read_environment(os.environ)).settings())
+    if format_ == "json":
+        print_json(now)
+        return
+    defaults = as_mapping(WritebackSettings())
+    columns = {
+        "setting": list(now),
+        "value": [setting_text(value) for value in now.values()],
+        "default": [setting_text(defaults[name]) for name in now],
+    }
+    click.echo(table(columns, terminal_width())[0])
+    click.echo("\nUnsubscribe and resubscribe are always written; they cannot be turned off.")
+
+
+@settings.command("set")
+@click.argument("assignments", metavar="NAME=VALUE...", nargs=-1, required=True)
+@format_option("table", "json")
+def set_(assignments: Sequence[str], format_: str) -> None:
+    """Change settings: all of those given or, if one is wrong, none."""
+    wanted: dict[str, str] = {}
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals:
+            raise click.UsageError(f"{assignment!r} is no assignment: write NAME=VALUE, such as sent=false")
+        if name in wanted:
+            raise click.UsageError(f"{name} is given twice")
+        wanted[name] = value
+    changes = open_store(read_environment(os.environ)).change_settings(wanted, _user(), datetime.now(UTC))
+    if format_ == "json":
+        print_json([{"name": change.name, "old": change.old, "new": change.new} for change in changes])
+        return
+    changed = {change.name: f"{change.old} -> {change.new}" for change in changes}
+    for name in wanted:
+        click.echo(f"{name}: {changed.get(name, 'already so')}")
+
+
+@settings.command()
+@format_option("table", "json")
+def history(format_: str) -> None:
+    """Show every change of a setting, oldest first: when, by whom, from what to what."""
+    changes = open_store(read_environment(os.environ)).settings_history()
+    if format_ == "json":
+        print_json([asdict(change) for change in changes])
+        return
+    columns = {
+        "at": [utc_text(change.at.replace(microsecond=0)) for change in changes],
+        "by": [change.by for change in changes],
+        "setting": [change.name for change in changes],
+        "old": [change.old for change in changes],
+        "new": [change.new for change in changes],
+    }
+    click.echo(table(columns, terminal_width())[0] if changes else "No setting was ever changed.")
+
+
+def _user() -> str:
+    """The operating system's name for whoever runs this; not an environment variable, which anybody can set."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"

@@ -1,0 +1,136 @@
+"""The Writeback List on the command line: filters, forms, and texts that want to be more than texts."""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from writeback_pipeline.domain.people import ObjectType
+from writeback_pipeline.domain.writebacks import Change, Kind, Status
+from writeback_pipeline.store.store import Store
+from writeback_pipeline_tests.commands.conftest import Writebacks
+from writeback_pipeline_tests.intake.files import CONTACT, LEAD
+
+COLUMNS = [
+    "id", "kind", "object_type", "salesforce_id", "subscriber_id", "email", "occurred_at", "reason", "window_start",
+    "window_end", "delivery_key", "status", "flag_result", "attempts", "next_attempt_at", "error_code", "error_message",
+    "advice", "note_id", "task_id", "redirected_from", "run_id", "created_at", "written_at",
+]  # fmt: skip
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def queued(store: Store) -> None:
+    store.enqueue(
+        [
+            Change(Kind.UNSUBSCRIBE, ObjectType.CONTACT, CONTACT, NOON, "=1+1\n@b", email="Zoe@x.example", key="a"),
+            Change(Kind.RESUBSCRIBE, ObjectType.CONTACT, CONTACT, NOON + timedelta(seconds=1.5), key="b"),
+            Change(Kind.UNSUBSCRIBE, ObjectType.LEAD, LEAD, NOON - timedelta(days=1), subscriber_id="7", key="c"),
+        ],
+        NOON,
+    )
+
+
+def keys(writebacks: Writebacks, *options: str) -> list[str]:
+    result = writebacks("list", "--format", "json", *options)
+    assert result.exit_code == 0, result.stderr
+    return [row["delivery_key"] for row in json.loads(result.stdout)]
+
+
+def test_json_is_a_list_of_objects_with_the_documented_names_in_order(writebacks: Writebacks) -> None:
+    result = writebacks("list", "--format", "json")
+    rows = json.loads(result.stdout)
+    assert [list(row) for row in rows] == [COLUMNS] * 3
+    assert result.stderr == ""
+    newest = rows[0]
+    assert (newest["kind"], newest["status"], newest["attempts"]) == ("resubscribe", "pending", 0)
+    assert (newest["occurred_at"], newest["created_at"]) == ("2026-11-23T12:00:01.500000Z", "2026-11-23T12:00:00Z")
+    assert newest["reason"] is newest["written_at"] is newest["note_id"] is None
+
+
+def test_csv_has_all_columns_and_no_formula(writebacks: Writebacks) -> None:
+    result = writebacks("list", "--format", "csv", "--person", "zoe@X.example")
+    header, row = csv.reader(io.StringIO(result.stdout))
+    assert header == COLUMNS
+    assert row[header.index("reason")] == "'=1+1\n@b"
+    assert (row[header.index("occurred_at")], row[header.index("written_at")]) == ("2026-11-23T12:00:00Z", "")
+
+
+def test_the_newest_event_comes_first(writebacks: Writebacks) -> None:
+    assert keys(writebacks) == ["b", "a", "c"]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--kind", "unsubscribe"], ["a", "c"]),
+        (["--kind", "resubscribe", "--kind", "unsubscribe"], ["b", "a", "c"]),
+        (["--status", "written", "--status", "failed"], []),
+        (["--status", "pending", "--kind", "resubscribe"], ["b"]),
+        (["--person", CONTACT[:15]], ["b", "a"]),
+        (["--person", LEAD], ["c"]),
+        (["--person", "zoe@x.example"], ["a"]),
+        (["--since", "2026-11-23"], ["b", "a"]),
+        (["--until", "2026-11-23"], ["c"]),
+        (["--since", "2026-11-23T13:00:01+01:00"], ["b"]),
+        (["--since", "2026-11-22T12:00:00Z", "--until", "2026-11-23T12:00:00Z"], ["c"]),
+        (["--limit", "2"], ["b", "a"]),
+    ],
+)
+def test_filters_narrow_the_list(writebacks: Writebacks, options: list[str], expected: list[str]) -> None:
+    assert keys(writebacks, *options) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--since", "2026-11-23T12:00:00"], "has no time zone: add the offset"),
+        (["--until", "yesterday"], "or give a date, such as 2026-11-23"),
+        (["--status", "done"], "'done' is not one of"),
+        (["--kind", "bad_email"], "'bad_email' is not one of"),
+        (["--limit", "0"], "0 is not in the range"),
+    ],
+)
+def test_a_filter_that_means_nothing_is_refused(writebacks: Writebacks, options: list[str], says: str) -> None:
+    result = writebacks("list", *options)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert says in result.stderr
+
+
+def test_the_table_shows_the_documented_names_and_leaves_out_what_is_empty(writebacks: Writebacks) -> None:
+    result = writebacks("list")
+    header, *lines = result.stdout.splitlines()
+    assert header.split() == [name for name in COLUMNS if name in header.split()]
+    assert "reason" in header.split()
+    assert "written_at" not in header.split()
+    assert len(lines) == 3
+    assert "=1+1 @b" in lines[1]
+    assert result.stderr == ""
+
+
+def test_a_failed_row_shows_what_to_do(writebacks: Writebacks, settle_all: Callable[..., None]) -> None:
+    settle_all(Status.FAILED, error_code="NOT_FOUND", advice="Correct the id.")
+    shown = writebacks("list", "--status", "failed").stdout
+    assert shown.count("NOT_FOUND") == 3
+    assert "Correct the id." in shown
+
+
+def test_a_long_table_is_cut_and_says_how_much_more_there_is(writebacks: Writebacks, store: Store) -> None:
+    more = [Change(Kind.UNSUBSCRIBE, ObjectType.LEAD, LEAD, NOON, key=f"k{number}") for number in range(100)]
+    store.enqueue(more, NOON)
+    result = writebacks("list")
+    assert len(result.stdout.splitlines()) == 51
+    assert result.stderr.startswith("53 more")
+    assert len(keys(writebacks)) == 103
+    assert writebacks("list", "--limit", "103").stderr == ""
+    assert writebacks("list", "--limit", "102").stderr.startswith("1 more")
+
+
+def test_an_empty_list_is_said_to_be_empty_and_stays_a_document(writebacks: Writebacks) -> None:
+    nothing = ("list", "--status", "written")
+    assert (writebacks(*nothing).stdout, writebacks(*nothing).stderr) == ("", "No writebacks match.\n")
+    assert json.loads(writebacks(*nothing, "--format", "json").stdout) == []
+    assert writebacks(*nothing, "--format", "csv").stdout == ",".join(COLUMNS) + "\n"

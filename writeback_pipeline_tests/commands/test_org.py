@@ -1,0 +1,192 @@
+"""The embedded organisation from the command line: served, made anew, looked into."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import requests
+
+from writeback_pipeline.local_org import admin
+from writeback_pipeline.local_org.sample import people
+from writeback_pipeline.local_org.state import open_org
+from writeback_pipeline.store.store import Store
+from writeback_pipeline_tests.commands.conftest import Writebacks
+from writeback_pipeline_tests.commands.support import COMMAND
+
+SENTENCE = "Contact unsubscribed from Informz on 11/23/26 09:05:07 AM"
+
+
+@pytest.fixture(scope="module")
+def sample_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sample") / "local_org.sqlite"
+    open_org(path, with_sample=True).close()
+    return path
+
+
+@pytest.fixture
+def sample(home: Path, sample_file: Path) -> Path:
+    """A home whose organisation has the sample people."""
+    home.mkdir()
+    shutil.copy(sample_file, home)
+    return home
+
+
+def create(home: Path, object_name: str, **values: object) -> str:
+    organisation = open_org(home / "local_org.sqlite")
+    with organisation.connection() as connection:
+        record_id = admin.create(admin.session(connection, now="2026-11-23T09:10:00.000+0000"), object_name, values)
+    organisation.close()
+    return record_id
+
+
+def page(writebacks: Writebacks, salesforce_id: str) -> Mapping[str, object]:
+    result = writebacks("org", "show", salesforce_id, "--format", "json")
+    assert result.exit_code == 0, result.stderr
+    shown = json.loads(result.stdout)
+    assert isinstance(shown, dict)
+    return shown
+
+
+def test_a_person_is_shown_as_a_salesforce_user_sees_them(writebacks: Writebacks, sample: Path) -> None:
+    person = next(p for p in people().contacts if p not in people().opted_out_in_salesforce)
+    create(sample, "Note", ParentId=person.id, Title=SENTENCE, Body=f"{SENTENCE}\nReason: Bad\x1b[2JEmail")
+    create(sample, "Task", WhoId=person.id, Subject="Informz: 2 sent", Status="Completed", ActivityDate="2026-11-22")
+    create(sample, "Task", WhoId=person.id, Subject="Call back", Status="Not Started")
+    text = writebacks("org", "show", person.id[:15]).stdout
+    assert text.splitlines() == [
+        f"Contact {person.id}  {person.name}",
+        f"  Account        {person.account.name}",
+        f"  Email          {person.email}",
+        "  Email Opt Out  no",
+        "  State          active",
+        "",
+        "Notes (1)",
+        f"  2026-11-23T09:10:00Z  {SENTENCE}",
+        f"      {SENTENCE}",
+        "      Reason: Bad [2JEmail",
+        "",
+        "Activity History (1)",
+        "  2026-11-22  Informz: 2 sent  (Completed)",
+    ]
+
+
+def test_json_has_the_same_facts(writebacks: Writebacks, sample: Path) -> None:
+    person = people().opted_out_in_salesforce[-1]
+    create(sample, "Note", ParentId=person.id, Title=SENTENCE, Body="one\ntwo")
+    shown = page(writebacks, person.id)
+    assert (shown["id"], shown["object_type"], shown["name"]) == (person.id, "Lead", person.name)
+    assert (shown["company"], shown["email"], shown["email_opt_out"]) == (person.account.name, person.email, True)
+    assert isinstance(shown["notes"], list)
+    (note,) = shown["notes"]
+    assert (note["title"], note["body"], note["created_at"]) == (SENTENCE, "one\ntwo", "2026-11-23T09:10:00Z")
+    assert shown["activity_history"] == []
+
+
+def test_a_lightning_note_is_shown_as_text(writebacks: Writebacks, sample: Path) -> None:
+    person = people().contacts[0]
+    note_id = create(sample, "ContentNote", Title=SENTENCE, Content="PHA+YSAmYW1wOyBiPC9wPmM8YnI+ZA==")
+    create(sample, "ContentDocumentLink", LinkedEntityId=person.id, ContentDocumentId=note_id)
+    notes = page(writebacks, person.id)["notes"]
+    assert isinstance(notes, list)
+    assert [(note["id"], note["title"], note["body"]) for note in notes] == [(note_id, SENTENCE, "a & b\nc\nd")]
+
+
+def test_a_person_who_has_moved_on_is_shown_with_where_to(writebacks: Writebacks, sample: Path) -> None:
+    converted, merged = people().converted_leads[0], people().merged_contacts[0]
+    assert (page(writebacks, converted.id)["state"], page(writebacks, converted.id)["became"]) == (
+        "converted",
+        converted.became,
+    )
+    assert (page(writebacks, merged.id)["state"], page(writebacks, merged.id)["became"]) == ("merged", merged.became)
+    assert f"State          merged into {merged.became}" in writebacks("org", "show", merged.id).stdout
+
+
+def test_a_deleted_person_is_shown_in_the_recycle_bin(writebacks: Writebacks, sample: Path) -> None:
+    deleted = people().deleted[0]
+    assert page(writebacks, deleted.id)["state"] == "deleted"
+    assert "State          in the recycle bin" in writebacks("org", "show", deleted.id).stdout
+
+
+def test_somebody_the_organisation_does_not_have_is_said_to_be_gone(writebacks: Writebacks, sample: Path) -> None:
+    result = writebacks("org", "show", people().purged[0].id)
+    assert result.exit_code == 2
+    assert "it never had it, or it was purged" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("x", "is not a Salesforce id"), ("001wb000000CcWN", "is not the id of a Contact (003...) or Lead (00Q...)")],
+)
+def test_an_id_of_nobody_is_refused(writebacks: Writebacks, text: str, says: str) -> None:
+    result = writebacks("org", "show", text)
+    assert result.exit_code == 2
+    assert says in result.stderr
+
+
+def test_looking_into_an_organisation_that_is_not_there_makes_none(writebacks: Writebacks, home: Path) -> None:
+    result = writebacks("org", "show", people().contacts[0].id)
+    assert result.exit_code == 2
+    assert "there is no embedded organisation yet" in result.stderr
+    assert not home.exists()
+
+
+def test_reset_brings_everybody_back_as_they_were(writebacks: Writebacks, sample: Path) -> None:
+    person = people().contacts[0]
+    create(sample, "Note", ParentId=person.id, Title=SENTENCE)
+    result = writebacks("org", "reset")
+    assert result.exit_code == 0
+    assert result.stdout.startswith(f"{sample}/local_org.sqlite is a new organisation with 1,500 Contacts, 7")
+    assert "ledger" not in result.stdout
+    assert page(writebacks, person.id)["notes"] == []
+
+
+def test_reset_warns_that_a_ledger_belongs_to_the_organisation_before(
+    writebacks: Writebacks, sample: Path, store: Store
+) -> None:
+    store.pin_organisation("00Dwb0000000001EAA")
+    assert "will not write to this one" in writebacks("org", "reset").stdout
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_serving_tells_how_to_get_in_and_ends_cleanly(home: Path, ending: signal.Signals) -> None:
+    server = subprocess.Popen(
+        [*COMMAND, "org", "serve", "--port", "0", "--tls-port", "0"],
+        env={**os.environ, "WRITEBACK_HOME": str(home)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stdout is not None
+    told = ""
+    while "certificate to trust" not in told:
+        line = server.stdout.readline()
+        assert line, server.communicate()
+        told += line
+    plain, secure = re.findall(r"https?://127\.0\.0\.1:\d+", told)
+    certificate = re.search(r"certificate to trust: (.*)\)", told)
+    key = re.search(r"private key (.*?),", told)
+    assert certificate is not None
+    assert key is not None
+    assert Path(key[1]).read_text().startswith("-----BEGIN PRIVATE KEY-----")
+    assert "client id local, client secret local" in told
+    credentials = {"grant_type": "client_credentials", "client_id": "local", "client_secret": "local"}
+    for url, verify in ((plain, True), (secure, certificate[1])):
+        answer = requests.post(f"{url}/services/oauth2/token", data=credentials, verify=verify, timeout=10)
+        assert answer.status_code == 200
+    server.send_signal(ending)
+    _, errors = server.communicate(timeout=15)
+    assert (server.returncode, errors) == (0, "")
+
+
+def test_a_port_that_is_taken_is_told(writebacks: Writebacks, sample: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        result = writebacks("org", "serve", "--port", taken.getsockname()[1])
+    assert result.exit_code == 2
+    assert "Error: the port cannot be used (Address already in use): choose others" in result.stderr
