@@ -1,20 +1,21 @@
 """Opens what the environment names: the platform database, and the Salesforce organisation or the embedded one.
 
-The shells that bind implementations (`definitions` and the command line) come here; nothing else does.
+The shells that bind implementations (`definitions` and the command line) come here; nothing else does. The gateway and
+the embedded organisation's web server are imported only when they are opened: most commands need neither.
 """
+
+from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
 
 from writeback_pipeline.environment import Environment
-from writeback_pipeline.salesforce.connection import (
-    ClientCredentials,
-    ConfigurationError,
-    SalesforceConnection,
-    from_environment,
-)
-from writeback_pipeline.salesforce.organisation import SalesforceOrganisation
 from writeback_pipeline.store.store import Store
+
+if TYPE_CHECKING:
+    from writeback_pipeline.salesforce.connection import SalesforceConnection
+    from writeback_pipeline.salesforce.organisation import SalesforceOrganisation
 
 EMBEDDED_CLIENT = "local"
 """Client id and secret of the embedded organisation; it answers on the loopback interface only."""
@@ -23,6 +24,8 @@ EMBEDDED_CLIENT = "local"
 def open_store(environment: Environment) -> Store:
     """The platform database; opened anew for every transaction, so there is nothing to close."""
     if "://" in environment.database:
+        from writeback_pipeline.salesforce.connection import ConfigurationError
+
         raise ConfigurationError("WRITEBACK_DATABASE must be the path of a DuckDB file; servers are not supported yet")
     return Store(environment.database)
 
@@ -30,6 +33,9 @@ def open_store(environment: Environment) -> Store:
 @contextmanager
 def open_organisation(environment: Environment, variables: Mapping[str, str]) -> Iterator[SalesforceOrganisation]:
     """A session with the organisation that the variables name; with the embedded one where they name none."""
+    from writeback_pipeline.salesforce.connection import from_environment
+    from writeback_pipeline.salesforce.organisation import SalesforceOrganisation
+
     with ExitStack() as stack:
         connection = from_environment(variables)
         if connection is None:
@@ -42,7 +48,8 @@ def open_organisation(environment: Environment, variables: Mapping[str, str]) ->
 @contextmanager
 def _embedded(environment: Environment) -> Iterator[SalesforceConnection]:
     """The embedded organisation, answering over HTTP inside this process; its state is the home's SQLite file."""
-    from writeback_pipeline.local_org.server import run_in_thread  # a web server, needed only here
+    from writeback_pipeline.local_org.server import run_in_thread
+    from writeback_pipeline.salesforce.connection import ClientCredentials, SalesforceConnection
 
     with run_in_thread(environment.local_org, with_sample=True) as server:
         yield SalesforceConnection(server.url, EMBEDDED_CLIENT, ClientCredentials(EMBEDDED_CLIENT))

@@ -3,14 +3,15 @@
 Nothing here imports dagster; that takes seconds and is left to whoever runs something.
 """
 
+import fcntl
 import os
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
 
 from writeback_pipeline.environment import Environment
-from writeback_pipeline.salesforce.connection import ConfigurationError
 
 PROJECT = Path(__file__).parents[2]
 _DEFAULT_HOME = "data"
@@ -23,6 +24,8 @@ def use_dagster_home(environment: Environment, variables: MutableMapping[str, st
         return Path(chosen)
     template = PROJECT / "dagster.yaml"
     if not template.is_file():
+        from writeback_pipeline.salesforce.connection import ConfigurationError
+
         raise ConfigurationError(f"{template} is missing: run from a checkout of the project, or set DAGSTER_HOME")
     folder = environment.dagster_home
     folder.mkdir(parents=True, exist_ok=True)
@@ -30,6 +33,14 @@ def use_dagster_home(environment: Environment, variables: MutableMapping[str, st
     _write(folder / "dagster.yaml", yaml.safe_dump(configuration, sort_keys=False))
     variables["DAGSTER_HOME"] = str(folder)
     return folder
+
+
+@contextmanager
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Nobody else is in here: Dagster's first process makes the tables, and two that do it at once collide."""
+    with (folder / "instance.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _moved(value: object, home: Path) -> object:

@@ -31,6 +31,7 @@ def main() -> int:
     variables["WRITEBACK_HOME"] = str(environment.home)
     use_dagster_home(environment, variables)
     bin_ = Path(sys.executable).parent
+    _make_instance(variables)
     commands: list[Sequence[str]] = []
     lines = []
     if not variables.get("SALESFORCE_URL"):
@@ -64,6 +65,12 @@ def free_port(preferred: int) -> int:
             probe.bind((HOST, port))
             return int(probe.getsockname()[1])
     raise OSError("no free port")
+
+
+def _make_instance(variables: Mapping[str, str]) -> None:
+    """Let one process make Dagster's tables before two open them."""
+    make = "from writeback_pipeline.commands.runs import open_instance\nwith open_instance(): pass"
+    subprocess.run([sys.executable, "-c", make], env=dict(variables), check=True)  # noqa: S603 - our own
 
 
 def _embedded_organisation(port: int) -> dict[str, str]:

@@ -3,12 +3,16 @@
 Imports dagster, so it is imported only by commands that run something.
 """
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
+from writeback_pipeline.commands.dagster_home import one_at_a_time
 from writeback_pipeline.definitions import defs
 
 
@@ -23,6 +27,15 @@ class FinishedRun:
     failed_checks: tuple[str, ...]
 
 
+@contextmanager
+def open_instance() -> Iterator[dg.DagsterInstance]:
+    """The instance that DAGSTER_HOME names, with its tables made."""
+    with ExitStack() as stack:
+        with one_at_a_time(Path(os.environ["DAGSTER_HOME"])):
+            instance = stack.enter_context(dg.DagsterInstance.get())
+        yield instance
+
+
 def deliver_opt_outs_job() -> dg.JobDefinition:
     """The job as Dagster loads it again inside the run."""
     return defs().resolve_job_def("deliver_opt_outs")
@@ -35,7 +48,7 @@ def run_opt_outs(config: Mapping[str, Any]) -> FinishedRun:
         "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
     }
     with (
-        dg.DagsterInstance.get() as instance,
+        open_instance() as instance,
         dg.execute_job(dg.reconstructable(deliver_opt_outs_job), instance=instance, run_config=run_config) as result,
     ):
         return _finished(result)
