@@ -11,7 +11,7 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -65,10 +65,11 @@ class Organisation:
                 return
 
 
-def open_org(database: Path, *, with_sample: bool = False) -> Organisation:
+def open_org(database: Path, *, with_sample: bool = False, organisation_id: str | None = None) -> Organisation:
     """Open the organisation kept in that file; a file that does not exist becomes a new organisation.
 
-    It is empty, or has the sample people; of several processes that open it first, one puts them in.
+    It is empty, or has the sample people; of several processes that open it first, one puts them in. Its id is the one
+    given, or one of its own.
     """
     database.parent.mkdir(parents=True, exist_ok=True)
     organisation = Organisation(database)
@@ -78,23 +79,40 @@ def open_org(database: Path, *, with_sample: bool = False) -> Organisation:
             for module in (settings, tokens, usage, recycle_bin, query_pages):
                 module.create_table(connection)
             if connection.execute("SELECT 1 FROM Organization").fetchone() is None:
-                _found(connection)
+                _found(connection, organisation_id or _new_organisation_id())
                 if with_sample:
                     sample.load(connection)
     return organisation
 
 
 def reset(database: Path) -> Organisation:
-    """Remove everything and begin again as a new organisation with the sample people.
+    """Remove everything and begin again with the sample people, under the same organisation id if there was one.
 
-    Must not run while a server has the file open.
+    Whoever has pinned the id goes on working with it. Must not run while a server has the file open.
     """
+    organisation_id = _organisation_id(database)
     for leftover in (database, Path(f"{database}-wal"), Path(f"{database}-shm")):
         leftover.unlink(missing_ok=True)
-    return open_org(database, with_sample=True)
+    return open_org(database, with_sample=True, organisation_id=organisation_id)
 
 
-def _found(connection: sqlite3.Connection) -> None:
+def _organisation_id(database: Path) -> str | None:
+    """The id in a file of any make; None when there is no file, or no organisation in it that could be read."""
+    if not database.exists():
+        return None
+    try:
+        with closing(records.connect(database)) as connection:
+            row = connection.execute("SELECT Id FROM Organization").fetchone()
+    except sqlite3.DatabaseError:
+        return None
+    return row["Id"] if row else None
+
+
+def _new_organisation_id() -> str:
+    return ids.make(OBJECTS["Organization"].key_prefix, secrets.randbelow(_ID_SPACE))
+
+
+def _found(connection: sqlite3.Connection, organisation_id: str) -> None:
     """Enter the organisation itself and its users."""
     now = times.stamp(time.time())
     users = [records.new_id(connection, OBJECTS["User"].key_prefix) for _ in _USERS]
@@ -103,7 +121,7 @@ def _found(connection: sqlite3.Connection) -> None:
         "SystemModstamp": now,
     }  # fmt: skip
     facts = {
-        "Id": ids.make(OBJECTS["Organization"].key_prefix, secrets.randbelow(_ID_SPACE)),
+        "Id": organisation_id,
         "Name": "Embedded Organisation", "Country": "GB",
         "LanguageLocaleKey": "en_US", "TimeZoneSidKey": "Europe/London", "OrganizationType": "Developer Edition",
         "InstanceName": "LOC1", "IsSandbox": 0,

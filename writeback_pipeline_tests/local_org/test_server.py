@@ -29,6 +29,13 @@ def signed_in(url: str) -> Api:
     return api
 
 
+def organisation_id(opened: state.Organisation) -> str:
+    with opened.connection() as connection:
+        found = tokens.organisation_id(connection)
+    opened.close()
+    return found
+
+
 def test_it_starts_in_no_time_and_leaves_no_thread_and_no_socket(database: Path) -> None:
     threads = set(threading.enumerate())
     started = time.perf_counter()
@@ -74,12 +81,7 @@ def test_records_tokens_and_counts_survive_a_restart(database: Path) -> None:
 
 
 def test_two_organisations_have_ids_of_their_own(tmp_path: Path) -> None:
-    found = set()
-    for name in ("one", "two"):
-        opened = state.open_org(tmp_path / name)
-        with opened.connection() as connection:
-            found.add(tokens.organisation_id(connection))
-        opened.close()
+    found = {organisation_id(state.open_org(tmp_path / name)) for name in ("one", "two")}
     assert len(found) == 2
 
 
@@ -93,6 +95,18 @@ def test_reset_begins_again_with_the_sample_people(database: Path) -> None:
         people = api.get("query", params={"q": "SELECT COUNT() FROM Contact"}).json()["totalSize"]
         people += api.get("query", params={"q": "SELECT COUNT() FROM Lead"}).json()["totalSize"]
     assert people >= 2000
+
+
+def test_reset_keeps_the_id_of_the_organisation(database: Path) -> None:
+    before = organisation_id(state.open_org(database))
+    assert organisation_id(state.reset(database)) == before
+
+
+@pytest.mark.parametrize("content", [b"", b"not a database at all"])
+def test_reset_of_a_file_that_cannot_be_read_makes_an_organisation_of_its_own(database: Path, content: bytes) -> None:
+    database.parent.mkdir()
+    database.write_bytes(content)
+    assert organisation_id(state.reset(database)).startswith("00D")
 
 
 WRITER = """
