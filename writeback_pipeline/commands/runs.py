@@ -70,6 +70,9 @@ def _failure(result: dg.JobExecutionResult) -> tuple[str, bool]:
             told = event.step_failure_data.user_failure_data
             if told is not None:
                 return told.description or "", told.metadata["passing"].value is True
-            if event.step_failure_data.error is not None:
-                return event.step_failure_data.error.message, True
+            error = event.step_failure_data.error
+            while error is not None and error.cause is not None:
+                error = error.cause
+            if error is not None:
+                return error.message.strip(), True
     return "the run failed; its log in Dagster says why", True
