@@ -18,12 +18,15 @@ from writeback_pipeline.store.origins import flags_set_by_us
 from writeback_pipeline.store.rows import WRITEBACK, writebacks_from
 from writeback_pipeline.store.session import Session, as_columns, in_utc, unnested
 
-_FREE = "(p.lease_until IS NULL OR p.lease_until <= $1::TIMESTAMP)"
-
 _OWED_NOW = (
-    "w.kind IN ('unsubscribe', 'resubscribe') AND (w.status = 'pending' OR (w.status = 'waiting' "
-    "AND (w.next_attempt_at IS NULL OR w.next_attempt_at <= $1::TIMESTAMP)))"
+    "w.kind IN ('unsubscribe', 'resubscribe') AND w.status IN ('pending', 'waiting') "
+    "AND (w.next_attempt_at IS NULL OR w.next_attempt_at <= $1::TIMESTAMP)"
 )
+
+_FREE = "NOT EXISTS (SELECT 1 FROM people p WHERE p.person_id = w.person_id AND p.lease_until > $1::TIMESTAMP)"
+
+_TO_TAKE = (Status.PENDING, Status.WAITING)
+"""Taken due or not: what waits must not be overtaken by what came later."""
 
 _LEASE = {"person_id": "TEXT", "epoch": "BIGINT"}
 
@@ -34,7 +37,8 @@ def claim(session: Session, owner: str, now: datetime, limit: int, lease: timede
     leased = session.execute(
         "UPDATE people AS p SET lease_owner = $2, lease_until = $3::TIMESTAMP, epoch = p.epoch + 1, "
         "verify_after_at_claim = p.verify_after "
-        f"WHERE p.person_id IN (SELECT unnest($4::TEXT[])) AND {_FREE} "
+        "WHERE p.person_id IN (SELECT unnest($4::TEXT[])) "
+        "AND (p.lease_until IS NULL OR p.lease_until <= $1::TIMESTAMP) "
         "RETURNING p.person_id, p.object_type, p.epoch, p.verify_after",
         [now, owner, now + lease, due],
     ).fetchall()
@@ -55,8 +59,8 @@ def preview(session: Session, now: datetime, limit: int, people: Sequence[str] |
 def due(session: Session, now: datetime) -> int:
     """Opt-outs that a delivery would move now: owed and free to claim, without recipient, or left by a dead worker."""
     [(count,)] = session.execute(
-        "SELECT count(*) FROM writebacks w LEFT JOIN people p ON p.person_id = w.person_id "
-        f"WHERE {_FREE} AND ({_OWED_NOW} OR (w.status = 'sending' AND w.kind IN ('unsubscribe', 'resubscribe')))",
+        f"SELECT count(*) FROM writebacks w WHERE {_FREE} "
+        f"AND (({_OWED_NOW}) OR (w.status = 'sending' AND w.kind IN ('unsubscribe', 'resubscribe')))",
         [now],
     ).fetchall()
     return int(count)
@@ -90,9 +94,8 @@ def _leases(claims: Sequence[Claim]) -> list[list[object]]:
 
 def _due(session: Session, now: datetime, limit: int) -> list[str]:
     rows = session.execute(
-        "SELECT p.person_id FROM people p JOIN ("
-        f"SELECT w.person_id, min(w.occurred_at) AS oldest FROM writebacks w WHERE {_OWED_NOW} GROUP BY w.person_id"
-        f") owed ON owed.person_id = p.person_id WHERE {_FREE} ORDER BY owed.oldest, p.person_id LIMIT $2",
+        f"SELECT w.person_id FROM writebacks w WHERE {_OWED_NOW} AND {_FREE} AND w.person_id IS NOT NULL "
+        "GROUP BY w.person_id ORDER BY min(w.occurred_at), w.person_id LIMIT $2",
         [now, limit],
     )
     return [person for (person,) in rows.fetchall()]
@@ -104,7 +107,7 @@ def _claims(
     """Claims in that order; `people` are (person_id, object_type, epoch, verify_after)."""
     found = {person: rest for person, *rest in people}
     events = _events(session, found)
-    taken = _taken(session, found)
+    taken = _taken(session, [event.id for theirs in events.values() for event in theirs if event.status in _TO_TAKE])
     ours = flags_set_by_us(session, found)
     claims = []
     for person in order:
@@ -139,13 +142,11 @@ def _events(session: Session, people: Collection[str]) -> dict[str, list[OptOutE
     return events
 
 
-def _taken(session: Session, people: Collection[str]) -> dict[str, list[Writeback]]:
-    """Everything pending or waiting, due or not: what waits must not be overtaken by what came later."""
+def _taken(session: Session, ids: Collection[int]) -> dict[str, list[Writeback]]:
     rows = session.execute(
-        f"SELECT w.person_id, {WRITEBACK} FROM writebacks w "
-        "WHERE w.kind IN ('unsubscribe', 'resubscribe') AND w.status IN ('pending', 'waiting') "
-        "AND w.person_id IN (SELECT unnest($1::TEXT[])) ORDER BY w.occurred_at, w.id",
-        [list(people)],
+        f"SELECT w.person_id, {WRITEBACK} FROM writebacks w WHERE w.id IN (SELECT unnest($1::BIGINT[])) "
+        "ORDER BY w.occurred_at, w.id",
+        [list(ids)],
     ).fetchall()
     taken: dict[str, list[Writeback]] = defaultdict(list)
     for (person, *_), writeback in zip(rows, writebacks_from(row[1:] for row in rows), strict=True):

@@ -1,20 +1,24 @@
 """The Writeback List: which rows a filter shows, newest first. Nothing here changes anything."""
 
+from collections.abc import Iterable
+from enum import StrEnum
+
 from writeback_pipeline.domain.ledger import WritebackFilter
 from writeback_pipeline.domain.people import InvalidSalesforceId, normalise_id
 from writeback_pipeline.domain.writebacks import Writeback
 from writeback_pipeline.store.rows import WRITEBACK, writebacks_from
 from writeback_pipeline.store.session import Session
 
+_NEWEST_FIRST = "ORDER BY w.occurred_at DESC, w.id DESC"
+
 
 def writebacks(session: Session, only: WritebackFilter) -> list[Writeback]:
     """The rows that the filter shows, by the time of the event, newest first."""
     conditions, values = _where(only)
-    limit = "" if only.limit is None else f" LIMIT ${len(values) + 1}"
-    rows = session.execute(
-        f"SELECT {WRITEBACK} FROM writebacks w WHERE {conditions} ORDER BY w.occurred_at DESC, w.id DESC{limit}",
-        values if only.limit is None else [*values, only.limit],
-    )
+    if only.limit is not None:  # only the rows shown are read whole
+        values.append(only.limit)
+        conditions = f"w.id IN (SELECT w.id FROM writebacks w WHERE {conditions} {_NEWEST_FIRST} LIMIT ${len(values)})"
+    rows = session.execute(f"SELECT {WRITEBACK} FROM writebacks w WHERE {conditions} {_NEWEST_FIRST}", values)
     return writebacks_from(rows.fetchall())
 
 
@@ -34,10 +38,11 @@ def _where(only: WritebackFilter) -> tuple[str, list[object]]:
         values.append(value)
         conditions.append(condition.format(f"${len(values)}"))
 
+    # Literals, not values: the names are ours, and the database skips what it knows to hold none of them.
     if only.statuses:
-        add("w.status IN (SELECT unnest({}::TEXT[]))", list(only.statuses))
+        conditions.append(f"w.status IN ({_literals(only.statuses)})")
     if only.kinds:
-        add("w.kind IN (SELECT unnest({}::TEXT[]))", list(only.kinds))
+        conditions.append(f"w.kind IN ({_literals(only.kinds)})")
     if only.since is not None:
         add("w.occurred_at >= {}::TIMESTAMP", only.since)
     if only.until is not None:
@@ -51,6 +56,10 @@ def _where(only: WritebackFilter) -> tuple[str, list[object]]:
             _as_stored(only.person),
         )
     return " AND ".join(conditions), values
+
+
+def _literals(names: Iterable[StrEnum]) -> str:
+    return ", ".join(f"'{name.value}'" for name in names)
 
 
 def _as_stored(person: str) -> str:

@@ -3,8 +3,9 @@
 Who may deliver a row is `claims`' work, what became of it `settling`'s.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from writeback_pipeline.domain.ledger import QUIET, EnqueueResult, QueueDepth, RetryResult
 from writeback_pipeline.domain.people import PersonRef
@@ -14,21 +15,27 @@ from writeback_pipeline.store.redirects import where_they_went
 from writeback_pipeline.store.schema import next_ids
 from writeback_pipeline.store.session import Session, as_columns, in_utc, unnested
 
-_CHANGE = {
-    "id": "BIGINT",
-    "kind": "TEXT",
-    "object_type": "TEXT",
-    "salesforce_id": "TEXT",
-    "subscriber_id": "TEXT",
-    "email": "TEXT",
-    "occurred_at": "TIMESTAMP",
-    "reason": "TEXT",
-    "delivery_key": "TEXT",
-    "status": "TEXT",
-    "redirected_from": "TEXT",
-    "created_at": "TIMESTAMP",
-    "person_id": "TEXT",
-}
+
+class _Row(NamedTuple):
+    """A change as it is inserted; `_ROW` has the columns' types."""
+
+    id: int
+    kind: str
+    object_type: str
+    salesforce_id: str | None
+    subscriber_id: str | None
+    email: str | None
+    occurred_at: datetime
+    reason: str | None
+    delivery_key: str
+    status: str
+    redirected_from: str | None
+    created_at: datetime
+    person_id: str | None
+
+
+_TYPES = {"id": "BIGINT", "occurred_at": "TIMESTAMP", "created_at": "TIMESTAMP"}
+_ROW = {name: _TYPES.get(name, "TEXT") for name in _Row._fields}
 
 _NO_RECIPIENT = (
     "This person has no record in Salesforce, so there is nothing to write to. Once the subscriber is linked to a "
@@ -56,9 +63,11 @@ def enqueue(session: Session, changes: Sequence[Change], now: datetime) -> Enque
     by_key: dict[str, Change] = {}
     for change in changes:
         by_key.setdefault(change.delivery_key, change)
-    fresh = by_key.keys() - _known(session, list(by_key))
-    added = _insert(session, [(key, change) for key, change in by_key.items() if key in fresh], now)
-    return EnqueueResult(added=added, known=len(changes) - added)
+    known = _known(session, list(by_key))
+    fresh = {key: change for key, change in by_key.items() if key not in known}
+    if fresh:
+        _insert(session, fresh, now)
+    return EnqueueResult(added=len(fresh), known=len(changes) - len(fresh))
 
 
 def _known(session: Session, keys: list[str]) -> set[str]:
@@ -70,42 +79,35 @@ def _known(session: Session, keys: list[str]) -> set[str]:
     return {key for (key,) in rows.fetchall()}
 
 
-def _insert(session: Session, fresh: Sequence[tuple[str, Change]], now: datetime) -> int:
-    if not fresh:
-        return 0
-    moved = where_they_went(session, {change.salesforce_id for _, change in fresh if change.salesforce_id})
-    people: set[PersonRef] = set()
-    rows = []
-    for id_, (key, change) in zip(next_ids(session, "writeback_ids", len(fresh)), fresh, strict=True):
-        named = change.salesforce_id
-        person = moved.get(named or "") or (PersonRef(change.object_type, named) if named else None)
-        person_id = person.salesforce_id if person else None
-        if person:
-            people.add(person)
-        rows.append(
-            (
-                id_,
-                change.kind,
-                person.object_type if person else change.object_type,
-                person_id,
-                change.subscriber_id,
-                change.email,
-                change.occurred_at,
-                change.reason,
-                key,
-                Status.PENDING,
-                None if named == person_id else named,
-                now,
-                person_id,
-            )
-        )
-    add_people(session, people)
-    names = ", ".join(_CHANGE)
-    added = session.execute(
-        f"INSERT INTO writebacks ({names}) {unnested(_CHANGE)} ON CONFLICT DO NOTHING RETURNING id",
-        as_columns(rows, len(_CHANGE)),
+def _insert(session: Session, fresh: Mapping[str, Change], now: datetime) -> None:
+    moved = where_they_went(session, {change.salesforce_id for change in fresh.values() if change.salesforce_id})
+    ids = next_ids(session, "writeback_ids", len(fresh))
+    rows = [_row(id_, key, change, moved, now) for id_, (key, change) in zip(ids, fresh.items(), strict=True)]
+    add_people(session, {row.person_id: row.object_type for row in rows if row.person_id})
+    session.execute(
+        f"INSERT INTO writebacks ({', '.join(_ROW)}) {unnested(_ROW)}",
+        as_columns(rows, len(_ROW)),
     )
-    return len(added.fetchall())
+
+
+def _row(id_: int, key: str, change: Change, moved: Mapping[str, PersonRef], now: datetime) -> _Row:
+    person = moved.get(change.salesforce_id or "")
+    salesforce_id = person.salesforce_id if person else change.salesforce_id
+    return _Row(
+        id=id_,
+        kind=change.kind,
+        object_type=person.object_type if person else change.object_type,
+        salesforce_id=salesforce_id,
+        subscriber_id=change.subscriber_id,
+        email=change.email,
+        occurred_at=change.occurred_at,
+        reason=change.reason,
+        delivery_key=key,
+        status=Status.PENDING,
+        redirected_from=change.salesforce_id if person else None,
+        created_at=now,
+        person_id=salesforce_id,
+    )
 
 
 def settle_without_recipient(session: Session, run_id: str | None) -> int:

@@ -32,13 +32,18 @@ def recover(session: Session, now: datetime) -> None:
 
 
 def _unanswered_attempts(session: Session, now: datetime) -> set[str]:
-    answered = session.execute(
-        "UPDATE delivery_attempts AS a SET outcome = 'unknown', answered_at = $1::TIMESTAMP FROM people p "
-        "WHERE p.person_id = a.person_id AND a.outcome IS NULL AND a.operation <> 'upsert_task' "
-        f"AND {_ABANDONED} RETURNING a.person_id",
+    left = session.execute(
+        "SELECT a.id, a.person_id FROM delivery_attempts a JOIN people p ON p.person_id = a.person_id "
+        f"WHERE a.outcome IS NULL AND a.operation <> 'upsert_task' AND {_ABANDONED}",
         [now],
     ).fetchall()
-    return {person for (person,) in answered}
+    if left:
+        session.execute(
+            "UPDATE delivery_attempts SET outcome = 'unknown', answered_at = $2::TIMESTAMP "
+            "WHERE id IN (SELECT unnest($1::BIGINT[]))",
+            [[id_ for id_, _ in left], now],
+        )
+    return {person for _, person in left}
 
 
 def _unsettled_writebacks(session: Session, now: datetime) -> set[str]:

@@ -90,7 +90,7 @@ def _leave(session: Session, hops: Hops, now: datetime) -> None:
 
 def _arrive(session: Session, ends: Hops) -> None:
     """Bring the rows and origins, and the doubt about the flag, to where each person is now."""
-    add_people(session, set(ends.values()))
+    add_people(session, {to.salesforce_id: to.object_type for to in ends.values()})
     columns = as_columns([(person, to.salesforce_id, to.object_type) for person, to in ends.items()], len(_MOVE))
     moved = f"({unnested(_MOVE)}) n"
     session.execute(
