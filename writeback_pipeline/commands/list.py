@@ -15,7 +15,7 @@ import click
 
 from writeback_pipeline.bindings import open_store
 from writeback_pipeline.commands.output import format_option, message
-from writeback_pipeline.commands.tables import table, terminal_width
+from writeback_pipeline.commands.tables import plain, table, terminal_width
 from writeback_pipeline.csv_cells import formula_safe
 from writeback_pipeline.domain.intake import instant
 from writeback_pipeline.domain.ledger import WritebackFilter
@@ -34,8 +34,8 @@ _INSTANTS = tuple(
 )
 _TEXTS = ("advice", "reason", "error_message", "email", "delivery_key", "subscriber_id")
 _BY_IMPORTANCE = (
-    "id", "status", "kind", "salesforce_id", "occurred_at", "error_code", "advice", "flag_result", "reason", "email",
-    "object_type", "attempts", "next_attempt_at", "redirected_from", "error_message", "written_at",
+    "id", "status", "kind", "salesforce_id", "occurred_at", "error_code", "flag_result", "reason", "email",
+    "object_type", "attempts", "next_attempt_at", "redirected_from", "advice", "error_message", "written_at",
 )  # fmt: skip
 
 
@@ -127,6 +127,8 @@ def _print_table(rows: Sequence[Writeback]) -> None:
         click.echo(text)
     if left_out:
         message(f"Not shown for want of room: {', '.join(left_out)}.")
+    for code, advice in dict.fromkeys((row.error_code, row.advice) for row in rows if row.advice):
+        message(plain(f"{code or 'Advice'}: {advice}"))  # in full, once for all rows that it is meant for
 
 
 def _cell(value: Any) -> str:

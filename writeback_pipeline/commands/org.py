@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from writeback_pipeline.bindings import open_store
 from writeback_pipeline.commands.output import InputError, format_option, print_json
 from writeback_pipeline.commands.person_page import page_text, read_page
 from writeback_pipeline.domain.people import InvalidSalesforceId, normalise_id, object_type_of
@@ -64,10 +63,10 @@ def reset() -> None:
     click.echo(
         f"{environment.local_org} is a new organisation with {counts['Contact']:,} Contacts, {counts['Lead']:,} Leads"
     )
-    if Path(environment.database).exists() and open_store(environment).pinned_organisation():
+    if Path(environment.database).exists():
         click.echo(
-            f"The ledger {environment.database} belongs to another organisation and will not write to this one: "
-            "move it away to begin anew, or use another WRITEBACK_HOME."
+            f"{environment.database} was left as it is: what it calls written is not written again. To begin anew with "
+            "it too, move it away."
         )
 
 

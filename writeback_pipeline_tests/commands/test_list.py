@@ -111,11 +111,13 @@ def test_the_table_shows_the_documented_names_and_leaves_out_what_is_empty(write
     assert result.stderr == ""
 
 
-def test_a_failed_row_shows_what_to_do(writebacks: Writebacks, settle_all: Callable[..., None]) -> None:
-    settle_all(Status.FAILED, error_code="NOT_FOUND", advice="Correct the id.")
-    shown = writebacks("list", "--status", "failed").stdout
-    assert shown.count("NOT_FOUND") == 3
-    assert "Correct the id." in shown
+def test_failed_rows_say_what_to_do_in_full_and_once(writebacks: Writebacks, settle_all: Callable[..., None]) -> None:
+    advice = "Correct the person's Salesforce id on the platform and queue the change again, with the id that is right."
+    settle_all(Status.FAILED, error_code="NOT_FOUND", advice=advice)
+    shown = writebacks("list", "--status", "failed")
+    assert shown.stdout.count("NOT_FOUND") == 3
+    assert shown.stdout.count("Correct the person's Salesforce id on the platform") == 3
+    assert shown.stderr == f"NOT_FOUND: {advice}\n"
 
 
 def test_a_long_table_is_cut_and_says_how_much_more_there_is(writebacks: Writebacks, store: Store) -> None:

@@ -16,7 +16,6 @@ import requests
 from writeback_pipeline.local_org import admin
 from writeback_pipeline.local_org.sample import people
 from writeback_pipeline.local_org.state import open_org
-from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.commands.conftest import Writebacks
 from writeback_pipeline_tests.commands.support import COMMAND
 
@@ -143,15 +142,14 @@ def test_reset_brings_everybody_back_as_they_were(writebacks: Writebacks, sample
     result = writebacks("org", "reset")
     assert result.exit_code == 0
     assert result.stdout.startswith(f"{sample}/local_org.sqlite is a new organisation with 1,500 Contacts, 7")
-    assert "ledger" not in result.stdout
+    assert "left as it is" not in result.stdout
     assert page(writebacks, person.id)["notes"] == []
 
 
-def test_reset_warns_that_a_ledger_belongs_to_the_organisation_before(
-    writebacks: Writebacks, sample: Path, store: Store
-) -> None:
-    store.pin_organisation("00Dwb0000000001EAA")
-    assert "will not write to this one" in writebacks("org", "reset").stdout
+def test_reset_says_that_it_leaves_the_ledger_alone(writebacks: Writebacks, sample: Path) -> None:
+    writebacks("settings", "set", "sent=false")
+    assert f"{sample}/writebacks.duckdb was left as it is" in writebacks("org", "reset").stdout
+    assert '"sent": false' in writebacks("settings", "show", "--format", "json").stdout
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
