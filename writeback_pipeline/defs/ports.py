@@ -8,12 +8,15 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
-from writeback_pipeline.delivery.protocols import OptOutLedger, Organisation
+from writeback_pipeline.delivery.owed_windows import DeliveredWindows, EventFiles
+from writeback_pipeline.delivery.protocols import ActivityLedger, CountedEvents, OptOutLedger, Organisation
+from writeback_pipeline.domain.activity import Presentation
 from writeback_pipeline.domain.ledger import QueueDepth, WritebackFilter
-from writeback_pipeline.domain.writebacks import Writeback
+from writeback_pipeline.domain.windows import Window
+from writeback_pipeline.domain.writebacks import Kind, Writeback
 
 
-class Ledger(OptOutLedger, Protocol):
+class Ledger(OptOutLedger, ActivityLedger, DeliveredWindows, Protocol):
     """The store as the shell sees it: what delivery needs, and the looks that metadata and checks show."""
 
     def depth(self) -> QueueDepth:
@@ -30,6 +33,20 @@ class Ledger(OptOutLedger, Protocol):
 
     def count(self, only: WritebackFilter) -> int:
         """How many rows the filter shows."""
+
+
+class CountedWindow(Protocol):
+    """A window's events, counted."""
+
+    def of(self, kind: Kind) -> CountedEvents:
+        """Those of one kind."""
+
+
+class MailingActivity(EventFiles, Protocol):
+    """The resource `mailing_activity`: the platform's mailing events."""
+
+    def counted(self, window: Window, presentation: Presentation) -> AbstractContextManager[CountedWindow]:
+        """The window's events, for the length of the block; an error names the file that cannot be used."""
 
 
 class PlatformDatabase(Protocol):

@@ -117,7 +117,8 @@ OUTCOMES: dict[str, Outcome] = {
     "INVALID_FIELD_FOR_INSERT_UPDATE": Outcome(Action.CONFIGURATION, _FIELD_ACCESS),
     "INVALID_TYPE": Outcome(
         Action.CONFIGURATION,
-        "The organisation does not offer this object to the integration user: enable it or choose another note_object.",
+        "The organisation does not offer this object to the integration user. ContentNote needs Enhanced Notes: turn "
+        "them on in Setup, Notes Settings, or set note_object to Note. Nothing was marked failed.",
     ),
     "INVALID_SESSION_ID": Outcome(
         Action.CONFIGURATION,

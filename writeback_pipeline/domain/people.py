@@ -7,9 +7,11 @@ Ids come in two forms: 15 characters, case-sensitive, and 18, where three more c
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from string import ascii_letters, ascii_uppercase, digits
 
 _FORM = re.compile(r"[0-9A-Za-z]{15}(?:[0-9A-Z]{3})?")
 _SUFFIX_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
+_UPPER_CASE_AS_BITS = str.maketrans({c: "1" if c in ascii_uppercase else "0" for c in ascii_letters + digits})
 
 
 class InvalidSalesforceId(ValueError):
@@ -39,11 +41,8 @@ def id_suffix(id15: str) -> str:
 
     Each covers five characters: bit k is set where the k-th of them is an upper-case letter.
     """
-    blocks = (id15[start : start + 5] for start in (0, 5, 10))
-    return "".join(
-        _SUFFIX_ALPHABET[sum(1 << k for k, character in enumerate(block) if "A" <= character <= "Z")]
-        for block in blocks
-    )
+    upper = id15.translate(_UPPER_CASE_AS_BITS)
+    return "".join(_SUFFIX_ALPHABET[int(upper[start : start + 5][::-1], 2)] for start in (0, 5, 10))
 
 
 def normalise_id(text: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from writeback_pipeline.domain.ledger import QUIET, Claim, OriginChange, Settlement
-from writeback_pipeline.domain.notes import note_body, note_title
+from writeback_pipeline.domain.notes import content_note, note_body, note_title
 from writeback_pipeline.domain.opt_outs import Decision, Flag, Refusal, decide
 from writeback_pipeline.domain.outcomes import Action, classify
 from writeback_pipeline.domain.people import PersonRef
@@ -49,7 +49,7 @@ class PlannedWrite:
 
     @property
     def title(self) -> str | None:
-        """The Note's title, by which a read-back finds it."""
+        """The note's title, by which a read-back finds it."""
         return self.write.fields["Title"] if self.write.operation is Operation.CREATE_NOTE else None
 
 
@@ -152,7 +152,7 @@ def retry_at(attempts: int, now: datetime, jitter: random.Random) -> datetime:
 
 def payload_hash(write: RowWrite) -> str:
     """Hex SHA-256 of exactly what is sent for a row."""
-    payload = [write.sobject, write.record_id, write.external_id, dict(write.fields)]
+    payload = [write.sobject, write.record_id, write.external_id, write.linked_to, dict(write.fields)]
     return hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()
 
 
@@ -169,8 +169,14 @@ def _flag(person: PersonRef, writeback_id: int, value: bool, *, before: bool) ->
 
 def _note(person: PersonRef, row: Writeback, settings: WritebackSettings) -> PlannedWrite:
     title = note_title(row.kind, person.object_type, row.occurred_at, settings.zone, settings.platform_name)
-    fields = {"ParentId": person.salesforce_id, "Title": title, "Body": note_body(title, row.reason)}
-    return PlannedWrite(row.id, RowWrite(Operation.CREATE_NOTE, NoteObject.NOTE.value, fields))
+    body, parent = note_body(title, row.reason), person.salesforce_id
+    if settings.note_object is NoteObject.CONTENT_NOTE:
+        fields = {"Title": title, "Content": content_note(body)}
+        write = RowWrite(Operation.CREATE_NOTE, settings.note_object.value, fields, linked_to=parent)
+    else:
+        fields = {"ParentId": parent, "Title": title, "Body": body}
+        write = RowWrite(Operation.CREATE_NOTE, settings.note_object.value, fields)
+    return PlannedWrite(row.id, write)
 
 
 def _settlement(claim: Claim, row: Writeback, status: Status) -> Settlement:

@@ -52,6 +52,7 @@ class RowWrite:
     """One record to create, update or upsert.
 
     `record_id` is set for updates; `external_id` is the (field, value) of an upsert. `fields` never repeat either.
+    `linked_to` is the record that a ContentNote hangs on: the link is made together with the note, or neither is.
     """
 
     operation: Operation
@@ -59,6 +60,7 @@ class RowWrite:
     fields: Mapping[str, Any]
     record_id: str | None = None
     external_id: tuple[str, str] | None = None
+    linked_to: str | None = None
 
 
 class Answer(StrEnum):

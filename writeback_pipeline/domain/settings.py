@@ -137,13 +137,13 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "bulk_threshold": _rows,
 }
 
-_OPT_OUT_SWITCH_WORDS = ("unsubscribe", "resubscribe", "opt_out", "optout")
+_OPT_OUT_SWITCHES = ("unsubscribe", "resubscribe", "opt_out", "optout")
 
 
 def parse_setting(name: str, text: str) -> Any:
     """The value of that setting; raises InvalidSetting naming the setting, the value and what it takes."""
     if name not in _PARSERS:
-        if any(word in name.lower() for word in _OPT_OUT_SWITCH_WORDS):
+        if name.lower().startswith(_OPT_OUT_SWITCHES):
             raise InvalidSetting(f"{name}: unsubscribe and resubscribe cannot be turned off")
         raise InvalidSetting(f"{name!r} is not a setting; the settings are {', '.join(_PARSERS)}")
     try:

@@ -56,7 +56,10 @@ class OwedSummary:
 
 @dataclass(frozen=True, slots=True)
 class DeliveredWindow:
-    """What the ledger remembers of a delivered window; `owed` is how many of its summaries are owed now."""
+    """What the ledger remembers of a delivered window, and what became of its summaries since.
+
+    `open` are those not settled yet; `owed` those of them that a delivery would send now.
+    """
 
     kind: Kind
     occurrence: str
@@ -68,4 +71,13 @@ class DeliveredWindow:
     summaries: int
     without_recipient: int
     delivered_at: datetime
+    written: int
+    failed: int
+    no_recipient: int
+    open: int
     owed: int
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether every summary counted has a row that says what became of it."""
+        return self.written + self.failed + self.no_recipient + self.open >= self.summaries + self.without_recipient

@@ -6,7 +6,9 @@ worker left behind is simply written again.
 """
 
 from collections.abc import Sequence
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from writeback_pipeline.domain.people import ObjectType, PersonRef
 from writeback_pipeline.domain.window_ledger import DeliveredWindow, KnownSummary, OwedSummary, WindowLease, scope_of
@@ -44,6 +46,13 @@ _DELIVERED = {
     "delivered_at": "TIMESTAMP",
     "run_id": "TEXT",
 }
+
+_OWED_NOW = (
+    "w.status IN ('pending', 'sending') OR (w.status IN ('waiting', 'unknown') "
+    "AND (w.next_attempt_at IS NULL OR w.next_attempt_at <= $2::TIMESTAMP))"
+)
+
+_DELIVERED_FIELDS = tuple(field.name for field in fields(DeliveredWindow))
 
 _NO_RECIPIENT = (
     "This subscriber has no record in Salesforce, so there is nobody to show the activity of. Once the subscriber is "
@@ -170,29 +179,24 @@ def window_delivered(
 
 
 def delivered_windows(session: Session, since: datetime, now: datetime) -> list[DeliveredWindow]:
-    """The delivered windows that end after `since`, with how many of their summaries are owed now; oldest first."""
+    """The delivered windows that end after `since`, with what became of their summaries; oldest first."""
     rows = session.execute(
         "SELECT a.kind, a.occurrence, a.name, a.window_start, a.window_end, a.fingerprint, a.events, a.summaries, "
-        "a.without_recipient, a.delivered_at, coalesce(o.owed, 0) FROM activity_windows a LEFT JOIN ("
-        "SELECT w.person_id, count(*) AS owed FROM writebacks w WHERE w.kind IN ('sent', 'opened') AND "
-        "(w.status IN ('pending', 'sending') OR (w.status IN ('waiting', 'unknown') AND "
-        "(w.next_attempt_at IS NULL OR w.next_attempt_at <= $2::TIMESTAMP))) GROUP BY w.person_id"
-        ") o ON o.person_id = a.scope WHERE a.window_end > $1::TIMESTAMP ORDER BY a.window_start, a.kind",
+        "a.without_recipient, a.delivered_at, coalesce(r.written, 0), coalesce(r.failed, 0), "
+        "coalesce(r.no_recipient, 0), coalesce(r.open, 0), coalesce(r.owed, 0) FROM activity_windows a LEFT JOIN ("
+        "SELECT w.person_id, count(*) FILTER (w.status = 'written') AS written, "
+        "count(*) FILTER (w.status = 'failed') AS failed, "
+        "count(*) FILTER (w.status = 'no_recipient') AS no_recipient, "
+        "count(*) FILTER (w.status IN ('pending', 'sending', 'waiting', 'unknown')) AS open, "
+        f"count(*) FILTER ({_OWED_NOW}) AS owed "
+        "FROM writebacks w WHERE w.kind IN ('sent', 'opened') AND w.window_end > $1::TIMESTAMP GROUP BY w.person_id"
+        ") r ON r.person_id = a.scope WHERE a.window_end > $1::TIMESTAMP ORDER BY a.window_start, a.kind",
         [since, now],
     ).fetchall()
-    return [
-        DeliveredWindow(
-            Kind(kind),
-            occurrence,
-            name,
-            start.replace(tzinfo=UTC),
-            end.replace(tzinfo=UTC),
-            print_,
-            events,
-            summaries,
-            without,
-            delivered.replace(tzinfo=UTC),
-            owed,
-        )
-        for kind, occurrence, name, start, end, print_, events, summaries, without, delivered, owed in rows
-    ]
+    return [_delivered(dict(zip(_DELIVERED_FIELDS, row, strict=True))) for row in rows]
+
+
+def _delivered(value: dict[str, Any]) -> DeliveredWindow:
+    for name in ("start", "end", "delivered_at"):
+        value[name] = value[name].replace(tzinfo=UTC)
+    return DeliveredWindow(**{**value, "kind": Kind(value["kind"])})

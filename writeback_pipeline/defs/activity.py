@@ -1,0 +1,201 @@
+"""The mailing-activity assets: summaries per person and window, and the Tasks that show them in Salesforce.
+
+One partition is one window, named by its first day. Re-running a window writes only what changed since it was last
+written, and says so. The summaries are counted anew whenever they are asked for; nothing is kept of them but numbers.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from warnings import catch_warnings, simplefilter
+
+import dagster as dg
+from pydantic import Field
+
+from writeback_pipeline.defs.metadata import table
+from writeback_pipeline.defs.ports import MailingActivity, PlatformDatabase, SalesforceConnector
+from writeback_pipeline.delivery.activity import ActivityDelivery, ActivityReport, LeaseLost
+from writeback_pipeline.delivery.opt_outs import WrongOrganisation
+from writeback_pipeline.domain.activity import Presentation
+from writeback_pipeline.domain.records import OrganisationUnavailable
+from writeback_pipeline.domain.settings import Occurrence, Weekday, WritebackSettings
+from writeback_pipeline.domain.tasks import is_due
+from writeback_pipeline.domain.window_ledger import scope_of
+from writeback_pipeline.domain.windows import Calendar, Window, window_named
+from writeback_pipeline.domain.writebacks import ACTIVITY_KINDS, Kind, Status
+
+GROUP = "mailing_activity"
+OWNERS = ["team:email-platform"]
+FIRST_DAY = "2025-01-06"
+"""First window that can be materialised; a Monday, so that days and weeks begin together."""
+
+SALESFORCE_POOL = "salesforce_activity"
+DISABLED = "The mailing activity writeback is disabled. To turn it on: writebacks settings set activity_enabled=true"
+_WINDOW_WORD = {Occurrence.DAILY: "day", Occurrence.WEEKLY: "week"}
+
+
+class DeliverActivity(dg.Config):
+    """How a window of activity is delivered by hand."""
+
+    dry_run: bool = Field(default=False, description="Show how many Tasks and API calls it would take; write nothing.")
+
+
+def partitions(occurrence: Occurrence, zone: str) -> dg.TimeWindowPartitionsDefinition:
+    """Days or weeks of the bridge's zone, the open one included: an hourly delivery refreshes it."""
+    if occurrence is Occurrence.DAILY:
+        return dg.DailyPartitionsDefinition(start_date=FIRST_DAY, timezone=zone, end_offset=1)
+    return dg.WeeklyPartitionsDefinition(start_date=FIRST_DAY, timezone=zone, end_offset=1, day_offset=1)
+
+
+def window_of_partition(key: str, occurrence: Occurrence, settings: WritebackSettings) -> Window:
+    """The window that a partition stands for under the settings now.
+
+    A weekly partition is named by a Monday whatever day weeks start on: it is the week that starts on or after it.
+    """
+    calendar = Calendar(occurrence, settings.zone, settings.week_starts_on)
+    return window_named(_first_day(date.fromisoformat(key), calendar).isoformat(), calendar)
+
+
+def partition_of_window(window: Window) -> str:
+    """The partition that stands for the window."""
+    if window.occurrence is Occurrence.DAILY:
+        return window.name
+    return (window.first_day - timedelta(days=window.first_day.weekday())).isoformat()
+
+
+def _first_day(key: date, calendar: Calendar) -> date:
+    if calendar.occurrence is Occurrence.DAILY:
+        return key
+    return key + timedelta(days=(list(Weekday).index(calendar.week_starts_on) - key.weekday()) % 7)
+
+
+def summaries_asset(occurrence: Occurrence, zone: str) -> dg.AssetsDefinition:
+    """The asset that counts a window's events; a range of windows is one run."""
+    with catch_warnings():
+        simplefilter("ignore", dg.BetaWarning)  # backfill policies are still called beta
+
+        @dg.asset(
+            name=f"{occurrence}_activity_summaries",
+            partitions_def=partitions(occurrence, zone),
+            backfill_policy=dg.BackfillPolicy.single_run(),
+            group_name=GROUP,
+            owners=OWNERS,
+            kinds={"duckdb", "parquet"},
+            tags={"domain": "mailing-activity"},
+            description=f"Sent and opened mailings per person and {_WINDOW_WORD[occurrence]}, counted from the events.",
+        )
+        def asset(
+            context: dg.AssetExecutionContext,
+            platform_database: dg.ResourceParam[PlatformDatabase],
+            mailing_activity: dg.ResourceParam[MailingActivity],
+        ) -> dg.MaterializeResult[None]:
+            settings = platform_database.ledger().settings()
+            keys = context.partition_keys
+            for number, key in enumerate(keys, 1):
+                window = window_of_partition(key, occurrence, settings)
+                metadata = _counted(mailing_activity, window, settings)
+                context.add_asset_metadata(metadata, asset_key=context.asset_key, partition_key=key)
+                context.log.info(f"{window.name}: {metadata['events']} events; {number} of {len(keys)} windows")
+            return dg.MaterializeResult(metadata={"windows": len(keys)})
+
+    return asset
+
+
+def _counted(activity: MailingActivity, window: Window, settings: WritebackSettings) -> dict[str, int]:
+    presentation = Presentation(settings.platform_name, settings.zone)
+    numbers = {"events": 0}
+    with activity.counted(window, presentation) as counted:
+        for kind in ACTIVITY_KINDS:
+            of_kind = counted.of(kind)
+            numbers["events"] += of_kind.events
+            numbers[f"{kind}_events"] = of_kind.events
+            numbers[f"{kind}_summaries"] = len(of_kind.revisions())
+            numbers[f"{kind}_without_recipient"] = len(of_kind.without_recipient())
+    return numbers
+
+
+def writebacks_asset(
+    occurrence: Occurrence, kind: Kind, zone: str, summaries: dg.AssetsDefinition
+) -> dg.AssetsDefinition:
+    """The asset that writes a window's Tasks of one kind; a window is a run of its own."""
+
+    @dg.asset(
+        name=f"{occurrence}_{kind}_writebacks",
+        deps=[summaries],
+        partitions_def=partitions(occurrence, zone),
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"salesforce"},
+        tags={"domain": "mailing-activity"},
+        pool=SALESFORCE_POOL,
+        output_required=False,
+        description=(
+            f"One completed Task per person and {_WINDOW_WORD[occurrence]} in the Activity History, listing the "
+            f"mailings {kind}. Only what changed since it was last written is sent."
+        ),
+    )
+    def asset(
+        context: dg.AssetExecutionContext,
+        config: DeliverActivity,
+        platform_database: dg.ResourceParam[PlatformDatabase],
+        salesforce: dg.ResourceParam[SalesforceConnector],
+        mailing_activity: dg.ResourceParam[MailingActivity],
+    ) -> Iterator[dg.MaterializeResult[None]]:
+        ledger = platform_database.ledger()
+        settings = ledger.settings()
+        if not settings.activity_enabled:
+            raise dg.Failure(
+                f"{DISABLED} writebacks settings set activity_enabled=true turns it on.", allow_retries=False
+            )
+        window = window_of_partition(context.partition_key, occurrence, settings)
+        presentation = Presentation(settings.platform_name, settings.zone)
+        with mailing_activity.counted(window, presentation) as counted, salesforce.connect() as organisation:
+            events = counted.of(kind)
+            if config.dry_run:
+                known = ledger.known_summaries(scope_of(kind, window))
+                due = [key for key, revision in events.revisions().items() if is_due(known.get(key), revision)]
+                context.log_event(
+                    dg.AssetObservation(context.asset_key, metadata=_planned(due, len(events.revisions())))
+                )
+                return
+            delivery = ActivityDelivery(
+                ledger,
+                organisation,
+                now=lambda: datetime.now(UTC),
+                run_id=context.run.run_id,
+                progress=lambda done, total: context.log.info(f"{window.name}: {done} of {total} Tasks"),
+            )
+            try:
+                report = delivery.run(kind, window, events)
+            except (OrganisationUnavailable, WrongOrganisation, LeaseLost) as error:
+                passing = not isinstance(error, WrongOrganisation) and getattr(error, "passing", True)
+                raise dg.Failure(str(error), metadata={"passing": passing}, allow_retries=passing) from error
+        yield dg.MaterializeResult(metadata=_delivered(report))
+
+    return asset
+
+
+def _planned(due: list[str], summaries: int) -> dict[str, Any]:
+    return {
+        "dry_run": True,
+        "summaries": summaries,
+        "planned_tasks": len(due),
+        "planned_api_calls": -(-len(due) // 1000),
+        "tasks": table({"key": key} for key in due),
+    }
+
+
+def _delivered(report: ActivityReport) -> dict[str, Any]:
+    return {
+        "events": report.events,
+        "summaries": report.summaries,
+        "unchanged": report.unchanged,
+        "written": report.statuses[Status.WRITTEN],
+        "failed": report.statuses[Status.FAILED],
+        "waiting": report.statuses[Status.WAITING],
+        "unknown": report.statuses[Status.UNKNOWN],
+        "no_recipient": report.without_recipient,
+        "redirected": report.redirected,
+        "api_calls": report.calls,
+        "left_to_another_run": int(report.busy),
+    }

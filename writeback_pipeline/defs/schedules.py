@@ -1,0 +1,90 @@
+"""The schedules of mailing activity: fixed ticks that obey the settings as they are at the tick.
+
+All are on. A tick whose cadence or occurrence the settings do not choose skips, and says so in words; the others ask
+for every closed window in reach that is missing or changed, oldest first. Nothing is remembered between ticks, so the
+first tick after days without a daemon asks for what those days left out.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import dagster as dg
+
+from writeback_pipeline.defs.activity import partition_of_window
+from writeback_pipeline.defs.jobs import activity_job_name
+from writeback_pipeline.defs.ports import Ledger, MailingActivity, PlatformDatabase
+from writeback_pipeline.defs.sensors import UNFINISHED
+from writeback_pipeline.delivery.owed_windows import window_states
+from writeback_pipeline.domain.ledger import StoreBusy
+from writeback_pipeline.domain.settings import Frequency, Occurrence
+from writeback_pipeline.domain.windows import (
+    Calendar,
+    Skip,
+    WindowRequest,
+    requests_of_tick,
+    settings_forbid,
+    window_of,
+)
+
+CRON = {
+    Frequency.HOURLY: "5 * * * *",
+    Frequency.DAILY: "20 5 * * *",
+    Frequency.WEEKLY: "35 5 * * *",  # every day, for the weeks that have ended: the first weekday is a setting
+}
+
+
+def activity_schedule(
+    occurrence: Occurrence, cadence: Frequency, job: dg.UnresolvedAssetJobDefinition, zone: str
+) -> dg.ScheduleDefinition:
+    """The schedule that delivers windows of that occurrence when the settings choose that cadence."""
+
+    @dg.schedule(
+        name=f"{cadence}_delivery_of_{occurrence}_activity",
+        job=job,
+        cron_schedule=CRON[cadence],
+        execution_timezone=zone,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=f"Delivers {occurrence} windows of mailing activity, if the settings say {cadence}.",
+    )
+    def schedule(
+        context: dg.ScheduleEvaluationContext,
+        platform_database: dg.ResourceParam[PlatformDatabase],
+        mailing_activity: dg.ResourceParam[MailingActivity],
+    ) -> dg.SkipReason | list[dg.RunRequest]:
+        at = context.scheduled_execution_time
+        try:
+            answer = _requests(platform_database.ledger(), mailing_activity, occurrence, cadence, at)
+        except StoreBusy:
+            return dg.SkipReason("the store is busy")
+        if isinstance(answer, Skip):
+            return dg.SkipReason(answer.reason)
+        under_way = _partitions_under_way(context.instance, activity_job_name(occurrence))
+        requests = [_run(request, occurrence) for request in answer]
+        return [each for each in requests if each.partition_key not in under_way] or dg.SkipReason(
+            "every window that is owed is being delivered"
+        )
+
+    return schedule
+
+
+def _requests(
+    ledger: Ledger, activity: MailingActivity, occurrence: Occurrence, cadence: Frequency, at: datetime
+) -> Skip | list[WindowRequest]:
+    settings = ledger.settings()
+    if skip := settings_forbid(settings, occurrence, cadence):
+        return skip  # and no file is looked at
+    if cadence is Frequency.WEEKLY:
+        at = window_of(at, Calendar(Occurrence.WEEKLY, settings.zone, settings.week_starts_on)).start
+    return requests_of_tick(settings, occurrence, cadence, at, window_states(ledger, activity, occurrence, at))
+
+
+def _run(request: WindowRequest, occurrence: Occurrence) -> dg.RunRequest:
+    key = partition_of_window(request.window)
+    assets = [f"{occurrence}_activity_summaries", *(f"{occurrence}_{kind}_writebacks" for kind in request.kinds)]
+    return dg.RunRequest(run_key=key, partition_key=key, asset_selection=[dg.AssetKey(name) for name in assets])
+
+
+def _partitions_under_way(instance: dg.DagsterInstance, job_name: str) -> set[str]:
+    unfinished = dg.RunsFilter(job_name=job_name, statuses=UNFINISHED)
+    tags: list[Mapping[str, str]] = [record.dagster_run.tags for record in instance.get_run_records(unfinished)]
+    return {each["dagster/partition"] for each in tags if "dagster/partition" in each}
