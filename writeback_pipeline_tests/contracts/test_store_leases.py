@@ -1,0 +1,194 @@
+"""What every store promises about leases: who is served by whom, for how long, and what a dead worker leaves behind."""
+
+from datetime import timedelta
+
+from writeback_pipeline.domain.ledger import LEASE, QUIET
+from writeback_pipeline.domain.records import Answer, Operation
+from writeback_pipeline.domain.writebacks import Kind, Status
+from writeback_pipeline.store.store import Store
+from writeback_pipeline_tests.contracts.story import (
+    MINUTE,
+    NOW,
+    answered,
+    claim_one,
+    contact,
+    everything,
+    intent,
+    journalled,
+    lead,
+    resubscribe,
+    settled,
+    statuses,
+    unsubscribe,
+    written,
+)
+
+LATER = NOW + LEASE + timedelta(seconds=1)
+
+
+def test_a_claim_carries_everything_known_of_the_person(store: Store) -> None:
+    person = lead(1)
+    store.enqueue([unsubscribe(person, NOW - 9 * MINUTE)], NOW)
+    written(store, claim_one(store))
+    store.enqueue([unsubscribe(person, NOW - MINUTE), resubscribe(person, NOW - 5 * MINUTE)], NOW)
+    claim = claim_one(store)
+    assert claim.person == person
+    assert claim.lease_until == NOW + LEASE
+    assert [row.kind for row in claim.taken] == [Kind.RESUBSCRIBE, Kind.UNSUBSCRIBE]
+    assert [(event.kind, event.status) for event in claim.events] == [
+        (Kind.UNSUBSCRIBE, Status.WRITTEN),
+        (Kind.RESUBSCRIBE, Status.PENDING),
+        (Kind.UNSUBSCRIBE, Status.PENDING),
+    ]
+    assert claim.flag_is_ours
+    assert claim.verify_after is None
+
+
+def test_the_limit_counts_people_and_the_oldest_event_goes_first(store: Store) -> None:
+    changes = [unsubscribe(contact(n), NOW - n * MINUTE) for n in (1, 2, 3)]
+    store.enqueue([*changes, unsubscribe(contact(3)), unsubscribe(contact(3), NOW - MINUTE)], NOW)
+    first, second = store.claim("worker", NOW, limit=2)
+    assert (first.person, len(first.taken)) == (contact(3), 3)
+    assert (second.person, len(second.taken)) == (contact(2), 1)
+
+
+def test_a_leased_person_is_nobody_elses_until_the_lease_runs_out(store: Store) -> None:
+    store.enqueue([unsubscribe(contact(1))], NOW)
+    first = claim_one(store, owner="first")
+    assert store.due(NOW) == 0
+    assert store.claim("second", NOW + LEASE - timedelta(microseconds=1), limit=10) == []
+    second = claim_one(store, NOW + LEASE, "second")
+    assert second.epoch > first.epoch
+    assert second.taken == first.taken
+
+
+def test_released_people_can_be_claimed_at_once(store: Store) -> None:
+    store.enqueue([unsubscribe(contact(1)), unsubscribe(contact(2))], NOW)
+    claims = store.claim("first", NOW, limit=2)
+    store.release("somebody else", claims)
+    assert store.claim("second", NOW, limit=2) == []
+    store.release("first", claims)
+    assert len(store.claim("second", NOW, limit=2)) == 2
+    store.release("first", claims)
+    assert store.claim("third", NOW, limit=2) == []
+
+
+def test_only_leases_that_still_run_are_extended(store: Store) -> None:
+    store.enqueue([unsubscribe(contact(n), NOW - n * MINUTE) for n in (1, 2)], NOW)
+    (two,) = store.claim("worker", NOW, limit=1, lease=MINUTE)
+    (one,) = store.claim("worker", NOW, limit=1)
+    soon = NOW + 2 * MINUTE
+    assert store.extend("another", [one, two], soon) == []
+    (extended,) = store.extend("worker", [one, two], soon)
+    assert (extended.person, extended.lease_until) == (contact(1), soon + LEASE)
+    assert [claim.person for claim in store.claim("second", NOW + LEASE + MINUTE, limit=9)] == [contact(2)]
+
+
+def test_what_waits_is_due_at_its_time_and_not_before(store: Store) -> None:
+    store.enqueue([unsubscribe(contact(1))], NOW)
+    store.record([], [settled(claim_one(store), Status.WAITING)], [], NOW, release=True)
+    in_time = NOW + 10 * MINUTE
+    assert store.due(in_time - timedelta(microseconds=1)) == 0
+    assert store.claim("worker", in_time - timedelta(microseconds=1), limit=9) == []
+    assert store.due(in_time) == 1
+    assert claim_one(store, in_time).taken[0].status is Status.WAITING
+
+
+def test_what_waits_is_taken_along_so_that_nothing_overtakes_it(store: Store) -> None:
+    store.enqueue([unsubscribe(contact(1), NOW - MINUTE)], NOW)
+    store.record([], [settled(claim_one(store), Status.WAITING)], [], NOW, release=True)
+    store.enqueue([resubscribe(contact(1))], NOW)
+    assert [row.status for row in claim_one(store).taken] == [Status.WAITING, Status.PENDING]
+
+
+def test_what_is_unknown_or_failed_is_not_taken_but_stays_in_the_history(store: Store) -> None:
+    store.enqueue([unsubscribe(contact(1), NOW - n * MINUTE) for n in (3, 2)], NOW)
+    claim = claim_one(store)
+    first, second = claim.taken
+    journalled(store, [intent(claim, row=first)])
+    outcomes = [settled(claim, Status.UNKNOWN, first), settled(claim, Status.FAILED, second)]
+    store.record([], outcomes, [], NOW, release=True)
+    assert store.claim("worker", NOW + timedelta(days=1), limit=9) == []
+    store.enqueue([resubscribe(contact(1))], NOW)
+    claim = claim_one(store)
+    assert [row.kind for row in claim.taken] == [Kind.RESUBSCRIBE]
+    assert [event.status for event in claim.events] == [Status.UNKNOWN, Status.FAILED, Status.PENDING]
+
+
+def test_a_preview_shows_what_a_claim_would_take_and_changes_nothing(store: Store) -> None:
+    store.enqueue([unsubscribe(contact(n), NOW - n * MINUTE) for n in (1, 2, 3)], NOW)
+    previewed = store.preview(NOW, limit=2)
+    claimed = store.claim("worker", NOW, limit=2)
+    assert [(c.person, c.taken, c.events) for c in previewed] == [(c.person, c.taken, c.events) for c in claimed]
+    assert [claim.person for claim in store.preview(NOW, limit=9)] == [contact(1)]
+
+
+def test_a_preview_of_named_people_shows_them_due_or_not(store: Store) -> None:
+    store.enqueue([unsubscribe(contact(1))], NOW)
+    written(store, claim_one(store))
+    people = [contact(1).salesforce_id, contact(2).salesforce_id]
+    (known,) = store.preview(NOW, limit=2, people=people)
+    assert (known.person, known.taken, len(known.events), known.flag_is_ours) == (contact(1), (), 1, True)
+
+
+def test_what_a_dead_worker_sent_becomes_unknown_until_it_can_no_longer_arrive(store: Store) -> None:
+    store.enqueue([unsubscribe(contact(1))], NOW)
+    claim = claim_one(store)
+    (attempt,) = journalled(store, [intent(claim, Operation.SET_FLAG)])
+    assert store.claim("second", claim.lease_until - MINUTE, limit=9) == []
+    assert statuses(store) == [Status.SENDING]
+    assert store.due(LATER) == 1
+    assert store.claim("second", LATER, limit=9) == []
+    (row,) = everything(store)
+    assert (row.status, row.next_attempt_at) == (Status.UNKNOWN, claim.lease_until + QUIET)
+    assert "read back" in (row.advice or "")
+    (recovered,) = store.attempts_of([row.id])
+    assert recovered.outcome is not None
+    assert (recovered.id, recovered.outcome.answer) == (attempt, Answer.UNKNOWN)
+
+
+def test_a_worker_that_died_between_two_calls_leaves_nothing_stuck_in_sending(store: Store) -> None:
+    store.enqueue([unsubscribe(contact(1))], NOW)
+    claim = claim_one(store)
+    (attempt,) = journalled(store, [intent(claim, Operation.SET_FLAG)])
+    store.record([answered(attempt)], [], [], NOW, release=False)
+    store.claim("second", LATER, limit=9)
+    assert statuses(store) == [Status.UNKNOWN]
+
+
+def test_what_a_dead_worker_had_not_sent_is_simply_claimed_again(store: Store) -> None:
+    store.enqueue([unsubscribe(contact(1))], NOW)
+    claim_one(store)
+    assert claim_one(store, LATER).taken[0].status is Status.PENDING
+
+
+def test_a_worker_that_comes_back_late_changes_nothing(store: Store) -> None:
+    store.enqueue([unsubscribe(contact(1))], NOW)
+    late = claim_one(store)
+    (attempt,) = journalled(store, [intent(late)])
+    store.claim("second", LATER, limit=9)
+    before = everything(store)
+    assert store.journal([intent(late)]) == [None]
+    assert store.record([answered(attempt)], [settled(late)], [], LATER, release=True) == 1
+    assert store.extend("worker", [late], NOW) == []
+    assert everything(store) == before
+
+
+def test_a_doubt_about_the_flag_is_told_with_the_claim_until_it_is_over(store: Store) -> None:
+    store.enqueue([unsubscribe(contact(1))], NOW)
+    claim = claim_one(store)
+    journalled(store, [intent(claim, Operation.SET_FLAG)])
+    store.claim("second", LATER, limit=9)
+    store.enqueue([resubscribe(contact(1), NOW + MINUTE)], LATER)
+    doubtful = claim_one(store, LATER)
+    assert doubtful.verify_after == claim.lease_until + QUIET
+    store.release("worker", [doubtful])
+    assert claim_one(store, claim.lease_until + QUIET).verify_after is None
+
+
+def test_a_note_in_doubt_does_not_put_the_flag_in_doubt(store: Store) -> None:
+    store.enqueue([unsubscribe(contact(1))], NOW)
+    journalled(store, [intent(claim_one(store), Operation.CREATE_NOTE)])
+    store.claim("second", LATER, limit=9)
+    store.enqueue([resubscribe(contact(1), NOW + MINUTE)], LATER)
+    assert claim_one(store, LATER).verify_after is None
