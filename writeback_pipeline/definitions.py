@@ -4,7 +4,7 @@
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,16 @@ import dagster as dg
 from dagster_duckdb import DuckDBResource
 from pydantic import Field
 
+from writeback_pipeline.activity.source import CountedWindow, MailingEvents
 from writeback_pipeline.bindings import open_organisation
+from writeback_pipeline.defs.activity_location import activity_of
 from writeback_pipeline.defs.assets import opt_out_writebacks, pending_queue
 from writeback_pipeline.defs.checks import every_row_is_accounted_for, no_opt_out_is_older_than, nothing_failed
 from writeback_pipeline.defs.jobs import deliver_opt_outs
 from writeback_pipeline.defs.sensors import opt_out_queue_sensor
+from writeback_pipeline.domain.activity import Presentation
+from writeback_pipeline.domain.settings import Occurrence, WritebackSettings
+from writeback_pipeline.domain.windows import Window
 from writeback_pipeline.environment import read_environment
 from writeback_pipeline.salesforce.organisation import SalesforceOrganisation
 from writeback_pipeline.store.database import Database
@@ -55,12 +60,35 @@ class Salesforce(dg.ConfigurableResource["Salesforce"]):
         return open_organisation(read_environment(os.environ), os.environ)
 
 
-def build_definitions(resources: Mapping[str, Any], *, poll_seconds: int = POLL_SECONDS) -> dg.Definitions:
-    """The pipeline over the given `platform_database` and `salesforce` resources."""
+class MailingActivity(dg.ConfigurableResource["MailingActivity"]):
+    """The platform's mailing events: Parquet, hive-partitioned by date."""
+
+    location: str = Field(description="A folder, or any URL that DuckDB reads.")
+
+    def counted(self, window: Window, presentation: Presentation) -> AbstractContextManager[CountedWindow]:
+        """The window's events, counted, for the length of the block."""
+        return MailingEvents(self.location).counted(window, presentation)
+
+    def fingerprints(self, windows: Iterable[Window]) -> Mapping[str, str]:
+        """Per window's name what changes whenever its files change."""
+        return MailingEvents(self.location).fingerprints(windows)
+
+
+def build_definitions(
+    resources: Mapping[str, Any], *, poll_seconds: int = POLL_SECONDS, zone: str = "UTC"
+) -> dg.Definitions:
+    """The pipeline over the resources `platform_database`, `salesforce` and `mailing_activity`.
+
+    `zone` is the one that partitions begin in and schedules tick in. A window's own bounds follow the setting at the
+    moment of the run, so a changed zone takes effect without a reload.
+    """
+    opt_out_checks = [nothing_failed, no_opt_out_is_older_than, every_row_is_accounted_for]
+    activity = [activity_of(occurrence, zone) for occurrence in Occurrence]
     return dg.Definitions(
-        assets=[pending_queue, opt_out_writebacks],
-        asset_checks=[nothing_failed, no_opt_out_is_older_than, every_row_is_accounted_for],
-        jobs=[deliver_opt_outs],
+        assets=[pending_queue, opt_out_writebacks, *(asset for each in activity for asset in each.assets)],
+        asset_checks=[*opt_out_checks, *(check for each in activity for check in each.checks)],
+        jobs=[deliver_opt_outs, *(each.job for each in activity)],
+        schedules=[schedule for each in activity for schedule in each.schedules],
         sensors=[opt_out_queue_sensor(poll_seconds)],
         resources=resources,
         executor=dg.in_process_executor,
@@ -69,9 +97,11 @@ def build_definitions(resources: Mapping[str, Any], *, poll_seconds: int = POLL_
 
 def production_resources() -> dict[str, Any]:
     """The resources that the environment names."""
+    environment = read_environment(os.environ)
     return {
-        "platform_database": PlatformDatabase(database=read_environment(os.environ).database),
+        "platform_database": PlatformDatabase(database=environment.database),
         "salesforce": Salesforce(url=os.environ.get("SALESFORCE_URL", "")),
+        "mailing_activity": MailingActivity(location=environment.activity),
     }
 
 
@@ -79,4 +109,10 @@ def production_resources() -> dict[str, Any]:
 def defs() -> dg.Definitions:
     """The code location."""
     poll_seconds = int(os.environ.get("WRITEBACK_POLL_SECONDS") or POLL_SECONDS)
-    return build_definitions(production_resources(), poll_seconds=poll_seconds)
+    return build_definitions(production_resources(), poll_seconds=poll_seconds, zone=_zone_now())
+
+
+def _zone_now() -> str:
+    """The bridge's zone, if there is a ledger yet that says one."""
+    database = read_environment(os.environ).database
+    return Store(database).settings().time_zone if Path(database).is_file() else WritebackSettings().time_zone

@@ -4,7 +4,7 @@ Imports dagster, so it is imported only by commands that run something.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,8 @@ import dagster as dg
 
 from writeback_pipeline.commands.dagster_home import one_at_a_time
 from writeback_pipeline.definitions import defs
+from writeback_pipeline.domain.settings import Occurrence
+from writeback_pipeline.domain.writebacks import Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +38,57 @@ def open_instance() -> Iterator[dg.DagsterInstance]:
         yield instance
 
 
-def deliver_opt_outs_job() -> dg.JobDefinition:
+def deliver_opt_outs() -> dg.JobDefinition:
     """The job as Dagster loads it again inside the run."""
     return defs().resolve_job_def("deliver_opt_outs")
 
 
+def deliver_daily_activity() -> dg.JobDefinition:
+    """The job as Dagster loads it again inside the run."""
+    return defs().resolve_job_def("deliver_daily_activity")
+
+
+def deliver_weekly_activity() -> dg.JobDefinition:
+    """The job as Dagster loads it again inside the run."""
+    return defs().resolve_job_def("deliver_weekly_activity")
+
+
 def run_opt_outs(config: Mapping[str, Any]) -> FinishedRun:
-    """Run `deliver_opt_outs` with that configuration of the write asset."""
+    """Deliver opt-outs, with that configuration of the write asset."""
+    with open_instance() as instance:
+        return _run(deliver_opt_outs, instance, {"opt_out_writebacks": config})
+
+
+def run_activity(
+    occurrence: Occurrence, kinds: Sequence[Kind], partitions: Sequence[str], *, finished: Callable[[FinishedRun], None]
+) -> None:
+    """Deliver windows one after the other, a run each; `finished` hears of every one."""
+    job = {Occurrence.DAILY: deliver_daily_activity, Occurrence.WEEKLY: deliver_weekly_activity}[occurrence]
+    assets = [dg.AssetKey(f"{occurrence}_{kind}_writebacks") for kind in kinds]
+    with open_instance() as instance:
+        for partition in partitions:
+            finished(_run(job, instance, {}, partition=partition, assets=assets))
+
+
+def _run(
+    job: Callable[[], dg.JobDefinition],
+    instance: dg.DagsterInstance,
+    configs: Mapping[str, Mapping[str, Any]],
+    *,
+    partition: str | None = None,
+    assets: Sequence[dg.AssetKey] | None = None,
+) -> FinishedRun:
     run_config = {
-        "ops": {"opt_out_writebacks": {"config": dict(config)}},
+        "ops": {name: {"config": dict(config)} for name, config in configs.items()},
         "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
     }
-    with (
-        open_instance() as instance,
-        dg.execute_job(dg.reconstructable(deliver_opt_outs_job), instance=instance, run_config=run_config) as result,
-    ):
+    with dg.execute_job(
+        dg.reconstructable(job),
+        instance=instance,
+        run_config=run_config,
+        tags={} if partition is None else {"dagster/partition": partition},
+        asset_selection=assets,
+    ) as result:
         return _finished(result)
 
 

@@ -13,7 +13,7 @@ import dagster as dg
 from pydantic import Field
 
 from writeback_pipeline.defs.metadata import table
-from writeback_pipeline.defs.ports import MailingActivity, PlatformDatabase, SalesforceConnector
+from writeback_pipeline.defs.ports import CountedWindow, MailingActivity, PlatformDatabase, SalesforceConnector
 from writeback_pipeline.delivery.activity import ActivityDelivery, ActivityReport, LeaseLost
 from writeback_pipeline.delivery.opt_outs import WrongOrganisation
 from writeback_pipeline.domain.activity import Presentation
@@ -93,7 +93,8 @@ def summaries_asset(occurrence: Occurrence, zone: str) -> dg.AssetsDefinition:
             keys = context.partition_keys
             for number, key in enumerate(keys, 1):
                 window = window_of_partition(key, occurrence, settings)
-                metadata = _counted(mailing_activity, window, settings)
+                with mailing_activity.counted(window, _presentation(settings)) as counted:
+                    metadata = _counted(counted)
                 context.add_asset_metadata(metadata, asset_key=context.asset_key, partition_key=key)
                 context.log.info(f"{window.name}: {metadata['events']} events; {number} of {len(keys)} windows")
             return dg.MaterializeResult(metadata={"windows": len(keys)})
@@ -101,16 +102,18 @@ def summaries_asset(occurrence: Occurrence, zone: str) -> dg.AssetsDefinition:
     return asset
 
 
-def _counted(activity: MailingActivity, window: Window, settings: WritebackSettings) -> dict[str, int]:
-    presentation = Presentation(settings.platform_name, settings.zone)
+def _presentation(settings: WritebackSettings) -> Presentation:
+    return Presentation(settings.platform_name, settings.zone)
+
+
+def _counted(window: CountedWindow) -> dict[str, int]:
     numbers = {"events": 0}
-    with activity.counted(window, presentation) as counted:
-        for kind in ACTIVITY_KINDS:
-            of_kind = counted.of(kind)
-            numbers["events"] += of_kind.events
-            numbers[f"{kind}_events"] = of_kind.events
-            numbers[f"{kind}_summaries"] = len(of_kind.revisions())
-            numbers[f"{kind}_without_recipient"] = len(of_kind.without_recipient())
+    for kind in ACTIVITY_KINDS:
+        of_kind = window.of(kind)
+        numbers["events"] += of_kind.events
+        numbers[f"{kind}_events"] = of_kind.events
+        numbers[f"{kind}_summaries"] = len(of_kind.revisions())
+        numbers[f"{kind}_without_recipient"] = len(of_kind.without_recipient())
     return numbers
 
 
@@ -148,9 +151,15 @@ def writebacks_asset(
                 f"{DISABLED} writebacks settings set activity_enabled=true turns it on.", allow_retries=False
             )
         window = window_of_partition(context.partition_key, occurrence, settings)
-        presentation = Presentation(settings.platform_name, settings.zone)
-        with mailing_activity.counted(window, presentation) as counted, salesforce.connect() as organisation:
+        with (
+            mailing_activity.counted(window, _presentation(settings)) as counted,
+            salesforce.connect() as organisation,
+        ):
             events = counted.of(kind)
+            # The window was counted on the way: its summaries are as fresh as its Tasks.
+            context.log_event(
+                dg.AssetMaterialization(summaries.key, partition=context.partition_key, metadata=_counted(counted))
+            )
             if config.dry_run:
                 known = ledger.known_summaries(scope_of(kind, window))
                 due = [key for key, revision in events.revisions().items() if is_due(known.get(key), revision)]

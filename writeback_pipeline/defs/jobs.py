@@ -1,11 +1,15 @@
 """The jobs that run by name: what a sensor requests, a person launches and the command line executes."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import dagster as dg
 
 from writeback_pipeline.defs.assets import opt_out_writebacks, pending_queue
 from writeback_pipeline.domain.settings import Occurrence
+
+AssetJob = Any
+"""What define_asset_job makes; dagster has no public name for it."""
 
 deliver_opt_outs = dg.define_asset_job(
     name="deliver_opt_outs",
@@ -20,7 +24,7 @@ def activity_job_name(occurrence: Occurrence) -> str:
     return f"deliver_{occurrence}_activity"
 
 
-def activity_job(occurrence: Occurrence, assets: Sequence[dg.AssetsDefinition]) -> dg.UnresolvedAssetJobDefinition:
+def activity_job(occurrence: Occurrence, assets: Sequence[dg.AssetsDefinition]) -> AssetJob:
     """Count one window and write its Tasks."""
     return dg.define_asset_job(
         name=activity_job_name(occurrence),

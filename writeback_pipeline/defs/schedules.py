@@ -11,7 +11,7 @@ from datetime import datetime
 import dagster as dg
 
 from writeback_pipeline.defs.activity import partition_of_window
-from writeback_pipeline.defs.jobs import activity_job_name
+from writeback_pipeline.defs.jobs import AssetJob, activity_job_name
 from writeback_pipeline.defs.ports import Ledger, MailingActivity, PlatformDatabase
 from writeback_pipeline.defs.sensors import UNFINISHED
 from writeback_pipeline.delivery.owed_windows import window_states
@@ -33,9 +33,7 @@ CRON = {
 }
 
 
-def activity_schedule(
-    occurrence: Occurrence, cadence: Frequency, job: dg.UnresolvedAssetJobDefinition, zone: str
-) -> dg.ScheduleDefinition:
+def activity_schedule(occurrence: Occurrence, cadence: Frequency, job: AssetJob, zone: str) -> dg.ScheduleDefinition:
     """The schedule that delivers windows of that occurrence when the settings choose that cadence."""
 
     @dg.schedule(
@@ -80,8 +78,8 @@ def _requests(
 
 def _run(request: WindowRequest, occurrence: Occurrence) -> dg.RunRequest:
     key = partition_of_window(request.window)
-    assets = [f"{occurrence}_activity_summaries", *(f"{occurrence}_{kind}_writebacks" for kind in request.kinds)]
-    return dg.RunRequest(run_key=key, partition_key=key, asset_selection=[dg.AssetKey(name) for name in assets])
+    assets = [dg.AssetKey(f"{occurrence}_{kind}_writebacks") for kind in request.kinds]
+    return dg.RunRequest(run_key=key, partition_key=key, asset_selection=assets)
 
 
 def _partitions_under_way(instance: dg.DagsterInstance, job_name: str) -> set[str]:

@@ -1,0 +1,39 @@
+"""Everything of one occurrence of mailing activity: its assets, their checks, the job and the schedules."""
+
+from dataclasses import dataclass
+
+import dagster as dg
+
+from writeback_pipeline.defs.activity import summaries_asset, writebacks_asset
+from writeback_pipeline.defs.activity_checks import every_summary_is_accounted_for, no_window_is_missing
+from writeback_pipeline.defs.jobs import AssetJob, activity_job
+from writeback_pipeline.defs.schedules import CRON, activity_schedule
+from writeback_pipeline.domain.settings import Occurrence
+from writeback_pipeline.domain.writebacks import ACTIVITY_KINDS
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityDefinitions:
+    """What the code location has of daily, or of weekly, activity."""
+
+    assets: list[dg.AssetsDefinition]
+    checks: list[dg.AssetChecksDefinition]
+    job: AssetJob
+    schedules: list[dg.ScheduleDefinition]
+
+
+def activity_of(occurrence: Occurrence, zone: str) -> ActivityDefinitions:
+    """The definitions of one occurrence, with partitions and ticks in that zone."""
+    summaries = summaries_asset(occurrence, zone)
+    writebacks = {kind: writebacks_asset(occurrence, kind, zone, summaries) for kind in ACTIVITY_KINDS}
+    job = activity_job(occurrence, list(writebacks.values()))
+    return ActivityDefinitions(
+        assets=[summaries, *writebacks.values()],
+        checks=[
+            make(occurrence, kind, asset)
+            for kind, asset in writebacks.items()
+            for make in (no_window_is_missing, every_summary_is_accounted_for)
+        ],
+        job=job,
+        schedules=[activity_schedule(occurrence, cadence, job, zone) for cadence in CRON],
+    )
