@@ -1,4 +1,4 @@
-"""Opens what the environment names: the platform database, and the Salesforce organisation or the embedded one.
+"""Opens what the environment names: the platform database, the mailing events, the Salesforce organisation.
 
 The shells that bind implementations (`definitions` and the command line) come here; nothing else does. The gateway and
 the embedded organisation's web server are imported only when they are opened: most commands need neither.
@@ -14,6 +14,7 @@ from writeback_pipeline.environment import Environment
 from writeback_pipeline.store.store import Store
 
 if TYPE_CHECKING:
+    from writeback_pipeline.activity.source import MailingEvents
     from writeback_pipeline.salesforce.connection import SalesforceConnection
     from writeback_pipeline.salesforce.organisation import SalesforceOrganisation
 
@@ -28,6 +29,13 @@ def open_store(environment: Environment) -> Store:
 
         raise ConfigurationError("WRITEBACK_DATABASE must be the path of a DuckDB file; servers are not supported yet")
     return Store(environment.database)
+
+
+def open_activity(environment: Environment) -> MailingEvents:
+    """The platform's mailing events."""
+    from writeback_pipeline.activity.source import MailingEvents
+
+    return MailingEvents(environment.activity)
 
 
 @contextmanager

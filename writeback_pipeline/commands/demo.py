@@ -4,28 +4,34 @@ The report asks the organisation, not the ledger: what it shows is what Salesfor
 """
 
 import os
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import click
 
 from writeback_pipeline.bindings import open_organisation, open_store
 from writeback_pipeline.commands.dagster_home import PROJECT, use_dagster_home
 from writeback_pipeline.commands.run import NOTHING_CHANGED
+from writeback_pipeline.commands.run_activity import counted
 from writeback_pipeline.domain.ledger import WritebackFilter
 from writeback_pipeline.domain.notes import note_title
 from writeback_pipeline.domain.people import PersonRef
 from writeback_pipeline.domain.records import Live
-from writeback_pipeline.domain.settings import WritebackSettings
-from writeback_pipeline.domain.writebacks import OPT_OUT_KINDS, Kind, Status, Writeback
-from writeback_pipeline.environment import read_environment
+from writeback_pipeline.domain.settings import Occurrence, WritebackSettings
+from writeback_pipeline.domain.writebacks import ACTIVITY_KINDS, OPT_OUT_KINDS, Kind, Status, Writeback
+from writeback_pipeline.environment import Environment, read_environment
 from writeback_pipeline.intake.changes import read_changes
 from writeback_pipeline.salesforce.connection import URL
 from writeback_pipeline.salesforce.organisation import SalesforceOrganisation
+from writeback_pipeline.store.store import Store
 
 SAMPLE = PROJECT / "data" / "sample" / "opt_outs.csv"
+SAMPLE_ACTIVITY = PROJECT / "data" / "sample" / "mailing_activity"
+LAST_TWO_WEEKS = ("2026-11-09", "2026-11-16")
 EXAMPLES = 3
 
 
@@ -53,7 +59,9 @@ def demo() -> None:
         sys.exit(1)
     settled = store.writebacks(WritebackFilter(run_id=run.run_id))
     _say("", f"run {run.run_id}")
-    _say("", _counted(settled) if settled else "nothing to write: everything in the queue was dealt with before")
+    _say("", counted(settled) if settled else "nothing to write: everything in the queue was dealt with before")
+
+    _deliver_activity(environment, store)
 
     everything = store.writebacks(WritebackFilter(kinds=OPT_OUT_KINDS))
     with open_organisation(environment, os.environ) as organisation:
@@ -63,6 +71,24 @@ def demo() -> None:
     _say("Next", f"writebacks org show {example}      one person as a Salesforce user sees them")
     _say("", "writebacks list --status failed           what needs somebody, and what to do")
     _say("", "make dev                                  Dagster's UI")
+
+
+def _deliver_activity(environment: Environment, store: Store) -> None:
+    """The weekly summaries of the sample's last two weeks, as Tasks."""
+    from writeback_pipeline.commands.runs import FinishedRun, run_activity  # imports dagster
+
+    if not Path(environment.activity).exists():
+        shutil.copytree(SAMPLE_ACTIVITY, environment.activity)
+    weeks = iter(LAST_TWO_WEEKS)
+
+    def finished(run: FinishedRun) -> None:
+        rows = store.writebacks(WritebackFilter(run_id=run.run_id))
+        _say("Activity", f"week of {next(weeks)}: {run.failure or counted(rows)}")
+
+    run_activity(Occurrence.WEEKLY, ACTIVITY_KINDS, LAST_TWO_WEEKS, finished=finished)
+    written = WritebackFilter(kinds=ACTIVITY_KINDS, statuses=(Status.WRITTEN,), limit=EXAMPLES)
+    for row in store.writebacks(written):
+        _say("", f"  {row.salesforce_id}  Task {row.task_id}  {row.delivery_key}")
 
 
 def _show_organisation(
@@ -92,11 +118,6 @@ def _show_problems(rows: Sequence[Writeback]) -> None:
     by_code = Counter((row.status, row.error_code, row.advice) for row in rows)
     for number, ((status, code, advice), count) in enumerate(by_code.most_common()):
         _say("For people" if number == 0 else "", f"{count} {status} with {code}: {advice}")
-
-
-def _counted(rows: Sequence[Writeback]) -> str:
-    counts = Counter(row.status for row in rows)
-    return ", ".join(f"{counts[status]} {status.value.replace('_', ' ')}" for status in Status if counts[status])
 
 
 def _say(what: str, text: str) -> None:

@@ -11,6 +11,7 @@ import click
 
 from writeback_pipeline.bindings import open_organisation, open_store
 from writeback_pipeline.commands.dagster_home import use_dagster_home
+from writeback_pipeline.commands.run_activity import activity
 from writeback_pipeline.delivery.dry_run import dry_run
 from writeback_pipeline.delivery.opt_outs import WrongOrganisation
 from writeback_pipeline.delivery.report import DeliveryReport, PlannedChange
@@ -33,6 +34,9 @@ NOTHING_CHANGED = 2
 @click.group()
 def run() -> None:
     """Deliver now, as a Dagster run that the UI lists."""
+
+
+run.add_command(activity)
 
 
 @run.command("opt-outs")

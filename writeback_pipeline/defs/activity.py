@@ -5,7 +5,7 @@ written, and says so. The summaries are counted anew whenever they are asked for
 """
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from warnings import catch_warnings, simplefilter
 
@@ -17,11 +17,11 @@ from writeback_pipeline.defs.ports import CountedWindow, MailingActivity, Platfo
 from writeback_pipeline.delivery.activity import ActivityDelivery, ActivityReport, LeaseLost
 from writeback_pipeline.delivery.opt_outs import WrongOrganisation
 from writeback_pipeline.domain.activity import Presentation
+from writeback_pipeline.domain.partitions import window_of_partition
 from writeback_pipeline.domain.records import OrganisationUnavailable
-from writeback_pipeline.domain.settings import Occurrence, Weekday, WritebackSettings
+from writeback_pipeline.domain.settings import Occurrence, WritebackSettings
 from writeback_pipeline.domain.tasks import is_due
 from writeback_pipeline.domain.window_ledger import scope_of
-from writeback_pipeline.domain.windows import Calendar, Window, window_named
 from writeback_pipeline.domain.writebacks import ACTIVITY_KINDS, Kind, Status
 
 GROUP = "mailing_activity"
@@ -45,28 +45,6 @@ def partitions(occurrence: Occurrence, zone: str) -> dg.TimeWindowPartitionsDefi
     if occurrence is Occurrence.DAILY:
         return dg.DailyPartitionsDefinition(start_date=FIRST_DAY, timezone=zone, end_offset=1)
     return dg.WeeklyPartitionsDefinition(start_date=FIRST_DAY, timezone=zone, end_offset=1, day_offset=1)
-
-
-def window_of_partition(key: str, occurrence: Occurrence, settings: WritebackSettings) -> Window:
-    """The window that a partition stands for under the settings now.
-
-    A weekly partition is named by a Monday whatever day weeks start on: it is the week that starts on or after it.
-    """
-    calendar = Calendar(occurrence, settings.zone, settings.week_starts_on)
-    return window_named(_first_day(date.fromisoformat(key), calendar).isoformat(), calendar)
-
-
-def partition_of_window(window: Window) -> str:
-    """The partition that stands for the window."""
-    if window.occurrence is Occurrence.DAILY:
-        return window.name
-    return (window.first_day - timedelta(days=window.first_day.weekday())).isoformat()
-
-
-def _first_day(key: date, calendar: Calendar) -> date:
-    if calendar.occurrence is Occurrence.DAILY:
-        return key
-    return key + timedelta(days=(list(Weekday).index(calendar.week_starts_on) - key.weekday()) % 7)
 
 
 def summaries_asset(occurrence: Occurrence, zone: str) -> dg.AssetsDefinition:

@@ -10,12 +10,12 @@ from datetime import datetime
 
 import dagster as dg
 
-from writeback_pipeline.defs.activity import partition_of_window
 from writeback_pipeline.defs.jobs import AssetJob, activity_job_name
 from writeback_pipeline.defs.ports import Ledger, MailingActivity, PlatformDatabase
 from writeback_pipeline.defs.sensors import UNFINISHED
 from writeback_pipeline.delivery.owed_windows import window_states
 from writeback_pipeline.domain.ledger import StoreBusy
+from writeback_pipeline.domain.partitions import partition_of_window
 from writeback_pipeline.domain.settings import Frequency, Occurrence
 from writeback_pipeline.domain.windows import (
     Calendar,

@@ -1,0 +1,161 @@
+"""`writebacks run activity`: deliver windows of mailing activity by hand, or show what that would take.
+
+A window is a Dagster run of its own, as in the UI. A kind that is named is delivered whether or not it is chosen in the
+settings: they say what happens by itself.
+"""
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Sequence
+
+import click
+
+from writeback_pipeline.bindings import open_activity, open_store
+from writeback_pipeline.commands.dagster_home import use_dagster_home
+from writeback_pipeline.commands.output import NEEDS_A_PERSON, InputError, format_option, message, print_json
+from writeback_pipeline.domain.activity import Presentation
+from writeback_pipeline.domain.ledger import WritebackFilter
+from writeback_pipeline.domain.partitions import partition_of_window
+from writeback_pipeline.domain.settings import Occurrence, WritebackSettings
+from writeback_pipeline.domain.tasks import is_due
+from writeback_pipeline.domain.window_ledger import scope_of
+from writeback_pipeline.domain.windows import (
+    Calendar,
+    InvalidWindow,
+    Window,
+    chosen_kinds,
+    window_named,
+    windows_between,
+)
+from writeback_pipeline.domain.writebacks import ACTIVITY_KINDS, Kind, Status, Writeback
+from writeback_pipeline.environment import Environment, read_environment
+from writeback_pipeline.store.store import Store
+
+ROWS_PER_CALL = 1_000
+
+
+@click.command("activity")
+@click.option("--occurrence", type=click.Choice([each.value for each in Occurrence]), help="Default: the setting.")
+@click.option("--from", "first", required=True, metavar="DATE", help="First window, named by its first day.")
+@click.option("--to", "last", metavar="DATE", help="Last window; default the first.")
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    type=click.Choice([each.value for each in ACTIVITY_KINDS]),
+    help="Default: the settings.",
+)
+@click.option("--dry-run", "only_plan", is_flag=True, help="Show what would be written; write nothing.")
+@format_option("table", "json")
+def activity(
+    occurrence: str | None, first: str, last: str | None, kinds: tuple[str, ...], only_plan: bool, format_: str
+) -> None:
+    """Write the mailings sent and opened in these windows to the people's Activity History."""
+    from writeback_pipeline.salesforce.connection import from_environment
+
+    environment = read_environment(os.environ)
+    from_environment(os.environ)  # an incomplete set of variables is refused before anything starts
+    store = open_store(environment)
+    settings = store.settings()
+    if not settings.activity_enabled:
+        raise InputError(
+            "mailing activity writeback is disabled; writebacks settings set activity_enabled=true turns it on"
+        )
+    chosen = tuple(Kind(kind) for kind in kinds) or chosen_kinds(settings)
+    if not chosen:
+        raise InputError("neither sent nor opened is chosen in the settings: name one with --kind")
+    windows = _windows(Occurrence(occurrence or settings.occurrence), first, last or first, settings)
+    if only_plan:
+        _show_plan(environment, store, settings, windows, chosen, format_)
+    else:
+        _deliver(environment, store, windows, chosen, format_)
+
+
+def _windows(occurrence: Occurrence, first: str, last: str, settings: WritebackSettings) -> list[Window]:
+    calendar = Calendar(occurrence, settings.zone, settings.week_starts_on)
+    try:
+        return windows_between(window_named(first, calendar), window_named(last, calendar), calendar)
+    except InvalidWindow as error:
+        raise InputError(str(error)) from None
+
+
+def _show_plan(
+    environment: Environment,
+    store: Store,
+    settings: WritebackSettings,
+    windows: Sequence[Window],
+    kinds: Sequence[Kind],
+    format_: str,
+) -> None:
+    lines = []
+    for window in windows:
+        with open_activity(environment).counted(window, Presentation(settings.platform_name, settings.zone)) as counted:
+            for kind in kinds:
+                events = counted.of(kind)
+                known = store.known_summaries(scope_of(kind, window))
+                due = sum(is_due(known.get(key), revision) for key, revision in events.revisions().items())
+                lines.append(
+                    {
+                        "window": window.name,
+                        "kind": kind.value,
+                        "events": events.events,
+                        "people": len(events.revisions()),
+                        "tasks": due,
+                        "unchanged": len(events.revisions()) - due,
+                        "no_recipient": len(events.without_recipient()),
+                        "api_calls": -(-due // ROWS_PER_CALL),
+                    }
+                )
+    if format_ == "json":
+        print_json(lines)
+        return
+    for line in lines:
+        click.echo(
+            "{window} {kind}: {events} events of {people} people; {tasks} Tasks to write with {api_calls} API calls, "
+            "{unchanged} unchanged, {no_recipient} without a recipient".format(**line)
+        )
+    click.echo("Nothing was written.")
+
+
+def _deliver(
+    environment: Environment, store: Store, windows: Sequence[Window], kinds: Sequence[Kind], format_: str
+) -> None:
+    use_dagster_home(environment)
+    from writeback_pipeline.commands.runs import FinishedRun, run_activity  # imports dagster
+
+    names = iter(windows)
+    results = []
+    with click.progressbar(length=len(windows), label="Windows", file=sys.stderr) as bar:
+
+        def finished(run: FinishedRun) -> None:
+            bar.update(1)
+            results.append((next(names), run, store.writebacks(WritebackFilter(run_id=run.run_id))))
+
+        run_activity(windows[0].occurrence, kinds, [partition_of_window(each) for each in windows], finished=finished)
+
+    lines = [
+        {
+            "window": window.name,
+            "run_id": run.run_id,
+            "statuses": dict(Counter(row.status.value for row in rows)),
+            "error": run.failure,
+        }
+        for window, run, rows in results
+    ]
+    if format_ == "json":
+        print_json(lines)
+    else:
+        for window, run, rows in results:
+            click.echo(f"{window.name}: {run.failure or counted(rows)}")
+    failed = any(row.status is Status.FAILED for _, _, rows in results for row in rows)
+    if failed:
+        message("Some need a person: writebacks list --status failed")
+    if failed or any(run.failure for _, run, _ in results):
+        sys.exit(NEEDS_A_PERSON)
+
+
+def counted(rows: Sequence[Writeback]) -> str:
+    """How many rows came to which status, such as `1 failed, 131 written`."""
+    statuses = Counter(row.status.value for row in rows)
+    return ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in sorted(statuses.items())) or "unchanged"
