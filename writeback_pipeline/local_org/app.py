@@ -1,6 +1,7 @@
 """The ASGI application: from bytes on the wire to the organisation's resources and back.
 
-Reads the request, checks the token, counts the call, and prints the answer; what the answer says is decided in `api`.
+Reads the request, checks the token, counts the call, and lets faults strike it; what the answer says is decided in
+`api`, how it gets onto the wire in `wire`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import logging
 import secrets
 import sqlite3
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -19,11 +21,14 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.routing import Route
 
-from writeback_pipeline.local_org import settings, times, tokens, usage
+from writeback_pipeline.local_org import fault_calls, faults, settings, times, tokens, usage, wire
 from writeback_pipeline.local_org.api import auth, root, routes, soap
+from writeback_pipeline.local_org.api import faults as fault_desk
 from writeback_pipeline.local_org.api.dispatch import refusal
 from writeback_pipeline.local_org.api.http import Request, Response
-from writeback_pipeline.local_org.errors import ApiError, json_parser_error
+from writeback_pipeline.local_org.errors import ApiError, json_parser_error, unknown_exception
+from writeback_pipeline.local_org.fault_calls import Pause, Sent
+from writeback_pipeline.local_org.faults import Fault
 from writeback_pipeline.local_org.session import Session
 from writeback_pipeline.local_org.state import Organisation
 
@@ -33,14 +38,18 @@ _LOG = logging.getLogger(__name__)
 
 _LONGEST_URI = 16_384
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
-_COMMON_HEADERS = {
-    "Cache-Control": "no-cache,must-revalidate,max-age=0,no-store,private",
-    "Server": "sfdcedge",
-    "Vary": "Accept-Encoding",
-}
 _URI_TOO_LONG = Response(
     414, b"<h1>Bad Message 414</h1><pre>reason: URI Too Long</pre>", {"Content-Type": "text/html;charset=iso-8859-1"}
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What the server does for the application: the time (seconds since 1970), pauses, and ended connections."""
+
+    clock: Clock
+    pause: Pause
+    hang_up: wire.HangUp
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +60,7 @@ class Call:
     body: bytes
     connection: sqlite3.Connection
     now: float
+    faults: tuple[Fault, ...] = ()
 
     @property
     def base_url(self) -> str:
@@ -62,25 +72,40 @@ class Call:
         """The body of a form post."""
         return dict(parse_qsl(self.body.decode(errors="replace"), keep_blank_values=True))
 
+    @property
+    def path(self) -> str:
+        """The path as it was sent, nothing decoded."""
+        raw: bytes = self.request.scope["raw_path"]
+        return raw.decode("latin-1").split("?", 1)[0]
+
     def header(self, name: str) -> str:
         """A header's value, empty when it is not there."""
         return self.request.headers.get(name, "")
+
+    def token(self) -> str:
+        """The access token that was shown; ApiError when something else was."""
+        scheme, _, token = (self.header("authorization") or "Bearer").partition(" ")
+        if scheme.lower() not in ("bearer", "oauth"):
+            raise ApiError(401, "INVALID_AUTH_HEADER", "INVALID_HEADER_TYPE")
+        return token.strip()
 
 
 Answer = Callable[[Call], Response]
 
 
-def create(organisation: Organisation, clock: Clock) -> Starlette:
-    """The application that serves an opened organisation; `clock` gives the time in seconds since 1970."""
+def create(organisation: Organisation, host: Host) -> Starlette:
+    """The application that serves an opened organisation."""
 
     def endpoint(answer: Answer) -> Callable[[requests.Request], Awaitable[responses.Response]]:
-        def in_thread(request: requests.Request, body: bytes) -> Response:
+        def in_thread(request: requests.Request, body: bytes) -> Sent:
             with organisation.connection() as connection:
-                return answer(Call(request, body, connection, clock()))
+                armed = faults.armed(connection) if answer is not _faults else ()
+                call = Call(request, body, connection, host.clock(), armed)
+                return _struck(call, answer, host) if armed else Sent(answer(call))
 
         async def respond(request: requests.Request) -> responses.Response:
             body = await request.body()
-            return _printed(await run_in_threadpool(in_thread, request, body))
+            return wire.printed(await run_in_threadpool(in_thread, request, body), host.hang_up)
 
         return respond
 
@@ -92,8 +117,31 @@ def create(organisation: Organisation, clock: Clock) -> Starlette:
         ("/services/data", _versions),
         ("/services/data/", _versions),
         ("/services/data/{rest:path}", _data),
+        ("/local/faults", _faults),
+        ("/local/faults/{fault_id}", _faults),
     ]
     return Starlette(routes=[Route(path, endpoint(answer), methods=_METHODS) for path, answer in paths])
+
+
+def _struck(call: Call, answer: Answer, host: Host) -> Sent:
+    """Answer a call of a time when faults are armed."""
+    query = call.request.url.query
+    url = f"{call.path}?{query}" if query else call.path
+    chosen = fault_calls.choose(call.connection, call.faults, call.request.method, url)
+
+    def revoke() -> None:
+        tokens.revoke(call.connection, call.token())
+
+    return fault_calls.perform(chosen, lambda: answer(replace(call, now=host.clock())), revoke, host.pause)
+
+
+def _faults(call: Call) -> Response:
+    fault_id = call.request.path_params.get("fault_id", "")
+    document = None
+    if call.header("content-type") == "application/json":  # which no web page can send from elsewhere unasked
+        with suppress(ValueError):
+            document = json.loads(call.body)
+    return fault_desk.answer(call.connection, call.request.method, fault_id, call.request.headers, document)
 
 
 def _versions(_: Call) -> Response:
@@ -123,8 +171,7 @@ def _soap(call: Call) -> Response:
 
 
 def _data(call: Call) -> Response:
-    path = call.request.scope["raw_path"].decode("latin-1").split("?", 1)[0]
-    if len(path) + len(call.request.url.query) > _LONGEST_URI:
+    if len(call.path) + len(call.request.url.query) > _LONGEST_URI:
         return _URI_TOO_LONG
     chosen = settings.load(call.connection)
     try:
@@ -132,19 +179,20 @@ def _data(call: Call) -> Response:
         usage.count(call.connection, chosen, call.now)
     except ApiError as error:
         return refusal(error)
-    answer = _resource(call, path, Session(call.connection, chosen, user_id, times.stamp(call.now)))
+    session = Session(call.connection, chosen, user_id, times.stamp(call.now), faults=call.faults)
+    answer = _resource(call, session)
     limit = f"api-usage={usage.used(call.connection, call.now)}/{chosen.daily_api_requests}"
-    return Response(answer.status, answer.body, {**answer.headers, "Sforce-Limit-Info": limit})
+    return Response(answer.status, answer.body, {**answer.headers, fault_calls.LIMIT_HEADER: limit})
 
 
-def _resource(call: Call, path: str, session: Session) -> Response:
+def _resource(call: Call, session: Session) -> Response:
     try:
         parsed = _json(call.header("content-type"), call.body)
     except ApiError as error:
         return refusal(error)
     query = dict(parse_qsl(call.request.url.query, keep_blank_values=True))
     headers = dict(call.request.headers)
-    request = Request(call.request.method, path, query, headers, parsed, base_url=call.base_url, now=call.now)
+    request = Request(call.request.method, call.path, query, headers, parsed, base_url=call.base_url, now=call.now)
     try:
         return routes.handle(session, request)
     except Exception:
@@ -155,15 +203,11 @@ def _unexpected() -> Response:
     """The answer to a request that ran into a fault of the organisation itself, which is logged under its number."""
     error_id = secrets.token_hex(8)
     _LOG.exception("request failed, ErrorId %s", error_id)
-    message = f"An unexpected error occurred. Please include this ErrorId if you contact support: {error_id}"
-    return refusal(ApiError(500, "UNKNOWN_EXCEPTION", message))
+    return refusal(unknown_exception(error_id))
 
 
 def _bearer(call: Call) -> str:
-    scheme, _, token = (call.header("authorization") or "Bearer").partition(" ")
-    if scheme.lower() not in ("bearer", "oauth"):
-        raise ApiError(401, "INVALID_AUTH_HEADER", "INVALID_HEADER_TYPE")
-    user_id = tokens.bearer(call.connection, token.strip(), call.now)
+    user_id = tokens.bearer(call.connection, call.token(), call.now)
     if user_id is None:
         raise ApiError(401, "INVALID_SESSION_ID", "Session expired or invalid")
     return user_id
@@ -185,15 +229,3 @@ def _json(content_type: str, body: bytes) -> Any:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"unexpected token {name}")
-
-
-def _printed(answer: Response) -> responses.Response:
-    headers = {**_COMMON_HEADERS, "X-SFDC-Request-Id": secrets.token_hex(16), **answer.headers}
-    if answer.body is None:
-        return responses.Response(status_code=answer.status, headers=headers)
-    if isinstance(answer.body, bytes):
-        content, content_type = answer.body, "application/octet-stream"
-    else:
-        content = json.dumps(answer.body, ensure_ascii=False, separators=(",", ":")).encode()
-        content_type = "application/json;charset=UTF-8"
-    return responses.Response(content, answer.status, {"Content-Type": content_type, **headers})

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-from writeback_pipeline.local_org import ids, records, rules, values
+from writeback_pipeline.local_org import fault_rows, ids, records, rules, values
 from writeback_pipeline.local_org.errors import (
     ApiError,
     converted_lead,
@@ -35,6 +35,7 @@ def create(session: Session, described: SObject, given: Mapping[str, Any]) -> st
         row["OwnerId"] = session.user_id
     _refuse_missing([name for name in described.required if row.get(name) is None])
     row |= rules.before_save(session, described, None, row)
+    fault_rows.strike(session, described, "create", None, row)
     row |= _audit(session, described, creating=True)
     record_id = records.new_id(session.connection, described.key_prefix)
     with _unique(session.connection, described, row):
@@ -107,8 +108,9 @@ def _change(session: Session, described: SObject, before: sqlite3.Row, given: Ma
     row = _columns(session, described, given, creating=False)
     _refuse_missing([name for name in row if row[name] is None and not described.field(name).nillable])
     row |= rules.before_save(session, described, before, row)
-    row |= _audit(session, described, creating=False)
     record_id: str = before["Id"]
+    fault_rows.strike(session, described, "update", record_id, row)
+    row |= _audit(session, described, creating=False)
     with _unique(session.connection, described, row):
         records.update(session.connection, described, record_id, row)
     rules.after_update(session, described, record_id, row)

@@ -5,24 +5,35 @@ Only what several modules say is worded here; a refusal that one module alone ca
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
 class ApiError(Exception):
-    """A refusal: HTTP status, Salesforce error code, message, and the fields to blame (None: not told)."""
+    """A refusal: HTTP status, Salesforce error code, message, and the fields to blame (None: not told).
 
-    def __init__(self, status: int, code: str, message: str, fields: Sequence[str] | None = None) -> None:
+    `details` are further members of the body, which the result of a row among others never has.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        fields: Sequence[str] | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(f"{code}: {message}")
         self.status = status
         self.code = code
         self.message = message
         self.fields = fields
+        self.details = details or {}
 
 
 def as_body(error: ApiError) -> list[dict[str, Any]]:
     """The body of a refused request."""
-    told: dict[str, Any] = {"message": error.message, "errorCode": error.code}
+    told: dict[str, Any] = {**error.details, "message": error.message, "errorCode": error.code}
     if error.fields is not None:
         told["fields"] = list(error.fields)
     return [told]
@@ -32,6 +43,12 @@ def as_row(error: ApiError) -> dict[str, Any]:
     """The result of one refused row among others; it never names an id."""
     told = {"statusCode": error.code, "message": error.message, "fields": list(error.fields or ())}
     return {"success": False, "errors": [told]}
+
+
+def unknown_exception(error_id: str) -> ApiError:
+    """Something went wrong inside, or seems to; whether the work was done is not said."""
+    message = f"An unexpected error occurred. Please include this ErrorId if you contact support: {error_id}"
+    return ApiError(500, "UNKNOWN_EXCEPTION", message)
 
 
 def not_found() -> ApiError:

@@ -83,7 +83,8 @@ def atomic(connection: sqlite3.Connection) -> Iterator[None]:
         connection.execute("ROLLBACK TO block" if nested else "ROLLBACK")
         if nested:
             connection.execute("RELEASE block")
-        # An id that was once told to a client is never given to another record, even if its own was undone.
+        # An id that was once told to a client is never given to another record, even if its own was undone; and what
+        # has been counted has happened, undone or not.
         connection.executemany(
             "INSERT INTO _numbers (next, prefix) VALUES (?, ?) "
             "ON CONFLICT (prefix) DO UPDATE SET next = max(next, excluded.next)",
@@ -108,12 +109,23 @@ def reading(connection: sqlite3.Connection) -> Iterator[None]:
 
 def new_id(connection: sqlite3.Connection, key_prefix: str) -> str:
     """A record id that no other record has or had, in any process."""
-    row = connection.execute(
+    return ids.make(key_prefix, count(connection, key_prefix, _FIRST_NUMBER))
+
+
+def count(connection: sqlite3.Connection, name: str, first: int = 1) -> int:
+    """One more of what is counted under that name, shared by all processes; an undone transaction does not undo it."""
+    counted: int = connection.execute(
         "INSERT INTO _numbers (prefix, next) VALUES (?, ?) "
         "ON CONFLICT (prefix) DO UPDATE SET next = next + 1 RETURNING next",
-        (key_prefix, _FIRST_NUMBER),
-    ).fetchone()
-    return ids.make(key_prefix, row[0])
+        (name, first),
+    ).fetchone()[0]
+    return counted
+
+
+def counted(connection: sqlite3.Connection, name: str) -> int:
+    """How often `count` was called with that name."""
+    row = connection.execute("SELECT next FROM _numbers WHERE prefix = ?", (name,)).fetchone()
+    return row[0] if row else 0
 
 
 def insert(connection: sqlite3.Connection, described: SObject, values: Mapping[str, Any]) -> None:

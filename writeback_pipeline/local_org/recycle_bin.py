@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 
-from writeback_pipeline.local_org import dml, ids, records
+from writeback_pipeline.local_org import dml, fault_rows, ids, records
 from writeback_pipeline.local_org.errors import ApiError, invalid_cross_reference
 from writeback_pipeline.local_org.fields import SObject
 from writeback_pipeline.local_org.rules import TWINS
@@ -25,6 +25,7 @@ def delete(session: Session, described: SObject, record_id: object) -> str:
     """Put a record and its dependants into the bin and return its 18-character id; ApiError if it is not there."""
     dml.refuse_unless_allowed(described, "delete")
     root: str = dml.existing(session.connection, described, record_id)["Id"]
+    fault_rows.strike(session, described, "delete", root, {})
     for owner, dependant in _with_dependants(session.connection, described, root):
         _mark(session, owner, dependant, deleted=True)
         session.connection.execute("INSERT OR REPLACE INTO _deletions VALUES (?, ?)", (dependant, root))

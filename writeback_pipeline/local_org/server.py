@@ -16,7 +16,7 @@ import uvicorn
 from uvicorn.config import LOGGING_CONFIG
 
 from writeback_pipeline.local_org import app, certificates
-from writeback_pipeline.local_org.app import Clock
+from writeback_pipeline.local_org.app import Clock, Host
 from writeback_pipeline.local_org.certificates import Certificate
 from writeback_pipeline.local_org.state import open_org
 
@@ -28,10 +28,18 @@ _SHUTDOWN_SECONDS = 1
 class RunningOrg:
     """A server in a thread; `url` has no slash at its end. Close it, or use it as a context manager."""
 
-    def __init__(self, server: uvicorn.Server, listener: socket.socket, url: str, release: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        server: uvicorn.Server,
+        listener: socket.socket,
+        url: str,
+        stopping: threading.Event,
+        release: Callable[[], None],
+    ) -> None:
         self.url = url
         self._server = server
         self._listener = listener
+        self._stopping = stopping
         self._release = release
         self._thread = threading.Thread(target=self._serve, name=f"local-org {url}", daemon=True)
         self._thread.start()
@@ -44,6 +52,7 @@ class RunningOrg:
 
     def close(self) -> None:
         """Finish the requests that are under way and stop; harmless when already stopped."""
+        self._stopping.set()
         self._server.should_exit = True
         self._thread.join()
         self._listener.close()
@@ -88,8 +97,16 @@ def run_in_thread(
     except OSError:
         organisation.close()
         raise
+    stopping = threading.Event()
+
+    def hang_up(client: tuple[str, int]) -> None:
+        for connection in list(serving.server_state.connections):
+            if getattr(connection, "client", None) == client and connection.transport is not None:
+                connection.transport.abort()
+
+    host = Host(clock, lambda seconds: not stopping.wait(seconds), hang_up)
     config = uvicorn.Config(
-        app.create(organisation, clock),
+        app.create(organisation, host),
         loop="asyncio",
         ws="none",
         lifespan="off",
@@ -103,7 +120,8 @@ def run_in_thread(
     )
     scheme = "https" if certificate else "http"
     url = f"{scheme}://{_LOOPBACK}:{listener.getsockname()[1]}"
-    return RunningOrg(uvicorn.Server(config), listener, url, organisation.close)
+    serving = uvicorn.Server(config)
+    return RunningOrg(serving, listener, url, stopping, organisation.close)
 
 
 def _listen(port: int) -> socket.socket:

@@ -6,6 +6,7 @@ import sqlite3
 from dataclasses import dataclass
 
 from writeback_pipeline.local_org import security
+from writeback_pipeline.local_org.faults import Fault
 from writeback_pipeline.local_org.fields import SObject
 from writeback_pipeline.local_org.schema import sobject
 from writeback_pipeline.local_org.settings import OrgSettings
@@ -13,7 +14,10 @@ from writeback_pipeline.local_org.settings import OrgSettings
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """`now` is a stamp; `assignment_rules` says whether Lead writes run them; `all_fields` ignores security."""
+    """`now` is a stamp; `assignment_rules` says whether Lead writes run them; `all_fields` ignores security.
+
+    `faults` may strike what is written; `allow_duplicates` saves in spite of duplicate rules.
+    """
 
     connection: sqlite3.Connection
     settings: OrgSettings
@@ -21,6 +25,8 @@ class Session:
     now: str
     assignment_rules: bool = False
     all_fields: bool = False
+    faults: tuple[Fault, ...] = ()
+    allow_duplicates: bool = False
 
     def visible(self, name: str) -> SObject:
         """The object of that name, in any case, with the fields that this session may see; KeyError if none."""

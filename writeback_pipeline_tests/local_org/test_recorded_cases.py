@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ import jwt
 import pytest
 import requests
 
-from writeback_pipeline.local_org import admin, ids, sample, server, settings, state, tokens
+from writeback_pipeline.local_org import admin, faults, ids, sample, server, settings, state, tokens
 from writeback_pipeline.local_org.schema import OBJECTS
 from writeback_pipeline.local_org.settings import OrgSettings
 from writeback_pipeline_tests.local_org.recorded_shapes import differences
@@ -73,13 +73,16 @@ class Replay:
         )  # fmt: skip
 
     @contextmanager
-    def given(self, changes: dict[str, Any]) -> Iterator[None]:
+    def given(self, changes: dict[str, Any], armed: Sequence[dict[str, Any]] = ()) -> Iterator[None]:
         with self.organisation.connection() as connection:
             settings.change(connection, **changes)
+            for fault in armed:
+                faults.arm(connection, fault["kind"], **{name: fault[name] for name in fault if name != "kind"})
             try:
                 yield
             finally:
                 settings.change(connection, **asdict(OrgSettings()))
+                faults.clear(connection)
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +153,7 @@ def test_the_overview_names_every_case() -> None:
 def test_the_answer_is_as_it_was_recorded(replay: Replay, number: int) -> None:
     known = replay.known | own_people(number)
     for step in CASES[number][1]["steps"]:
-        with replay.given(step.get("given", {})):
+        with replay.given(step.get("given", {}), filled_in(step.get("armed", []), known)):
             answer = replay.ask(filled_in(step["request"], known))
         expected = filled_in(step["expect"], known)
         assert answer.status_code == expected["status"], answer.text

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
-from writeback_pipeline.local_org import dml, ids, records, recycle_bin
+from writeback_pipeline.local_org import dml, fault_rows, ids, records, recycle_bin
 from writeback_pipeline.local_org.api.describe import named
 from writeback_pipeline.local_org.api.http import Request, Response, Route
 from writeback_pipeline.local_org.api.rows import chosen_fields, key_field, printed, writer
@@ -152,7 +152,7 @@ def _each(
                 raise _RolledBackError
     except _RolledBackError:
         outcomes = [_rolled_back(outcome, keeps_id) if outcome["success"] else outcome for outcome in outcomes]
-    return Response(200, outcomes)
+    return Response(200, fault_rows.counted(session, outcomes))
 
 
 def _rolled_back(outcome: Outcome, keeps_id: bool) -> Outcome:

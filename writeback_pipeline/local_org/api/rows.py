@@ -22,8 +22,13 @@ _FIRST_VERSION_THAT_TELLS_CREATED = 46
 
 
 def writer(session: Session, request: Request) -> Session:
-    """The session with which this request writes: assignment rules run unless its header says otherwise."""
-    return replace(session, assignment_rules=request.headers.get("sforce-auto-assign", "TRUE").upper() != "FALSE")
+    """The session with which this request writes: its headers say whether assignment and duplicate rules matter."""
+    rule_header = request.headers.get("sforce-duplicate-rule-header", "").replace(" ", "").lower()
+    return replace(
+        session,
+        assignment_rules=request.headers.get("sforce-auto-assign", "TRUE").upper() != "FALSE",
+        allow_duplicates="allowsave=true" in rule_header,
+    )
 
 
 def printed(described: SObject, row: sqlite3.Row, fields: Sequence[Field], root: str) -> dict[str, Any]:
