@@ -1,0 +1,113 @@
+"""Several processes on one file: nothing is lost, nothing is done twice, and a kill at any moment costs nothing."""
+
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from writeback_pipeline.domain.ledger import LEASE, Attempt
+from writeback_pipeline.domain.writebacks import Status
+from writeback_pipeline.store.store import Store
+from writeback_pipeline_tests.contracts.story import NOW, contact, everything, unsubscribe
+from writeback_pipeline_tests.store.workers import BATCH
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def start(*command: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "writeback_pipeline_tests.store.workers", *map(str, command)],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def said(process: subprocess.Popen[str], word: str) -> list[str]:
+    """What it said after that word, over all its lines, once it has ended by itself."""
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    return words_after(word, output)
+
+
+def words_after(word: str, output: str) -> list[str]:
+    lines = [line.split() for line in output.splitlines()]
+    return [each for line in lines if line[0] == word for each in line[1:]]
+
+
+def killed(process: subprocess.Popen[str], after: float) -> str:
+    """Everything that it said before it was killed, that long after its first line."""
+    assert process.stdout is not None
+    first = process.stdout.readline()
+    time.sleep(after)
+    process.kill()
+    rest, _ = process.communicate()
+    return first + rest.rpartition("\n")[0]  # a line cut by the kill was acknowledged to nobody
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "writebacks.duckdb"
+
+
+def attempts(store: Store) -> list[Attempt]:
+    return store.attempts_of([row.id for row in everything(store)])
+
+
+def test_many_processes_lose_nothing_and_do_nothing_twice(path: Path, tmp_path: Path) -> None:
+    done, looked = tmp_path / "done", tmp_path / "looked"
+    producers = [start("produce", path, name, 8) for name in (1, 1, 2)]
+    workers = [start("deliver", path, name, done) for name in ("a", "b")]
+    reader = start("look", path, looked)
+    queued = [key for producer in producers for key in said(producer, "queued")]
+    done.touch()
+    recorded = [int(id_) for worker in workers for id_ in said(worker, "recorded")]
+    looked.touch()
+    assert int(said(reader, "looked")[0]) > 0
+
+    store = Store(path)
+    rows = everything(store)
+    assert sorted(row.delivery_key for row in rows) == sorted(set(queued))
+    assert len(rows) == 2 * 8 * BATCH
+    assert {row.status for row in rows} == {Status.WRITTEN}
+    assert sorted(recorded) == sorted(row.id for row in rows)
+    assert sorted(attempt.intent.writeback_id for attempt in attempts(store)) == sorted(recorded)
+
+
+def test_a_producer_killed_in_mid_transaction_loses_nothing_acknowledged(path: Path) -> None:
+    chance = random.Random(20261123)
+    store = Store(path)
+    acknowledged: set[str] = set()
+    for name in range(6):
+        output = killed(start("produce", path, name, 1_000), chance.uniform(0, 0.25))
+        acknowledged |= set(words_after("queued", output))
+        queued = {row.delivery_key for row in everything(store)}
+        assert acknowledged <= queued
+        assert len(queued) % BATCH == 0
+    assert len(acknowledged) >= 6 * BATCH
+
+
+def test_a_worker_killed_in_mid_transaction_leaves_every_row_accounted_for(path: Path, tmp_path: Path) -> None:
+    chance = random.Random(7)
+    store = Store(path)
+    store.enqueue([unsubscribe(contact(n)) for n in range(400)], NOW)
+    for name in range(5):
+        output = killed(start("deliver", path, name, tmp_path / "never"), chance.uniform(0, 0.25))
+        rows = {row.id: row for row in everything(store)}
+        assert len(rows) == 400
+        for id_ in words_after("recorded", output):
+            assert rows[int(id_)].status is Status.WRITTEN
+        journal = {attempt.id: attempt for attempt in attempts(store)}
+        for id_ in words_after("journalled", output):
+            assert rows[journal[int(id_)].intent.writeback_id].status in (Status.SENDING, Status.WRITTEN)
+        for attempt in journal.values():
+            assert (attempt.outcome is None) == (rows[attempt.intent.writeback_id].status is Status.SENDING)
+    in_doubt = sum(row.status is Status.SENDING for row in everything(store))
+    store.claim("later", NOW + LEASE, limit=1)
+    by_status = store.depth().by_status
+    assert by_status.get(Status.UNKNOWN, 0) == in_doubt
+    assert Status.SENDING not in by_status
+    assert by_status[Status.WRITTEN] > 0

@@ -1,0 +1,66 @@
+"""Programs that the tests run as processes of their own: `python -m writeback_pipeline_tests.store.workers NAME ...`.
+
+Each says on standard output what the store has acknowledged, one line each, so that it can be killed at any moment.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+
+from writeback_pipeline.domain.ledger import WritebackFilter
+from writeback_pipeline.store.store import Store
+from writeback_pipeline_tests.contracts.story import NOW, answered, contact, intent, settled, unsubscribe
+
+BATCH = 3
+
+
+def say(*words: object) -> None:
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
+    sys.stdout.flush()
+
+
+def produce(path: str, name: str, batches: str) -> None:
+    """Queue batches of changes; those with one name queue the same ones. Says which batch is queued."""
+    store = Store(path)
+    for batch in range(int(batches)):
+        people = [contact(int(name) * 100_000 + batch * BATCH + n) for n in range(BATCH)]
+        store.enqueue([unsubscribe(person, key=f"{name}/{person.salesforce_id}") for person in people], NOW)
+        say("queued", *(f"{name}/{person.salesforce_id}" for person in people))
+
+
+def deliver(path: str, name: str, until: str) -> None:
+    """Deliver whatever is due until the file `until` exists and nothing is. Says what was journalled and recorded."""
+    store = Store(path)
+    while True:
+        claims = store.claim(name, NOW, limit=4)
+        if not claims:
+            if Path(until).exists():
+                return
+            time.sleep(0.05)
+            continue
+        ids = store.journal([intent(claim, row=row) for claim in claims for row in claim.taken])
+        assert None not in ids
+        say("journalled", *ids)
+        settlements = [settled(claim, row=row) for claim in claims for row in claim.taken]
+        assert store.record([answered(id_) for id_ in ids if id_], settlements, [], NOW, release=True) == 0
+        say("recorded", *(settlement.writeback_id for settlement in settlements))
+
+
+def look(path: str, until: str) -> None:
+    """Look at the list and the depth until the file `until` exists; says what it counted last."""
+    store = Store(path)
+    for looks in count(1):
+        rows = store.writebacks(WritebackFilter())
+        assert len(rows) % BATCH == 0
+        store.depth()
+        if Path(until).exists():
+            say("looked", looks)
+            return
+        time.sleep(0.05)
+
+
+if __name__ == "__main__":
+    programs: dict[str, Callable[..., None]] = {"produce": produce, "deliver": deliver, "look": look}
+    programs[sys.argv[1]](*sys.argv[2:])
