@@ -71,15 +71,13 @@ class Calls:
         body = {
             "allOrNone": False,
             "collateSubrequests": False,
-            "compositeRequest": [_subrequest(position, request) for position, request in enumerate(requests_)],
+            "compositeRequest": [
+                subrequest(_reference(position), request) for position, request in enumerate(requests_)
+            ],
         }
-        answered = self.single(Request("POST", "composite", body))
-        if not isinstance(answered, dict) or not isinstance(answered.get("compositeResponse"), list):
+        by_reference = replies(self.single(Request("POST", "composite", body)))
+        if by_reference is None:
             raise CallFailed(UNREADABLE)
-        by_reference: dict[Any, Reply] = {}
-        for item in answered["compositeResponse"]:
-            if isinstance(item, dict) and isinstance(item.get("httpStatusCode"), int):
-                by_reference[item.get("referenceId")] = Reply(item["httpStatusCode"], item.get("body"))
         return [by_reference.get(_reference(position)) for position in range(len(requests_))]
 
 
@@ -88,14 +86,29 @@ def soql_request(soql: str) -> Request:
     return Request("GET", f"queryAll?q={quote(soql, safe='')}")
 
 
-def _subrequest(position: int, request: Request) -> dict[str, Any]:
-    subrequest: dict[str, Any] = {
+def subrequest(reference: str, request: Request) -> dict[str, Any]:
+    """A request as an element of `compositeRequest`; its answer bears the same reference."""
+    element: dict[str, Any] = {
         "method": request.method,
         "url": DATA_PATH + request.path,
-        "referenceId": _reference(position),
+        "referenceId": reference,
         "httpHeaders": HEADERS,
     }
-    return subrequest if request.body is None else subrequest | {"body": request.body}
+    return element if request.body is None else element | {"body": request.body}
+
+
+def replies(answered: Any) -> dict[str, Reply] | None:
+    """What can be read of a `compositeResponse`, by reference; None when there is none."""
+    listed = answered.get("compositeResponse") if isinstance(answered, dict) else None
+    if not isinstance(listed, list):
+        return None
+    return {
+        item["referenceId"]: Reply(item["httpStatusCode"], item.get("body"))
+        for item in listed
+        if isinstance(item, dict)
+        and isinstance(item.get("referenceId"), str)
+        and isinstance(item.get("httpStatusCode"), int)
+    }
 
 
 def _reference(position: int) -> str:

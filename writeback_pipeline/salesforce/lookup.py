@@ -3,7 +3,7 @@
 Pure: builds requests and reads records. Sending them is the work of `reads`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -11,6 +11,7 @@ from simple_salesforce.format import format_soql
 
 from writeback_pipeline.domain.people import ObjectType, PersonRef, person_ref
 from writeback_pipeline.domain.records import Gone, Held, Live, Moved
+from writeback_pipeline.domain.settings import NoteObject
 from writeback_pipeline.salesforce.calls import Request, soql_request
 from writeback_pipeline.salesforce.reads import MAX_QUERY_BYTES, in_chunks
 
@@ -20,6 +21,14 @@ MAX_IDS = 2000
 FIELDS = {
     ObjectType.CONTACT: ("Id", "HasOptedOutOfEmail", "AccountId"),
     ObjectType.LEAD: ("Id", "HasOptedOutOfEmail", "IsConverted", "ConvertedContactId"),
+}
+
+_NOTE_QUERIES = {
+    NoteObject.NOTE: "SELECT Id, ParentId, Title FROM Note WHERE ParentId IN {parents} AND Title IN {titles}",
+    NoteObject.CONTENT_NOTE: (
+        "SELECT Id, LinkedEntityId, ContentDocumentId, ContentDocument.Title FROM ContentDocumentLink "
+        "WHERE LinkedEntityId IN {parents} AND ContentDocument.Title IN {titles}"
+    ),
 }
 
 
@@ -59,18 +68,27 @@ def held(kind: ObjectType, record: Mapping[str, Any]) -> Held:
     return Live(opted_out=record["HasOptedOutOfEmail"] is True, account_id=record.get("AccountId"))
 
 
-def note_queries(keys: Sequence[tuple[str, str]]) -> list[Request]:
-    """Queries for the Notes with these (ParentId, Title); they may also find Notes that mix two keys."""
+def note_queries(keys: Sequence[tuple[str, str]], objects: Collection[NoteObject]) -> list[Request]:
+    """Queries for the notes with these (parent's id, title); they may also find notes that mix two keys."""
     return [
         soql_request(
             format_soql(
-                "SELECT Id, ParentId, Title FROM Note WHERE ParentId IN {parents} AND Title IN {titles}",
+                _NOTE_QUERIES[each],
                 parents=sorted({parent for parent, _ in chunk}),
                 titles=sorted({title for _, title in chunk}),
             )
         )
+        for each in objects
         for chunk in in_chunks(keys, lambda key: _encoded_size(key[0]) + _encoded_size(key[1]), MAX_QUERY_BYTES)
     ]
+
+
+def found_note(record: Mapping[str, Any]) -> tuple[tuple[str, str], str]:
+    """What one record of such a query says: the (parent's id, title) and the id of a Note or a ContentNote."""
+    if "LinkedEntityId" in record:
+        document = record["ContentDocument"] or {}
+        return (record["LinkedEntityId"], document.get("Title", "")), record["ContentDocumentId"]
+    return (record["ParentId"], record["Title"]), record["Id"]
 
 
 def _by_object(people: Iterable[PersonRef]) -> Iterator[tuple[ObjectType, list[str]]]:

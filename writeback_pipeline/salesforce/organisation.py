@@ -3,18 +3,20 @@
 Puts the other rooms together. Nothing here retries: what an answer calls for is delivery's decision.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any
 
 from writeback_pipeline.domain.people import InvalidSalesforceId, PersonRef, normalise_id, person_ref
 from writeback_pipeline.domain.records import ApiUsage, Gone, Held, RowResult, RowWrite
+from writeback_pipeline.domain.settings import NoteObject
 from writeback_pipeline.salesforce import lookup
 from writeback_pipeline.salesforce.calls import Calls, Reply
 from writeback_pipeline.salesforce.connection import SalesforceConnection
 from writeback_pipeline.salesforce.errors import UNREADABLE, CallFailed, Trouble, unavailable
-from writeback_pipeline.salesforce.packing import Collection, batches, pack_calls
+from writeback_pipeline.salesforce.graphs import Graphs, settle_graphs
+from writeback_pipeline.salesforce.packing import Part, batches, pack_calls
 from writeback_pipeline.salesforce.reads import Reads
 from writeback_pipeline.salesforce.session import CONNECT_SECONDS, READ_SECONDS, OrganisationSession
 from writeback_pipeline.salesforce.settling import same_fate, settle
@@ -66,17 +68,20 @@ class SalesforceOrganisation:
         found |= _held(self._reads.records(lookup.missing_people_queries(missing)), asked)
         return {salesforce_id: found.get(salesforce_id, Gone("NOT_FOUND")) for salesforce_id in asked}
 
-    def find_notes(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[str]]:
-        """The ids of the Notes with each (ParentId, Title), those in the recycle bin included; an empty list for none.
+    def find_notes(
+        self, keys: Sequence[tuple[str, str]], objects: Collection[NoteObject] = (NoteObject.NOTE,)
+    ) -> dict[tuple[str, str], list[str]]:
+        """The ids of the notes with each (parent's id, title), those in the recycle bin too; an empty list for none.
 
-        Raises InvalidSalesforceId for a parent whose id is not one.
+        `objects` are what to look for: Notes, ContentNotes or both. Raises InvalidSalesforceId for a parent whose id is
+        not one.
         """
         found: dict[tuple[str, str], list[str]] = {(normalise_id(parent), title): [] for parent, title in keys}
-        for note in self._reads.records(lookup.note_queries(list(found))):
+        for record in self._reads.records(lookup.note_queries(list(found), objects)):
+            key, note_id = _found_note(record)
             # SOQL compares titles without regard to case, and each query mixes several keys.
-            ids = found.get((note.get("ParentId", ""), note.get("Title", "")))
-            if ids is not None:
-                ids.append(note["Id"])
+            if key in found:
+                found[key].append(note_id)
         return {(parent, title): sorted(found[normalise_id(parent), title]) for parent, title in keys}
 
     def batches(self, rows: Sequence[RowWrite]) -> list[tuple[int, ...]]:
@@ -84,39 +89,49 @@ class SalesforceOrganisation:
         return batches(rows)
 
     def write(self, rows: Sequence[RowWrite]) -> list[RowResult]:
-        """Write the rows, up to 1,000 a call, and tell what became of each, in the order given.
+        """Write the rows and tell what became of each, in the order given: up to 1,000 a call, or 75 with their links.
 
         Raises only while nothing was executed. After that, trouble is told row by row, and what concerns the whole
         organisation keeps the remaining calls from being made: their rows are NOT_SENT.
         """
         results: dict[int, RowResult] = {}
         stopped: Trouble | None = None
-        for collections in pack_calls(rows):
+        for parts in pack_calls(rows):
             try:
-                results |= self._send(rows, collections) if stopped is None else _alike(collections, stopped)
+                results |= self._send(rows, parts) if stopped is None else _alike(parts, stopped)
             except CallFailed as failed:
                 if failed.concerns_everything and not failed.trouble.maybe_executed and not results:
                     raise failed.unavailable from None
-                results |= _alike(collections, failed.trouble)
+                results |= _alike(parts, failed.trouble)
                 if failed.concerns_everything:
                     stopped = replace(failed.trouble, maybe_executed=False)
         return [results[position] for position in range(len(rows))]
 
-    def _send(self, rows: Sequence[RowWrite], collections: Sequence[Collection]) -> dict[int, RowResult]:
-        requests = [collection.request(rows) for collection in collections]
+    def _send(self, rows: Sequence[RowWrite], parts: Sequence[Part]) -> dict[int, RowResult]:
+        requests = [part.request(rows) for part in parts]
         replies = [Reply(200, self._calls.single(*requests))] if len(requests) == 1 else self._calls.composite(requests)
         return {
             position: result
-            for collection, reply in zip(collections, replies, strict=True)
-            for position, result in zip(
-                collection.positions, settle([rows[each] for each in collection.positions], reply), strict=True
-            )
+            for part, reply in zip(parts, replies, strict=True)
+            for position, result in zip(part.positions, _settled(rows, part, reply), strict=True)
         }
 
 
-def _alike(collections: Sequence[Collection], trouble: Trouble) -> dict[int, RowResult]:
-    positions = [position for collection in collections for position in collection.positions]
+def _settled(rows: Sequence[RowWrite], part: Part, reply: Reply | None) -> list[RowResult]:
+    theirs = [rows[position] for position in part.positions]
+    return settle_graphs(theirs, reply and reply.body) if isinstance(part, Graphs) else settle(theirs, reply)
+
+
+def _alike(parts: Sequence[Part], trouble: Trouble) -> dict[int, RowResult]:
+    positions = [position for part in parts for position in part.positions]
     return dict.fromkeys(positions, same_fate(trouble))
+
+
+def _found_note(record: Mapping[str, Any]) -> tuple[tuple[str, str], str]:
+    try:
+        return lookup.found_note(record)
+    except (KeyError, AttributeError):
+        raise unavailable(UNREADABLE) from None
 
 
 def _held(records: Iterable[Any], asked: Mapping[str, PersonRef]) -> dict[str, Held]:

@@ -1,4 +1,4 @@
-"""How row writes are put into collections, and collections into calls, so that a thousand rows cost one call.
+"""How row writes are put into collections and graphs, and those into calls, so that a thousand rows cost few of them.
 
 Pure. Which rows are written, and in which order, is the caller's plan.
 """
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from writeback_pipeline.domain.records import RowWrite
 from writeback_pipeline.salesforce.calls import MAX_COLLECTIONS, Request
+from writeback_pipeline.salesforce.graphs import MAX_GRAPHS, Graphs
 
 MAX_ROWS = 200
 MAX_TYPE_RUNS = 10
@@ -34,6 +35,10 @@ class Collection:
         return Request(self.method, self.path, {"allOrNone": False, "records": records})
 
 
+Part = Collection | Graphs
+"""What a call carries: collections together or alone, or graphs."""
+
+
 @dataclass(slots=True)
 class _Open:
     method: str
@@ -48,13 +53,15 @@ class _Open:
 
 
 def pack(rows: Sequence[RowWrite]) -> list[Collection]:
-    """Every row in exactly one collection: those of one kind of write in their order, collections by their first row.
+    """Every row in one collection, but those with a link: one kind of write in order, collections by their first row.
 
     Inside a collection rows are sorted by object, as Salesforce works in runs of one object and takes only a few.
     """
     latest: dict[tuple[str, str, bool], _Open] = {}
     opened: list[_Open] = []
     for position, row in enumerate(rows):
+        if row.linked_to is not None:
+            continue
         kind = (*_endpoint(row), _looks_like_a_reference(row))
         current = latest.get(kind)
         if current is None or not current.has_room_for(row):
@@ -65,20 +72,24 @@ def pack(rows: Sequence[RowWrite]) -> list[Collection]:
     return [_closed(each, rows) for each in opened]
 
 
-def pack_calls(rows: Sequence[RowWrite]) -> list[list[Collection]]:
-    """The collections of each call, calls in the order in which they are to be made: those that travel alone last."""
+def pack_calls(rows: Sequence[RowWrite]) -> list[list[Part]]:
+    """The parts of each call, calls in the order in which they are to be made: what travels alone last."""
     collections = pack(rows)
     together = [collection for collection in collections if not collection.alone]
-    shared = [together[start : start + MAX_COLLECTIONS] for start in range(0, len(together), MAX_COLLECTIONS)]
-    return shared + [[collection] for collection in collections if collection.alone]
+    linked = [position for position, row in enumerate(rows) if row.linked_to is not None]
+    shared: list[list[Part]] = [
+        [*together[start : start + MAX_COLLECTIONS]] for start in range(0, len(together), MAX_COLLECTIONS)
+    ]
+    alone: list[list[Part]] = [[collection] for collection in collections if collection.alone]
+    graphs: list[list[Part]] = [
+        [Graphs(tuple(linked[start : start + MAX_GRAPHS]))] for start in range(0, len(linked), MAX_GRAPHS)
+    ]
+    return shared + alone + graphs
 
 
 def batches(rows: Sequence[RowWrite]) -> list[tuple[int, ...]]:
     """The rows' positions, grouped so that writing one group costs one call; groups in the order to write them."""
-    return [
-        tuple(sorted(position for collection in collections for position in collection.positions))
-        for collections in pack_calls(rows)
-    ]
+    return [tuple(sorted(position for part in parts for position in part.positions)) for parts in pack_calls(rows)]
 
 
 def _endpoint(row: RowWrite) -> tuple[str, str]:

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from writeback_pipeline.domain.records import Operation, RowWrite
-from writeback_pipeline.salesforce.packing import batches, pack, pack_calls
+from writeback_pipeline.salesforce.graphs import Graphs
+from writeback_pipeline.salesforce.packing import Collection, Part, batches, pack, pack_calls
 
 CONTACT = "003000000000001AAA"
 
@@ -22,6 +23,11 @@ def odd_note() -> RowWrite:
     return RowWrite(Operation.CREATE_NOTE, "Note", {"ParentId": CONTACT, "Title": "t", "Body": "see @{part0.id}"})
 
 
+def linked_note() -> RowWrite:
+    fields = {"Title": "t", "Content": "PHA+dDwvcD4="}
+    return RowWrite(Operation.CREATE_NOTE, "ContentNote", fields, linked_to=CONTACT)
+
+
 def task(key_field: str = "Writeback_Key__c") -> RowWrite:
     return RowWrite(Operation.UPSERT_TASK, "Task", {"WhoId": CONTACT}, external_id=(key_field, "k"))
 
@@ -32,6 +38,7 @@ runs_of_rows = st.lists(
             st.sampled_from(["Contact", "Lead", *(f"Thing{number}__c" for number in range(14))]).map(flag),
             st.builds(note),
             st.builds(odd_note),
+            st.builds(linked_note),
             st.sampled_from(["Writeback_Key__c", "Other__c"]).map(task),
         ),
         st.integers(1, 120),
@@ -40,10 +47,18 @@ runs_of_rows = st.lists(
 ).map(lambda runs: [row for row, times in runs for _ in range(times)])
 
 
+def collections_in(call: list[Part]) -> list[Collection]:
+    return [part for part in call if isinstance(part, Collection)]
+
+
+def in_seventy_fives(count: int) -> list[int]:
+    return [75] * (count // 75) + [count % 75] * (count % 75 > 0)
+
+
 @settings(deadline=None)
 @given(runs_of_rows)
 def test_every_row_travels_exactly_once(rows: list[RowWrite]) -> None:
-    positions = [position for collection in pack(rows) for position in collection.positions]
+    positions = [position for call in pack_calls(rows) for part in call for position in part.positions]
     assert sorted(positions) == list(range(len(rows)))
 
 
@@ -52,7 +67,7 @@ def test_every_row_travels_exactly_once(rows: list[RowWrite]) -> None:
 def test_no_limit_of_salesforce_is_passed(rows: list[RowWrite]) -> None:
     for call in pack_calls(rows):
         assert 1 <= len(call) <= 5
-        for collection in call:
+        for collection in collections_in(call):
             types = [rows[position].sobject for position in collection.positions]
             assert 1 <= len(types) <= 200
             assert len(list(groupby(types))) <= 10
@@ -79,9 +94,23 @@ def test_what_comes_first_is_sent_first(rows: list[RowWrite]) -> None:
 @given(runs_of_rows)
 def test_a_text_with_a_reference_in_it_never_shares_a_call(rows: list[RowWrite]) -> None:
     calls = pack_calls(rows)
-    odd = [[any("@{" in str(rows[p].fields) for p in each.positions) for each in call] for call in calls]
+    odd = [
+        [any("@{" in str(rows[p].fields) for p in each.positions) for each in collections_in(call)] for call in calls
+    ]
     assert all(len(call) == 1 for call in odd if any(call))
-    assert odd == sorted(odd, key=any)
+    assert odd == sorted(odd, key=lambda call: (not call, any(call)))
+
+
+@settings(deadline=None)
+@given(runs_of_rows)
+def test_notes_with_their_links_come_last_and_share_calls_with_their_like_only(rows: list[RowWrite]) -> None:
+    calls = pack_calls(rows)
+    graphs = [[isinstance(part, Graphs) for part in call] for call in calls]
+    assert graphs == sorted(graphs, key=any)
+    assert all(len(call) == 1 for call in graphs if any(call))
+    linked = [position for call in calls for part in call if isinstance(part, Graphs) for position in part.positions]
+    assert linked == [position for position, row in enumerate(rows) if row.linked_to]
+    assert [len(call[0].positions) for call in calls if isinstance(call[0], Graphs)] == in_seventy_fives(len(linked))
 
 
 def test_a_collection_is_sorted_into_few_runs_of_one_object() -> None:
@@ -103,6 +132,7 @@ def test_a_thousand_rows_cost_one_call() -> None:
     assert len(batches([flag("Contact"), flag("Lead")] * 500)) == 1
     assert len(batches([flag()] * 400 + [note()] * 600)) == 1
     assert len(batches([flag()] * 1000 + [note()] * 1000)) == 2
+    assert len(batches([flag()] * 1000 + [linked_note()] * 1000)) == 1 + 14
     assert batches([]) == []
 
 
