@@ -1,5 +1,7 @@
 """The note's sentence is a contract, character by character."""
 
+import html
+from base64 import b64decode
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -7,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from writeback_pipeline.domain.notes import BODY_LIMIT, clean_text, cut, note_body, note_timestamp, note_title
+from writeback_pipeline.domain.notes import (
+    BODY_LIMIT,
+    clean_text,
+    content_note,
+    cut,
+    note_body,
+    note_timestamp,
+    note_title,
+)
 from writeback_pipeline.domain.people import ObjectType
 from writeback_pipeline.domain.writebacks import Kind
 
@@ -84,3 +94,29 @@ def test_a_text_that_was_cut_says_so_and_is_cut_between_characters() -> None:
 
 def test_control_characters_and_lone_surrogates_are_replaced_and_line_breaks_kept() -> None:
     assert clean_text("a\x00b\x1bc\ud800d\r\n\te\x7f") == "a\ufffdb\ufffdc\ufffdd\r\n\te\ufffd"
+
+
+def markup(body: str) -> str:
+    return b64decode(content_note(body)).decode()
+
+
+def test_a_content_note_is_html_with_one_line_below_the_other() -> None:
+    assert markup("The sentence\nReason: Bad Email") == "<p>The sentence<br>Reason: Bad Email</p>"
+    assert markup("a\r\nb\n\nc\u2028d") == "<p>a<br>b<br><br>c<br>d</p>"
+
+
+def test_what_html_would_take_for_its_own_is_escaped_in_the_five_ways_that_salesforce_knows() -> None:
+    assert markup('<b>&amp; "it\'s"') == "<p>&lt;b&gt;&amp;amp; &quot;it&#39;s&quot;</p>"
+
+
+def test_a_content_note_carries_no_character_that_salesforce_refuses() -> None:
+    assert markup("a\tb\x80c\x9fd") == "<p>a b\ufffdc\ufffdd</p>"
+    assert markup("Zoë 你好 👩\u200d🚀") == "<p>Zoë 你好 👩\u200d🚀</p>"
+
+
+@given(st.text(alphabet="<>&\"'; abpr/#39lt\n", max_size=60))
+def test_a_reader_sees_the_very_text_again(reason: str) -> None:
+    body = note_body("The sentence", reason)
+    shown = markup(body).removeprefix("<p>").removesuffix("</p>").split("<br>")
+    assert not any("<" in line or ">" in line for line in shown)
+    assert [html.unescape(line) for line in shown] == body.splitlines()

@@ -1,6 +1,7 @@
 """One person's plan, and what the answers to it mean."""
 
 import random
+from base64 import b64decode
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,7 +23,7 @@ from writeback_pipeline.domain.planning import (
     settle_person,
 )
 from writeback_pipeline.domain.records import Answer, Gone, Live, Operation, RowResult
-from writeback_pipeline.domain.settings import WritebackSettings
+from writeback_pipeline.domain.settings import NoteObject, WritebackSettings
 from writeback_pipeline.domain.writebacks import FlagResult, Kind, Status, Writeback
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -74,6 +75,17 @@ def test_an_unsubscribe_is_a_flag_and_a_note() -> None:
         "Title": "Contact unsubscribed from Informz on 11/23/26 12:01:00 PM",
         "Body": "Contact unsubscribed from Informz on 11/23/26 12:01:00 PM\nReason: Bad Email",
     }
+
+
+def test_an_enhanced_note_hangs_on_the_person_by_a_link() -> None:
+    settings = replace(SETTINGS, note_object=NoteObject.CONTENT_NOTE)
+    taken = row(1, Kind.UNSUBSCRIBE, reason="Bad <Email>")
+    note = plan_person(claim(taken), Live(opted_out=False), settings, NOW).writes[1]
+    title = "Contact unsubscribed from Informz on 11/23/26 12:01:00 PM"
+    assert (note.title, note.write.fields["Title"], note.key) == (title, title, (1, NOTE))
+    assert (note.write.sobject, note.write.linked_to) == ("ContentNote", PERSON.salesforce_id)
+    assert b64decode(note.write.fields["Content"]).decode() == f"<p>{title}<br>Reason: Bad &lt;Email&gt;</p>"
+    assert "ParentId" not in note.write.fields
 
 
 def test_both_answers_make_it_written() -> None:
@@ -199,3 +211,4 @@ def test_the_back_off_grows_and_stays_within_its_bounds() -> None:
 def test_the_payload_hash_is_of_what_is_sent() -> None:
     one, other = unsubscribed().writes[1].write, unsubscribed(reason="Bad Email").writes[1].write
     assert payload_hash(one) == payload_hash(unsubscribed().writes[1].write) != payload_hash(other)
+    assert payload_hash(replace(one, linked_to="003")) != payload_hash(replace(one, linked_to="00Q"))
