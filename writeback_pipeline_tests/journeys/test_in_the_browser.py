@@ -1,0 +1,148 @@
+"""Everything together, as `make dev` starts it: webserver, daemon and organisation; a browser looks at the result."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from writeback_pipeline.domain.ledger import WritebackFilter
+from writeback_pipeline.domain.writebacks import OPT_OUT_KINDS, Status
+from writeback_pipeline.intake.changes import read_changes
+from writeback_pipeline.store.store import Store
+from writeback_pipeline_tests.world import START
+
+PROJECT = Path(__file__).parents[2]
+SCREENSHOTS = PROJECT / "test-output"
+
+
+@dataclass
+class Running:
+    """What `make dev` started."""
+
+    process: "subprocess.Popen[str]"
+    address: str
+    home: Path
+    log: Path
+
+
+@pytest.fixture(scope="module")
+def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    home = tmp_path_factory.mktemp("home")
+    log = home / "dev.log"
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SALESFORCE_", "DAGSTER_"))}
+    variables = kept | {"WRITEBACK_HOME": str(home), "WRITEBACK_POLL_SECONDS": "5"}
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "writeback_pipeline.commands.dev"],
+            cwd=PROJECT,
+            env=variables,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+    try:
+        address = said(log, r"Dagster +(http://\S+)")[1]
+        said(log, r"Serving dagster-webserver")
+        yield Running(process, address, home, log)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+
+
+def said(log: Path, pattern: str, seconds: float = 90) -> re.Match[str]:
+    """Wait until the log says it."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := re.search(pattern, log.read_text()):
+            return found
+        time.sleep(0.2)
+    raise AssertionError(f"{pattern!r} was not said:\n{log.read_text()[-3000:]}")
+
+
+@pytest.fixture(scope="module")
+def delivered(dev: Running) -> Running:
+    """The sample is queued and the sensor, by itself, has had it delivered."""
+    changes, _ = read_changes(PROJECT / "data" / "sample" / "opt_outs.csv")
+    store = Store(dev.home / "writebacks.duckdb")
+    store.enqueue(changes, START)
+    deadline = time.monotonic() + 90
+    while store.depth().owed and time.monotonic() < deadline:
+        time.sleep(1)
+    assert store.depth().owed == 0
+    said(dev.log, r"RUN_SUCCESS")
+    return dev
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    flags = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=flags)
+        page = browser.new_page(viewport={"width": 1400, "height": 1000})
+        page.set_default_timeout(30_000)
+        yield page
+        browser.close()
+
+
+def look(page: Page, dev: Running, path: str, name: str) -> None:
+    page.goto(dev.address + path)
+    page.wait_for_load_state("networkidle")
+    SCREENSHOTS.mkdir(exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"{name}.png")
+
+
+def test_the_sensor_delivers_what_is_queued_by_itself(delivered: Running) -> None:
+    store = Store(delivered.home / "writebacks.duckdb")
+    written = store.count(WritebackFilter(kinds=OPT_OUT_KINDS, statuses=(Status.WRITTEN,)))
+    assert written > 1_000
+
+
+def test_an_asset_page_says_what_it_is_whose_it_is_and_what_happened(delivered: Running, page: Page) -> None:
+    look(page, delivered, "/assets/opt_out_writebacks", "asset")
+    expect(page.get_by_text("the Email Opt Out flag and a Note on each person")).to_be_visible()
+    expect(page.get_by_text("email-platform")).to_be_visible()
+    expect(page.get_by_text("opt_outs", exact=True).first).to_be_visible()
+    expect(page.get_by_text("api_calls_per_1000_writebacks").first).to_be_attached()
+    expect(page.get_by_text("needs_attention").first).to_be_attached()
+
+
+def test_the_checks_show_what_needs_a_person(delivered: Running, page: Page) -> None:
+    look(page, delivered, "/assets/opt_out_writebacks?view=checks&checkDetail=nothing_failed", "checks")
+    expect(page.get_by_text("opt-outs need a person").first).to_be_visible()
+    look(page, delivered, "/assets/daily_sent_writebacks?view=partitions", "partitions")
+    expect(page.get_by_text("daily_sent_writebacks").first).to_be_visible()
+
+
+def test_the_schedules_and_the_sensor_are_on(delivered: Running, page: Page) -> None:
+    look(page, delivered, "/automation", "automation")
+    expect(page.get_by_text("opt_out_queue_sensor")).to_be_visible()
+    expect(page.get_by_text("daily_delivery_of_daily_activity")).to_be_visible()
+
+
+def test_nothing_is_deprecated_and_nothing_crashed(delivered: Running) -> None:
+    text = delivered.log.read_text()
+    assert "Traceback" not in text
+    assert not re.search(r"\w*(Deprecat|Supersess|Beta|Preview)\w*Warning", text)
+
+
+def test_ctrl_c_leaves_no_process_behind(delivered: Running) -> None:
+    delivered.process.send_signal(signal.SIGINT)
+    assert delivered.process.wait(30) == 0
+    left = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and (entry / "environ").exists():
+            try:
+                environment = (entry / "environ").read_bytes()
+            except OSError:
+                continue
+            if f"WRITEBACK_HOME={delivered.home}\0".encode() in environment:
+                left.append((entry / "cmdline").read_bytes().replace(b"\0", b" "))
+    assert left == []
