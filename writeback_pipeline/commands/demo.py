@@ -103,7 +103,8 @@ def _show_organisation(
         row.id: note_title(row.kind, row.object_type, row.occurred_at, settings.zone, settings.platform_name)
         for row in written
     }
-    notes = organisation.find_notes([(row.salesforce_id or "", titles[row.id]) for row in written])
+    keys = [(row.salesforce_id or "", titles[row.id]) for row in written]
+    notes = organisation.find_notes(keys, (settings.note_object,))
     found = {note for ids in notes.values() for note in ids}
     _say("Salesforce", f"{len(found)} Notes for {len(written)} written changes of {len(people)} people")
     _say("", f"Email Opt Out is checked for {flags[True]} of them and unchecked for {flags[False]}")

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from writeback_pipeline.domain.ledger import Settlement
+from writeback_pipeline.domain.notes import note_body
 from writeback_pipeline.domain.planning import PersonPlan
 from writeback_pipeline.domain.records import ApiUsage
 from writeback_pipeline.domain.writebacks import FlagResult, Status
@@ -67,12 +68,12 @@ class DeliveryReport:
 
 def planned_changes(plan: PersonPlan, lane: str) -> list[PlannedChange]:
     """The dry-run lines of one person, in the order of the person's events."""
-    notes = {w.writeback_id: w.write.fields for w in plan.writes if w.title is not None}
+    titles = {w.writeback_id: w.title for w in plan.writes if w.title is not None}
     settled = {s.writeback_id: s for s in plan.settled}
     flag_results = plan.decision.flag_results if plan.decision else {}
     lines = []
     for row in sorted(plan.claim.taken, key=lambda row: (row.occurred_at, row.id)):
-        settlement, note = settled.get(row.id), notes.get(row.id, {})
+        settlement, title = settled.get(row.id), titles.get(row.id)
         flag_result = flag_results.get(row.id)
         lines.append(
             PlannedChange(
@@ -84,8 +85,8 @@ def planned_changes(plan: PersonPlan, lane: str) -> list[PlannedChange]:
                 flag_before=plan.flag_before,
                 flag_after=_flag_after(plan.flag_before, flag_result),
                 flag_result=flag_result.value if flag_result else None,
-                note_title=note.get("Title"),
-                note_body=note.get("Body"),
+                note_title=title,
+                note_body=note_body(title, row.reason) if title else None,
                 lane=lane if any(w.writeback_id == row.id for w in plan.writes) else None,
                 advice=settlement.advice if settlement else None,
             )

@@ -87,8 +87,8 @@ def _time_zone(text: str) -> str:
 
 
 def _platform_name(text: str) -> str:
-    if not 1 <= len(text) <= 20 or not text.isprintable() or text != text.strip():
-        raise ValueError("1 to 20 printable characters")
+    if not 1 <= len(text) <= 20 or not text.isprintable() or text != text.strip() or "@{" in text:
+        raise ValueError("1 to 20 printable characters without @{, which Salesforce takes for a reference")
     return text
 
 

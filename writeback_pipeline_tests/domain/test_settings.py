@@ -46,6 +46,7 @@ def test_a_fresh_ledger_has_the_documented_defaults() -> None:
         ("platform_name", ""),
         ("platform_name", "x" * 21),
         ("platform_name", "a\nb"),
+        ("platform_name", "@{x.y}"),
         ("note_object", "note"),
         ("api_budget_share", "0"),
         ("api_budget_share", "1.1"),
