@@ -98,17 +98,6 @@ class Summary:
         return task_key(self.kind, self.window, self.person.salesforce_id)
 
 
-@dataclass(frozen=True, slots=True)
-class InvalidRecipient:
-    """Events of one kind that name a record which cannot be a Contact or Lead; `why` says what is wrong with the id."""
-
-    salesforce_id: str
-    kind: Kind
-    window: Window
-    events: int
-    why: str
-
-
 def task_key(kind: Kind, window: Window, salesforce_id: str) -> str:
     """The key of a person's Task, such as `sent:daily:2026-11-23:0035g00000ABCDEAA2`; safe in a URL."""
     return f"{kind}:{window.occurrence}:{window.name}:{salesforce_id}"

@@ -1,0 +1,76 @@
+"""What an event file must look like, and the check that says so before a single event is counted."""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from duckdb import DuckDBPyConnection
+
+from writeback_pipeline.activity.database import ActivityDataError, naming_the_file
+from writeback_pipeline.activity.files import Span, time_spans
+
+_TEXT = ("VARCHAR",)
+_TIME = ("TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "TIMESTAMP_NS", "TIMESTAMP_MS", "TIMESTAMP_S")
+
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "event_id": _TEXT,
+    "kind": _TEXT,
+    "occurred_at": _TIME,
+    "mailing_id": _TEXT,
+    "mailing_name": _TEXT,
+    "subject": _TEXT,
+    "subscriber_id": _TEXT,
+    "object_type": _TEXT,
+    "salesforce_id": _TEXT,
+    "is_machine_open": ("BOOLEAN",),
+}
+"""Name and accepted types of an event's columns, the usual type first; further columns are ignored."""
+
+_DAY = timedelta(days=1)
+_PARTITION = re.compile(r"date=(\d{4}-\d\d-\d\d)/[^/]*$")
+
+_FOOTERS = "SELECT file_name, name, duckdb_type FROM parquet_schema($files) WHERE duckdb_type IS NOT NULL"
+_WITHOUT_VALUE = """
+SELECT file_name, path_in_schema, sum(stats_null_count)::BIGINT AS without
+FROM parquet_metadata($files)
+WHERE path_in_schema IN ('event_id', 'occurred_at')
+GROUP BY ALL HAVING without > 0
+"""
+
+
+def check_files(database: DuckDBPyConnection, files: Sequence[str]) -> None:
+    """Raise ActivityDataError for the first file whose footer, schema or dates are not those of events."""
+    if not files:
+        return
+    bound = {"files": list(files)}
+    with naming_the_file(database, files, _FOOTERS):
+        found = database.execute(_FOOTERS, bound).fetchall()
+    types = {(file, column): found_type for file, column, found_type in found}
+    for file in files:
+        for column, accepted in COLUMNS.items():
+            _check_type(file, column, types.get((file, column)), accepted)
+    for file, column, events in database.execute(_WITHOUT_VALUE, bound).fetchall():
+        raise ActivityDataError(file, f"{events} events have no {column}", column)
+    for file, span in time_spans(database, files).items():
+        _check_dates(file, span)
+
+
+def _check_type(file: str, column: str, found: str | None, accepted: tuple[str, ...]) -> None:
+    if found is None:
+        raise ActivityDataError(file, f"column {column} is missing, it must be {accepted[0]}", column)
+    if found not in accepted:
+        raise ActivityDataError(file, f"column {column} is {found}, it must be {accepted[0]}", column)
+
+
+def _check_dates(file: str, span: Span) -> None:
+    match = _PARTITION.search(file)
+    if match is None:
+        return
+    day = datetime.fromisoformat(match[1]).replace(tzinfo=UTC)
+    if span[0] < day - _DAY or span[1] >= day + 2 * _DAY:
+        raise ActivityDataError(
+            file,
+            f"holds events from {span[0]:%Y-%m-%d} to {span[1]:%Y-%m-%d}, which no window would find there: "
+            "an event belongs to the date of its occurred_at in UTC",
+            "occurred_at",
+        )

@@ -1,0 +1,82 @@
+"""The platform's mailing events as the pipeline uses them: a place, and the windows counted from it on demand.
+
+Puts the other rooms together. An id that no Contact or Lead can have is nobody to write to, like none at all.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from writeback_pipeline.activity.database import event_database
+from writeback_pipeline.activity.files import fingerprint, window_files
+from writeback_pipeline.activity.summaries import WindowSummaries, summarise
+from writeback_pipeline.domain.activity import Presentation, Summary, task_key
+from writeback_pipeline.domain.window_ledger import OwedSummary
+from writeback_pipeline.domain.windows import Window
+from writeback_pipeline.domain.writebacks import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class KindEvents:
+    """The events of one kind in one window, counted."""
+
+    kind: Kind
+    fingerprint: str
+    _summaries: WindowSummaries
+
+    @property
+    def events(self) -> int:
+        """Events, each counted once, those without a recipient included."""
+        totals = self._summaries.totals.by_kind[self.kind]
+        return totals.events + totals.without_recipient.events
+
+    def revisions(self) -> Mapping[str, str]:
+        """The revision of every summary, by key."""
+        return dict(self._summaries.revisions(self.kind))
+
+    def summaries(self, keys: Sequence[str]) -> Sequence[Summary]:
+        """The summaries with these keys."""
+        return list(self._summaries.summaries(self.kind, keys))
+
+    def without_recipient(self) -> Sequence[OwedSummary]:
+        """A row for everybody who has no record that can be written to, by subscriber or by the id that is none."""
+        window = self._summaries.window
+        return [
+            OwedSummary(task_key(self.kind, window, f"subscriber:{who}"), self.kind, None, who, last_at)
+            for who, last_at in self._summaries.nobody(self.kind)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class CountedWindow:
+    """A window's events, counted."""
+
+    fingerprint: str
+    _summaries: WindowSummaries
+
+    def of(self, kind: Kind) -> KindEvents:
+        """Those of one kind."""
+        return KindEvents(kind, self.fingerprint, self._summaries)
+
+
+@dataclass(frozen=True, slots=True)
+class MailingEvents:
+    """The events at a location: a folder, or anything that DuckDB reads. `memory_limit` is DuckDB's, such as `1GB`."""
+
+    location: str
+    memory_limit: str = "1GB"
+
+    @contextmanager
+    def counted(self, window: Window, presentation: Presentation) -> Iterator[CountedWindow]:
+        """The window's events, for the length of the block; ActivityDataError names the file that cannot be used."""
+        with event_database(self.memory_limit) as database:
+            print_ = fingerprint(database, window_files(database, self.location, window))
+            with summarise(database, self.location, window, presentation) as summaries:
+                yield CountedWindow(print_, summaries)
+
+    def fingerprints(self, windows: Iterable[Window]) -> Mapping[str, str]:
+        """Per window's name what changes whenever its files change; empty for a window without files."""
+        with event_database(self.memory_limit) as database:
+            return {
+                window.name: fingerprint(database, window_files(database, self.location, window)) for window in windows
+            }

@@ -1,0 +1,165 @@
+"""A window's summaries: one per person and kind, with a revision that changes whenever its events do.
+
+An event belongs to the window in which it occurred: an open, however long after the mailing was sent, to the window
+of the open. Neither the order of events and files nor the machine plays a part. Everything that was counted stays in
+DuckDB; Python sees the summaries that are asked for, such as those whose revision is not the one last written.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+from duckdb import DuckDBPyConnection
+
+from writeback_pipeline.activity.counting import LABEL_SHIFT, Totals, count_events, create_tables, no_events
+from writeback_pipeline.activity.database import naming_the_file
+from writeback_pipeline.activity.files import window_files
+from writeback_pipeline.activity.salesforce_ids import is_person_sql
+from writeback_pipeline.activity.schema import COLUMNS, check_files
+from writeback_pipeline.domain.activity import MailingActivity, Presentation, Summary, task_key
+from writeback_pipeline.domain.people import PersonRef, object_type_of
+from writeback_pipeline.domain.windows import Window
+from writeback_pipeline.domain.writebacks import Kind
+
+_BATCH = 2_000
+_MOMENT = (1 << LABEL_SHIFT) - 1
+_READ_EVERYTHING = f"SELECT max(hash({', '.join(COLUMNS)})) FROM read_parquet($files, hive_partitioning = false)"
+_REVISION = "printf('%016x', hash(content, $digest::UBIGINT))"
+
+Texts = Mapping[int, tuple[str, str, str]]
+"""Mailing id, name and subject by label."""
+
+
+class WindowSummaries:
+    """What was counted in one window; readable inside the `summarise` block, by several iterators at once."""
+
+    def __init__(
+        self, database: DuckDBPyConnection, schema: str, window: Window, presentation: Presentation, totals: Totals
+    ) -> None:
+        self.window = window
+        self.totals = totals
+        self._database = database
+        self._schema = schema
+        self._digest = presentation.digest
+
+    def revisions(self, kind: Kind) -> Iterator[tuple[str, str]]:
+        """Key and revision of every summary, in no order."""
+        cursor = self._with_ids_checked()
+        cursor.execute(
+            f"SELECT $prefix || salesforce_id, {_REVISION} FROM people ANTI JOIN no_person USING (salesforce_id) "
+            "WHERE kind = $kind",
+            {"prefix": task_key(kind, self.window, ""), "kind": kind.value, "digest": self._digest},
+        )
+        while rows := cursor.fetchmany(_BATCH):
+            yield from rows
+
+    def summaries(self, kind: Kind, keys: Collection[str] | None = None) -> Iterator[Summary]:
+        """The summaries with these keys, or all, by Salesforce id."""
+        cursor = self._with_ids_checked()
+        chosen = ""
+        if keys is not None:
+            prefix = task_key(kind, self.window, "")
+            cursor.execute(
+                "CREATE TEMP TABLE chosen AS SELECT unnest($ids::VARCHAR[]) AS salesforce_id",
+                {"ids": [key.removeprefix(prefix) for key in keys]},
+            )
+            chosen = "SEMI JOIN chosen USING (salesforce_id)"
+        cursor.execute(
+            f"SELECT salesforce_id, {_REVISION}, events FROM people {chosen} ANTI JOIN no_person USING (salesforce_id) "
+            "WHERE kind = $kind ORDER BY salesforce_id",
+            {"kind": kind.value, "digest": self._digest},
+        )
+        while rows := cursor.fetchmany(_BATCH):
+            texts = self._texts({event >> LABEL_SHIFT for _, _, events in rows for event in events})
+            for salesforce_id, revision, events in rows:
+                mailings = _mailings(events, self.window, texts)
+                yield Summary(_person(salesforce_id), kind, self.window, mailings, revision)
+
+    def nobody(self, kind: Kind) -> list[tuple[str, datetime]]:
+        """Whom events name that have no record to write to, with the time of the last one.
+
+        That is the subscriber where there is no Salesforce id, else the id that no person can have.
+        """
+        cursor = self._with_ids_checked()
+        cursor.execute(
+            "SELECT subscriber_id, last_moment FROM nobody WHERE kind = $kind "
+            "UNION ALL SELECT salesforce_id, list_max([event & $mask FOR event IN events]) "
+            "FROM people SEMI JOIN no_person USING (salesforce_id) WHERE kind = $kind ORDER BY 1",
+            {"kind": kind.value, "mask": _MOMENT},
+        )
+        return [(who, _instant(moment, self.window)) for who, moment in cursor.fetchall()]
+
+    def _with_ids_checked(self) -> DuckDBPyConnection:
+        """A cursor of its own, with the ids that no person can have in `no_person`; they are few, finding them slow."""
+        cursor = in_schema(self._database, self._schema)
+        cursor.execute(
+            "CREATE TABLE IF NOT EXISTS no_person AS "
+            f"SELECT DISTINCT salesforce_id FROM people WHERE NOT ({is_person_sql('salesforce_id')})"
+        )
+        return cursor
+
+    def _texts(self, labels: set[int]) -> Texts:
+        rows = in_schema(self._database, self._schema).execute(
+            "SELECT label, mailing_id, name, subject FROM labels WHERE label IN (SELECT unnest($labels::UBIGINT[]))",
+            {"labels": list(labels)},
+        )
+        return {label: (mailing_id, name, subject) for label, mailing_id, name, subject in rows.fetchall()}
+
+
+@contextmanager
+def summarise(
+    database: DuckDBPyConnection, location: str, window: Window, presentation: Presentation
+) -> Iterator[WindowSummaries]:
+    """Count a window's events, both kinds; raises ActivityDataError naming the file that cannot be used."""
+    files = window_files(database, location, window)
+    check_files(database, files)
+    schema = f"window_{uuid4().hex}"
+    database.execute(f"CREATE SCHEMA {schema}")
+    try:
+        connection = in_schema(database, schema)
+        create_tables(connection)
+        with naming_the_file(database, files, _READ_EVERYTHING):
+            totals = count_events(connection, files, window) if files else no_events()
+        yield WindowSummaries(database, schema, window, presentation, totals)
+    finally:
+        database.execute(f"DROP SCHEMA {schema} CASCADE")
+
+
+def in_schema(database: DuckDBPyConnection, schema: str) -> DuckDBPyConnection:
+    """A cursor of its own, so that one result can be read while another is asked for."""
+    cursor = database.cursor()
+    cursor.execute(f"USE {schema}")
+    return cursor
+
+
+def _person(salesforce_id: str) -> PersonRef:
+    """The person by the id's own prefix, which is what Salesforce goes by."""
+    object_type = object_type_of(salesforce_id)
+    assert object_type is not None
+    return PersonRef(object_type, salesforce_id)
+
+
+def _mailings(events: list[int], window: Window, texts: Texts) -> tuple[MailingActivity, ...]:
+    """The packed events by mailing, in the order of each one's first."""
+    by_mailing: dict[str, list[int]] = {}
+    for event in sorted(events, key=lambda event: (event & _MOMENT, event)):
+        by_mailing.setdefault(texts[event >> LABEL_SHIFT][0], []).append(event)
+    return tuple(_mailing(of_mailing, window, texts) for of_mailing in by_mailing.values())
+
+
+def _mailing(events: list[int], window: Window, texts: Texts) -> MailingActivity:
+    """One mailing's packed events, in order of time; the latest has the last word on name and subject."""
+    first, last = events[0], events[-1]
+    by_machine = sum(event & 1 for event in events)
+    return MailingActivity(
+        *texts[last >> LABEL_SHIFT],
+        len(events),
+        by_machine,
+        _instant(first & _MOMENT, window),
+        _instant(last & _MOMENT, window),
+    )
+
+
+def _instant(moment: int, window: Window) -> datetime:
+    return window.start + timedelta(microseconds=moment >> 1)
