@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from textwrap import shorten, wrap
 
 import click
 
@@ -33,6 +34,7 @@ SAMPLE = PROJECT / "data" / "sample" / "opt_outs.csv"
 SAMPLE_ACTIVITY = PROJECT / "data" / "sample" / "mailing_activity"
 LAST_TWO_WEEKS = ("2026-11-09", "2026-11-16")
 EXAMPLES = 3
+TEXT_WIDTH = 86
 
 
 @click.command()
@@ -50,7 +52,7 @@ def demo() -> None:
     queued = store.enqueue(changes, datetime.now(UTC))
     _say("Queue", f"{queued.added} changes added from data/sample/{SAMPLE.name}, {queued.known} known already")
 
-    _say("Dagster", "running the job deliver_opt_outs (a few seconds) ...")
+    _say("Dagster", "running the job deliver_opt_outs; Dagster itself takes some seconds to start ...")
     from writeback_pipeline.commands.runs import run_opt_outs  # imports dagster
 
     run = run_opt_outs({})
@@ -112,13 +114,18 @@ def _show_organisation(
         (row for row in written if row.reason and row.kind is Kind.UNSUBSCRIBE), key=lambda row: row.id
     )
     for row in with_reason[:EXAMPLES]:
-        _say("", f"  {row.salesforce_id}  {titles[row.id]}  Reason: {row.reason}")
+        _say("", f"  {row.salesforce_id}  {titles[row.id]}")
+        _say("", f"      Reason: {shorten(row.reason or '', TEXT_WIDTH)}")
 
 
 def _show_problems(rows: Sequence[Writeback]) -> None:
-    by_code = Counter((row.status, row.error_code, row.advice) for row in rows)
-    for number, ((status, code, advice), count) in enumerate(by_code.most_common()):
-        _say("For people" if number == 0 else "", f"{count} {status} with {code}: {advice}")
+    """What needs somebody, by error code, with the advice that the first such row got."""
+    by_code = Counter((row.status, row.error_code) for row in rows)
+    advice = {(row.status, row.error_code): row.advice or "" for row in rows}
+    for number, ((status, code), count) in enumerate(by_code.most_common()):
+        _say("For people" if number == 0 else "", f"{count} {status}, {code}")
+        for line in wrap(advice[status, code], width=TEXT_WIDTH):
+            _say("", f"  {line}")
 
 
 def _say(what: str, text: str) -> None:
