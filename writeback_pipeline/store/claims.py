@@ -33,16 +33,16 @@ _LEASE = {"person_id": "TEXT", "epoch": "BIGINT"}
 
 def claim(session: Session, owner: str, now: datetime, limit: int, lease: timedelta) -> list[Claim]:
     """Lease up to `limit` people to whom something is owed, those with the oldest event first."""
-    due = _due(session, now, limit)
+    chosen = _due(session, now, limit)
     leased = session.execute(
         "UPDATE people AS p SET lease_owner = $2, lease_until = $3::TIMESTAMP, epoch = p.epoch + 1, "
         "verify_after_at_claim = p.verify_after "
         "WHERE p.person_id IN (SELECT unnest($4::TEXT[])) "
         "AND (p.lease_until IS NULL OR p.lease_until <= $1::TIMESTAMP) "
         "RETURNING p.person_id, p.object_type, p.epoch, p.verify_after",
-        [now, owner, now + lease, due],
+        [now, owner, now + lease, chosen],
     ).fetchall()
-    return _claims(session, due, leased, now, now + lease)
+    return _claims(session, chosen, leased, now, now + lease)
 
 
 def preview(session: Session, now: datetime, limit: int, people: Sequence[str] | None) -> list[Claim]:

@@ -249,6 +249,15 @@ def test_recording_an_origin_twice_changes_nothing(store: Store) -> None:
     assert not known.flag_is_ours
 
 
+def test_the_evidence_of_a_flag_we_set_outlives_a_second_try_for_the_note(store: Store) -> None:
+    (claim,) = claimed(store)
+    store.record([], [settled(claim, Status.WAITING)], [opted_out(claim, flag_set=True)], NOW, release=True)
+    again = claim_one(store, NOW + 10 * MINUTE)
+    store.record([], [settled(again)], [opted_out(again, flag_set=False)], NOW, release=True)
+    (known,) = store.preview(NOW, limit=1, people=[claim.person.salesforce_id])
+    assert known.flag_is_ours
+
+
 def test_an_origin_counts_only_with_an_outcome_or_settlement_of_its_person(store: Store) -> None:
     (claim,) = claimed(store)
     alone = OriginChange(claim.person.salesforce_id, True, NOW, claim.taken[0].id, flag_set=True)

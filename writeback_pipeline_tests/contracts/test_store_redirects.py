@@ -135,6 +135,18 @@ def test_a_redirect_ends_the_lease_and_fences_what_was_done_under_it(store: Stor
     assert statuses(store) == [Status.PENDING]
 
 
+def test_an_answer_that_comes_after_the_redirect_decides_nothing(store: Store) -> None:
+    store.enqueue([unsubscribe(contact(1))], NOW)
+    claim = claim_one(store)
+    (attempt,) = journalled(store, [intent(claim)])
+    store.redirect({contact(1).salesforce_id: contact(2)}, NOW)
+    store.record([answered(attempt)], [], [], NOW, release=False)
+    (kept,) = store.attempts_of([claim.taken[0].id])
+    assert kept.outcome is None
+    assert store.claim("second", NOW, limit=9) == []
+    assert statuses(store) == [Status.UNKNOWN]
+
+
 def test_a_doubt_about_the_flag_moves_along(store: Store) -> None:
     store.enqueue([unsubscribe(contact(1)), unsubscribe(contact(2), NOW + MINUTE)], NOW)
     claim = claim_one(store)
