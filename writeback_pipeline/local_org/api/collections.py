@@ -1,27 +1,26 @@
 """Up to 200 records per request, each with its own outcome, told in the order of the request.
 
-Rows share nothing but the call, unless allOrNone makes them share their fate. One row is the business of `dml`.
+Rows share nothing but the call, unless allOrNone makes them share their fate. What they may not do together is in
+`row_sets`, one row is the business of `dml`.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
-from writeback_pipeline.local_org import dml, fault_rows, ids, records, recycle_bin
+from writeback_pipeline.local_org import fault_rows, ids, records, row_sets
 from writeback_pipeline.local_org.api.describe import named
 from writeback_pipeline.local_org.api.http import Request, Response, Route
 from writeback_pipeline.local_org.api.rows import chosen_fields, key_field, printed, writer
 from writeback_pipeline.local_org.errors import ApiError, as_row, json_parser_error
-from writeback_pipeline.local_org.fields import Field, SObject
+from writeback_pipeline.local_org.fields import SObject
 from writeback_pipeline.local_org.schema import by_key_prefix
 from writeback_pipeline.local_org.session import Session
 
-_MOST_WRITTEN, _MOST_READ = 200, 2_000
+_MOST_READ = 2_000
 _MOST_TYPE_RUNS = 10
-_MOST_UPDATES_OF_ONE_RECORD = 12
 
 Outcome = dict[str, Any]
 
@@ -32,10 +31,11 @@ class _RolledBackError(Exception):
 
 def _create(session: Session, request: Request) -> Response:
     session = writer(session, request)
+    write = row_sets.creator(session)
 
     def create(record: Any) -> Outcome:
-        described, values = _typed(session, record)
-        return _done(dml.create(session, described, values))
+        record_id, _ = write(*_typed(session, record))
+        return _done(record_id)
 
     given, all_or_none = _given(request)
     return _each(session, all_or_none, given, create)
@@ -43,21 +43,11 @@ def _create(session: Session, request: Request) -> Response:
 
 def _update(session: Session, request: Request) -> Response:
     session = writer(session, request)
-    seen: Counter[str] = Counter()
+    write = row_sets.updater(session)
 
     def update(record: Any) -> Outcome:
-        described, values = _typed(session, record)
-        record_id = next((values.pop(name) for name in list(values) if name.lower() == "id"), None)
-        if not record_id:
-            raise ApiError(400, "MISSING_ARGUMENT", "Id not specified in an update call", [])
-        seen[str(record_id)[:15]] += 1
-        if seen[str(record_id)[:15]] > _MOST_UPDATES_OF_ONE_RECORD:
-            message = (
-                f"Maximum number of duplicate updates in one batch ({_MOST_UPDATES_OF_ONE_RECORD} allowed). Attempt to "
-                f"update Id more than once in this Api call: {str(record_id)[:15]}"
-            )
-            raise ApiError(400, "DUPLICATE_VALUE", message, [])
-        return _done(dml.update(session, described, record_id, values))
+        record_id, _ = write(*_typed(session, record))
+        return _done(record_id)
 
     given, all_or_none = _given(request)
     return _each(session, all_or_none, given, update, keeps_id=True)
@@ -66,27 +56,14 @@ def _update(session: Session, request: Request) -> Response:
 def _upsert(session: Session, request: Request) -> Response:
     session = writer(session, request)
     target = named(session, request)
-    key = key_field(target, request.params["field"])
     given, all_or_none = _given(request)
-    times = Counter(_fold(key, value) for value in (_key_value(record, key) for record in given) if value)
+    write = row_sets.upserter(session, key_field(target, request.params["field"]), given)
 
     def upsert(record: Any) -> Outcome:
         described, values = _typed(session, record)
         if described.name != target.name:
             raise ApiError(400, "INVALID_TYPE", f"record is not of type {target.name}", [])
-        value = next((values.pop(name) for name in list(values) if name.lower() == key.name.lower()), None)
-        if not value and key.type == "id":
-            return _done(dml.create(session, described, values), created=True)
-        if not value:
-            raise ApiError(400, "MISSING_ARGUMENT", f"{key.name} not specified", [])
-        if times[_fold(key, value)] > 1:
-            raise ApiError(400, "DUPLICATE_VALUE", f"Duplicate external id specified: {value}", [key.name])
-        try:
-            record_id, created = dml.upsert(session, described, key, value, values)
-        except ApiError as error:
-            if error.status == 300:  # here the ids are no fields to blame
-                error.fields = []
-            raise
+        record_id, created = write(described, values)
         return _done(record_id, created=created)
 
     return _each(session, all_or_none, given, upsert)
@@ -94,14 +71,16 @@ def _upsert(session: Session, request: Request) -> Response:
 
 def _delete(session: Session, request: Request) -> Response:
     given = [part for part in request.query.get("ids", "").split(",") if part]
-    _check_count(given, _MOST_WRITTEN)
+    _check_count(given, row_sets.MOST_ROWS)
+    write = row_sets.deleter(session)
 
     def delete(record_id: str) -> Outcome:
         normalised = ids.normalise(record_id)
         described = by_key_prefix(normalised[:3]) if normalised else None
         if described is None:
             raise ApiError(400, "MALFORMED_ID", f"malformed id {record_id}", [])
-        return _done(recycle_bin.delete(session, described, record_id))
+        deleted, _ = write(described, {"Id": record_id})
+        return _done(deleted)
 
     all_or_none = request.query.get("allOrNone", "false").lower() == "true"
     return _each(session, all_or_none, given, delete, keeps_id=True)
@@ -171,7 +150,7 @@ def _given(request: Request) -> tuple[list[Any], bool]:
     given = body.get("records", [])
     if not isinstance(given, list):
         raise json_parser_error("The list records is required")
-    _check_count(given, _MOST_WRITTEN)
+    _check_count(given, row_sets.MOST_ROWS)
     runs = sum(1 for _ in groupby(_type_names(given)))
     if runs > _MOST_TYPE_RUNS:
         message = (
@@ -204,15 +183,6 @@ def _typed(session: Session, record: Any) -> tuple[SObject, dict[str, Any]]:
         return session.visible(name), {field: value for field, value in record.items() if field != "attributes"}
     except KeyError:
         raise ApiError(400, "INVALID_TYPE", f"sObject type '{name}' is not supported.") from None
-
-
-def _key_value(record: Any, key: Field) -> Any:
-    items = record.items() if isinstance(record, dict) else ()
-    return next((value for name, value in items if name.lower() == key.name.lower()), None)
-
-
-def _fold(key: Field, value: Any) -> str:
-    return str(value) if key.case_sensitive or key.type == "id" else str(value).lower()
 
 
 ROUTES = [
