@@ -37,6 +37,8 @@ Clock = Callable[[], float]
 _LOG = logging.getLogger(__name__)
 
 _LONGEST_URI = 16_384
+_JOBS = "/jobs/"
+_FILES = ("text/csv", "multipart/form-data")
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 _URI_TOO_LONG = Response(
     414, b"<h1>Bad Message 414</h1><pre>reason: URI Too Long</pre>", {"Content-Type": "text/html;charset=iso-8859-1"}
@@ -45,9 +47,13 @@ _URI_TOO_LONG = Response(
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What the server does for the application: the time (seconds since 1970), pauses, and ended connections."""
+    """What the server does for the application: the time (seconds since 1970), pauses, and ended connections.
+
+    `wake` sees to it that Bulk jobs are worked on.
+    """
 
     clock: Clock
+    wake: Callable[[], None]
     pause: Pause
     hang_up: wire.HangUp
 
@@ -101,11 +107,15 @@ def create(organisation: Organisation, host: Host) -> Starlette:
             with organisation.connection() as connection:
                 armed = faults.armed(connection) if answer is not _faults else ()
                 call = Call(request, body, connection, host.clock(), armed)
-                return _struck(call, answer, host) if armed else Sent(answer(call))
+                sent = _struck(call, answer, host) if armed else Sent(answer(call))
+            if _JOBS in call.path:
+                host.wake()
+            return sent
 
         async def respond(request: requests.Request) -> responses.Response:
-            body = await request.body()
-            return wire.printed(await run_in_threadpool(in_thread, request, body), host.hang_up)
+            body = await wire.body(request)
+            sent = Sent(wire.TOO_LARGE) if body is None else await run_in_threadpool(in_thread, request, body)
+            return wire.printed(sent, host.hang_up)
 
         return respond
 
@@ -186,13 +196,16 @@ def _data(call: Call) -> Response:
 
 
 def _resource(call: Call, session: Session) -> Response:
+    content_type = call.header("content-type")
+    is_file = _JOBS in call.path and content_type.partition(";")[0].strip().lower() in _FILES
     try:
-        parsed = _json(call.header("content-type"), call.body)
+        parsed = None if is_file else _json(content_type, call.body)
     except ApiError as error:
         return refusal(error)
+    content = call.body if is_file else b""
     query = dict(parse_qsl(call.request.url.query, keep_blank_values=True))
     headers = dict(call.request.headers)
-    request = Request(call.request.method, call.path, query, headers, parsed, base_url=call.base_url, now=call.now)
+    request = Request(call.request.method, call.path, query, headers, parsed, content, call.base_url, call.now)
     try:
         return routes.handle(session, request)
     except Exception:

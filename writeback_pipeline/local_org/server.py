@@ -17,6 +17,7 @@ from uvicorn.config import LOGGING_CONFIG
 
 from writeback_pipeline.local_org import app, certificates
 from writeback_pipeline.local_org.app import Clock, Host
+from writeback_pipeline.local_org.bulk_worker import BulkWorker
 from writeback_pipeline.local_org.certificates import Certificate
 from writeback_pipeline.local_org.state import open_org
 
@@ -104,7 +105,12 @@ def run_in_thread(
             if getattr(connection, "client", None) == client and connection.transport is not None:
                 connection.transport.abort()
 
-    host = Host(clock, lambda seconds: not stopping.wait(seconds), hang_up)
+    def release() -> None:
+        worker.join()
+        organisation.close()
+
+    worker = BulkWorker(organisation, clock, stopping)
+    host = Host(clock, worker.wake, lambda seconds: not stopping.wait(seconds), hang_up)
     config = uvicorn.Config(
         app.create(organisation, host),
         loop="asyncio",
@@ -121,7 +127,7 @@ def run_in_thread(
     scheme = "https" if certificate else "http"
     url = f"{scheme}://{_LOOPBACK}:{listener.getsockname()[1]}"
     serving = uvicorn.Server(config)
-    return RunningOrg(serving, listener, url, stopping, organisation.close)
+    return RunningOrg(serving, listener, url, stopping, release)
 
 
 def _listen(port: int) -> socket.socket:

@@ -24,6 +24,8 @@ class OrgSettings:
     read_only: frozenset[str] = field(default_factory=frozenset)
     lead_assignment_owner: str | None = None  # the user who gets every Lead that the assignment rule sees
     soap_login: bool = False
+    bulk_seconds: float = 0.0  # a Bulk job is left alone for so long after it was closed,
+    bulk_polls: int = 0  # and until it was asked about so often
 
 
 class Changes(TypedDict, total=False):
@@ -35,6 +37,8 @@ class Changes(TypedDict, total=False):
     read_only: frozenset[str]
     lead_assignment_owner: str | None
     soap_login: bool
+    bulk_seconds: float
+    bulk_polls: int
 
 
 def create_table(connection: sqlite3.Connection) -> None:
@@ -73,5 +77,7 @@ def _print(settings: OrgSettings) -> str:
             "read_only": sorted(settings.read_only),
             "lead_assignment_owner": settings.lead_assignment_owner,
             "soap_login": settings.soap_login,
+            "bulk_seconds": settings.bulk_seconds,
+            "bulk_polls": settings.bulk_polls,
         }
     )

@@ -1,7 +1,7 @@
 """The organisation as a whole: its file, opened by this process, and how it begins its life.
 
 Opening makes what is missing, so a new path is a new, empty organisation with an id of its own. What is inside is
-the business of `records`, `settings`, `tokens`, `usage` and `faults`.
+the business of `records`, `settings`, `tokens`, `usage`, `faults` and `bulk_jobs`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from writeback_pipeline.local_org import (
     admin,
+    bulk_jobs,
     faults,
     ids,
     query_pages,
@@ -77,7 +78,7 @@ def open_org(database: Path, *, with_sample: bool = False, organisation_id: str 
     with organisation.connection() as connection:
         records.create_tables(connection)
         with records.atomic(connection):
-            for module in (settings, tokens, usage, recycle_bin, query_pages, faults):
+            for module in (settings, tokens, usage, recycle_bin, query_pages, faults, bulk_jobs):
                 module.create_table(connection)
             if connection.execute("SELECT 1 FROM Organization").fetchone() is None:
                 _found(connection, organisation_id or _new_organisation_id())

@@ -1,4 +1,4 @@
-"""From an answer to bytes on the wire: headers, JSON, and connections that end before they should."""
+"""Bytes on the wire: bodies of bounded size in, headers and JSON out, connections that end before they should."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import json
 import secrets
 from collections.abc import Callable, Mapping
 
-from starlette import responses
+from starlette import requests, responses
 from starlette.types import Receive, Scope, Send
 
+from writeback_pipeline.local_org.api.dispatch import refusal
 from writeback_pipeline.local_org.api.http import Response
+from writeback_pipeline.local_org.errors import ApiError
 from writeback_pipeline.local_org.fault_calls import Sent
 
 HangUp = Callable[[tuple[str, int]], None]
@@ -21,6 +23,23 @@ _COMMON_HEADERS = {
     "Server": "sfdcedge",
     "Vary": "Accept-Encoding",
 }
+_LARGEST_BODY = 150 * 1024 * 1024
+TOO_LARGE = refusal(
+    ApiError(413, "EXCEEDED_MAX_SIZE_REQUEST", f"Request size exceeded maximum of {_LARGEST_BODY} bytes")
+)
+
+
+async def body(request: requests.Request) -> bytes | None:
+    """The body of a request; None as soon as it is larger than anything that is taken, 150 MB."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > _LARGEST_BODY:
+        return None
+    received = bytearray()
+    async for piece in request.stream():
+        received += piece
+        if len(received) > _LARGEST_BODY:
+            return None
+    return bytes(received)
 
 
 def printed(sent: Sent, hang_up: HangUp) -> responses.Response:

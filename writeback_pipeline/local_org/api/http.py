@@ -19,6 +19,8 @@ RETIRED_VERSIONS = range(21, 31)
 class Request:
     """`path` begins with /services/data; header names are lower case; `json` is the parsed body or None.
 
+    `content` is the body, where it may be something else than JSON and is.
+
     `params` and `version` are filled in by the routing; `now` is the instant of the call in seconds since 1970.
     """
 
@@ -27,6 +29,7 @@ class Request:
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     json: Any = None
+    content: bytes = b""
     base_url: str = ""
     now: float = 0.0
     params: Mapping[str, str] = field(default_factory=dict)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from writeback_pipeline.local_org.api import (
     batch,
+    bulk_ingest,
+    bulk_query,
     collections,
     composite,
     describe,
@@ -33,4 +35,6 @@ ROUTES = [
     *composite.routes(handle),
     *graph.routes(handle),
     *batch.routes(handle),
+    *bulk_ingest.ROUTES,
+    *bulk_query.ROUTES,
 ]
