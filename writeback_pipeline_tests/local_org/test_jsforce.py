@@ -118,6 +118,18 @@ def test_it_writes_two_hundred_records_in_one_call(told: dict[str, Any]) -> None
     assert told["left"] == 0
 
 
+def test_it_loads_and_queries_in_bulk(told: dict[str, Any]) -> None:
+    text = 'two\nlines, "quoted" 🚀'
+    (made,) = told["bulkInserted"]
+    assert (made["sf__Created"], made["LastName"], made["Description"]) == ("true", "Bulk 1", text)
+    (failed,) = told["bulkFailed"]
+    assert (failed["LastName"], failed["sf__Id"]) == ("Bulk 2", "")
+    assert failed["sf__Error"] == "INVALID_EMAIL_ADDRESS:Email: invalid email address: no address:Email --"
+    assert told["bulkUnprocessed"] == []
+    assert (told["bulkRead"]["HasOptedOutOfEmail"], told["bulkRead"]["Department"]) == (True, None)
+    assert told["bulkQueried"] == [{"Id": made["sf__Id"], "Name": "Bulk 1", "Description": text}]
+
+
 def test_it_reads_describe_limits_and_usage(told: dict[str, Any]) -> None:
     assert told["described"] == "Email Opt Out"
     assert {"Account", "Contact", "Lead", "Note", "Task"} <= set(told["objects"])

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -71,6 +72,14 @@ class Replay:
             request["method"], f"{self.url}{request['path']}", params=request.get("query"), headers=headers,
             json=request.get("body"), data=data, timeout=TIMEOUT, allow_redirects=False,
         )  # fmt: skip
+
+    def ask_until(self, request: dict[str, Any], state: str) -> requests.Response:
+        """The answer that tells that state of a job."""
+        deadline = time.monotonic() + TIMEOUT
+        while (answer := self.ask(request)).json()["state"] != state:
+            assert time.monotonic() < deadline, answer.text
+            time.sleep(0.01)
+        return answer
 
     @contextmanager
     def given(self, changes: dict[str, Any], armed: Sequence[dict[str, Any]] = ()) -> Iterator[None]:
@@ -154,7 +163,8 @@ def test_the_answer_is_as_it_was_recorded(replay: Replay, number: int) -> None:
     known = replay.known | own_people(number)
     for step in CASES[number][1]["steps"]:
         with replay.given(step.get("given", {}), filled_in(step.get("armed", []), known)):
-            answer = replay.ask(filled_in(step["request"], known))
+            request = filled_in(step["request"], known)
+            answer = replay.ask_until(request, step["until"]) if "until" in step else replay.ask(request)
         expected = filled_in(step["expect"], known)
         assert answer.status_code == expected["status"], answer.text
         for name, shape in expected.get("headers", {}).items():

@@ -1,5 +1,6 @@
 """The real client library, unmodified but for the address: over TLS, and over plain http through its session."""
 
+import csv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from simple_salesforce.exceptions import (
     SalesforceExpiredSession,
     SalesforceMalformedRequest,
     SalesforceMoreThanOneRecord,
+    SalesforceOperationError,
     SalesforceResourceNotFound,
 )
 from simple_salesforce.login import SalesforceLogin
@@ -155,3 +157,23 @@ def test_an_expired_session_is_its_error(plain: requests.Session) -> None:
     sf = Salesforce(session_id="00D!worthless", instance="acme.my.salesforce.com", session=plain)
     with pytest.raises(SalesforceExpiredSession):
         sf.query("SELECT Id FROM Contact")
+
+
+def test_it_loads_and_queries_in_bulk(sf: Any) -> None:
+    records = [{"LastName": "Bulk", "Department": "bulk"}, {"LastName": "Bulk", "Email": "no address"}]
+    (inserted,) = sf.bulk2.Contact.insert(records=records, wait=0)
+    assert (inserted["numberRecordsProcessed"], inserted["numberRecordsFailed"]) == (2, 1)
+    (made,) = csv.DictReader(sf.bulk2.Contact.get_successful_records(inserted["job_id"]).splitlines())
+    (failed,) = csv.DictReader(sf.bulk2.Contact.get_failed_records(inserted["job_id"]).splitlines())
+    assert failed["sf__Error"].startswith("INVALID_EMAIL_ADDRESS:")
+    header = ",".join(column for column in made if not column.startswith("sf__"))  # it puts them in any order
+    assert sf.bulk2.Contact.get_unprocessed_records(inserted["job_id"]) == f"{header}\n"
+    person = made["sf__Id"]
+    sf.bulk2.Contact.update(records=[{"Id": person, "HasOptedOutOfEmail": "true"}], wait=0)
+    assert sf.Contact.get(person)["HasOptedOutOfEmail"] is True
+    pages = list(sf.bulk2.Contact.query(f"SELECT Id, LastName FROM Contact WHERE Id = '{person}'", wait=0))
+    assert pages == [f'"Id","LastName"\n"{person}","Bulk"\n']
+    (deleted,) = sf.bulk2.Contact.delete(records=[{"Id": person}], wait=0)
+    assert deleted["numberRecordsFailed"] == 0
+    with pytest.raises(SalesforceOperationError, match="Field name not found : Nope"):
+        sf.bulk2.Contact.insert(records=[{"Nope": "x"}], wait=0)

@@ -57,6 +57,22 @@ told.inTwoCalls = (await contacts.update(tooMany.slice(0, 201), { allowRecursive
 told.manyDestroyed = (await contacts.destroy(ids)).filter((outcome) => outcome.success).length;
 told.left = await contacts.count({ Department: 'journey' });
 
+const patience = { pollInterval: 20, pollTimeout: 20000 };
+const input = [
+  { LastName: 'Bulk 1', Department: 'bulk', Email: null, Description: 'two\nlines, "quoted" 🚀' },
+  { LastName: 'Bulk 2', Department: 'bulk', Email: 'no address', Description: null },
+];
+const inserted = await connection.bulk2.loadAndWaitForResults({ object: 'Contact', operation: 'insert', input, ...patience });
+told.bulkInserted = inserted.successfulResults;
+told.bulkFailed = inserted.failedResults;
+told.bulkUnprocessed = inserted.unprocessedRecords;
+const bulkId = inserted.successfulResults[0].sf__Id;
+const flagged = [{ Id: bulkId, HasOptedOutOfEmail: true, Department: null }];
+await connection.bulk2.loadAndWaitForResults({ object: 'Contact', operation: 'update', input: flagged, ...patience });
+told.bulkRead = await contacts.retrieve(bulkId);
+const bulkQuery = `SELECT Id, Name, Description FROM Contact WHERE Id = '${bulkId}'`;
+told.bulkQueried = await (await connection.bulk2.query(bulkQuery, patience)).toArray();
+
 const description = await contacts.describe();
 told.described = description.fields.find((field) => field.name === 'HasOptedOutOfEmail').label;
 told.objects = (await connection.describeGlobal()).sobjects.map((sobject) => sobject.name);
