@@ -1,14 +1,12 @@
 """`writebacks list`: the Writeback List, newest first, as a table to look at or as JSON or CSV to work with."""
 
 import csv
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from datetime import UTC, date, datetime
 from enum import StrEnum
-from operator import attrgetter
 from typing import Any
 
 import click
@@ -21,6 +19,7 @@ from writeback_pipeline.domain.intake import instant
 from writeback_pipeline.domain.ledger import WritebackFilter
 from writeback_pipeline.domain.writebacks import Kind, Status, Writeback, utc_text
 from writeback_pipeline.environment import read_environment
+from writeback_pipeline.store.store import Store
 
 COLUMNS = tuple(field.name for field in fields(Writeback))
 """The documented names, in order."""
@@ -28,10 +27,6 @@ COLUMNS = tuple(field.name for field in fields(Writeback))
 TABLE_LIMIT = 50
 """Rows of a table unless told otherwise."""
 
-_INSTANTS = tuple(
-    COLUMNS.index(name)
-    for name in ("occurred_at", "window_start", "window_end", "next_attempt_at", "created_at", "written_at")
-)
 _TEXTS = ("advice", "reason", "error_message", "email", "delivery_key", "subscriber_id")
 _BY_IMPORTANCE = (
     "id", "status", "kind", "salesforce_id", "occurred_at", "error_code", "flag_result", "reason", "email",
@@ -83,52 +78,37 @@ def list_(
         until=until,
         limit=limit or (TABLE_LIMIT if format_ == "table" else None),
     )
-    store = open_store(read_environment(os.environ))
-    rows = store.writebacks(only)
-    _PRINTERS[format_](rows)
-    if format_ == "table":
-        hidden = store.count(replace(only, limit=None)) - len(rows) if len(rows) == only.limit else 0
-        if hidden:
-            message(f"{hidden:,} more: --limit N shows more of them, --format json or csv all.")
-        elif not rows:
-            message("No writebacks match.")
+    _PRINTERS[format_](open_store(read_environment(os.environ)), only)
 
 
-def _values(rows: Sequence[Writeback]) -> list[list[Any]]:
-    """The rows' values in the order of COLUMNS, instants as texts."""
-    read = attrgetter(*COLUMNS)
-    listed = []
-    for row in rows:
-        values = list(read(row))
-        for position in _INSTANTS:
-            if values[position] is not None:
-                values[position] = utc_text(values[position])
-        listed.append(values)
-    return listed
+def _print_json(store: Store, only: WritebackFilter) -> None:
+    objects = store.listing_json(only)
+    write = sys.stdout.buffer.write  # JSON is UTF-8, whatever the terminal speaks
+    write(b"[")
+    for number, text in enumerate(objects):
+        write((f",\n {text}" if number else text).encode())
+    write(b"]\n")
 
 
-def _print_json(rows: Sequence[Writeback]) -> None:
-    encode = json.JSONEncoder().encode
-    objects = (encode(dict(zip(COLUMNS, values, strict=True))) for values in _values(rows))
-    sys.stdout.write("[" + ",\n ".join(objects) + "]\n")
-
-
-def _print_csv(rows: Sequence[Writeback]) -> None:
+def _print_csv(store: Store, only: WritebackFilter) -> None:
+    rows = store.listing_values(only)
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for values in _values(rows):
-        writer.writerow([formula_safe(value) if isinstance(value, str) else value for value in values])
+    writer.writerows([formula_safe(value) if isinstance(value, str) else value for value in row] for row in rows)
 
 
-def _print_table(rows: Sequence[Writeback]) -> None:
+def _print_table(store: Store, only: WritebackFilter) -> None:
+    rows = store.writebacks(only)
     columns = {name: [_cell(getattr(row, name)) for row in rows] for name in COLUMNS}
     text, left_out = table(columns, terminal_width(), texts=_TEXTS, by_importance=_BY_IMPORTANCE)
-    if rows:
-        click.echo(text)
+    click.echo(text if rows else "No writebacks match.", err=not rows)
     if left_out:
         message(f"Not shown for want of room: {', '.join(left_out)}.")
     for code, advice in dict.fromkeys((row.error_code, row.advice) for row in rows if row.advice):
         message(plain(f"{code or 'Advice'}: {advice}"))  # in full, once for all rows that it is meant for
+    hidden = store.count(replace(only, limit=None)) - len(rows) if len(rows) == only.limit else 0
+    if hidden:
+        message(f"{hidden:,} more: --limit N shows more of them, --format json or csv all.")
 
 
 def _cell(value: Any) -> str:
@@ -138,7 +118,7 @@ def _cell(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-_PRINTERS: dict[str, Callable[[Sequence[Writeback]], None]] = {
+_PRINTERS: dict[str, Callable[[Store, WritebackFilter], None]] = {
     "table": _print_table,
     "json": _print_json,
     "csv": _print_csv,

@@ -1,25 +1,50 @@
-"""The Writeback List: which rows a filter shows, newest first. Nothing here changes anything."""
+"""The Writeback List: which rows a filter shows, newest first. Nothing here changes anything.
+
+JSON and CSV of the whole list are made of what the database itself has put into words: it takes a third of a second
+for a hundred thousand rows, Python several seconds. Instants read as `domain.writebacks.utc_text` prints them.
+"""
 
 from collections.abc import Iterable
 from enum import StrEnum
+from typing import Any
 
 from writeback_pipeline.domain.ledger import WritebackFilter
 from writeback_pipeline.domain.people import InvalidSalesforceId, normalise_id
 from writeback_pipeline.domain.writebacks import Writeback
-from writeback_pipeline.store.rows import WRITEBACK, writebacks_from
+from writeback_pipeline.store.rows import INSTANTS, NAMES, WRITEBACK, writebacks_from
 from writeback_pipeline.store.session import Session
 
 _NEWEST_FIRST = "ORDER BY w.occurred_at DESC, w.id DESC"
 
+_AS_SHOWN = {
+    name: f"replace(strftime(w.{name}, '%Y-%m-%dT%H:%M:%S.%fZ'), '.000000', '')" if name in INSTANTS else f"w.{name}"
+    for name in NAMES
+}
+_VALUES = ", ".join(_AS_SHOWN.values())
+_OBJECT = f"to_json(struct_pack({', '.join(f'{name} := {shown}' for name, shown in _AS_SHOWN.items())}))::TEXT"
+
 
 def writebacks(session: Session, only: WritebackFilter) -> list[Writeback]:
     """The rows that the filter shows, by the time of the event, newest first."""
+    return writebacks_from(_newest(session, WRITEBACK, only))
+
+
+def values(session: Session, only: WritebackFilter) -> list[tuple[Any, ...]]:
+    """The same rows as plain values in the order of the columns: texts, whole numbers and None; instants as texts."""
+    return _newest(session, _VALUES, only)
+
+
+def json_objects(session: Session, only: WritebackFilter) -> list[str]:
+    """The same rows, each as the text of one JSON object on one line, its names in the order of the columns."""
+    return [text for (text,) in _newest(session, _OBJECT, only)]
+
+
+def _newest(session: Session, selected: str, only: WritebackFilter) -> list[Any]:
     conditions, values = _where(only)
     if only.limit is not None:  # only the rows shown are read whole
         values.append(only.limit)
         conditions = f"w.id IN (SELECT w.id FROM writebacks w WHERE {conditions} {_NEWEST_FIRST} LIMIT ${len(values)})"
-    rows = session.execute(f"SELECT {WRITEBACK} FROM writebacks w WHERE {conditions} {_NEWEST_FIRST}", values)
-    return writebacks_from(rows.fetchall())
+    return session.execute(f"SELECT {selected} FROM writebacks w WHERE {conditions} {_NEWEST_FIRST}", values).fetchall()
 
 
 def count(session: Session, only: WritebackFilter) -> int:

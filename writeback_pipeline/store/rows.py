@@ -9,9 +9,11 @@ from writeback_pipeline.domain.people import ObjectType
 from writeback_pipeline.domain.writebacks import FlagResult, Kind, Status, Writeback
 from writeback_pipeline.store.session import in_utc
 
-_NAMES = tuple(field.name for field in fields(Writeback))
+NAMES = tuple(field.name for field in fields(Writeback))
+"""The columns of a Writeback, in the order of its fields."""
 
-_INSTANTS = ("occurred_at", "window_start", "window_end", "next_attempt_at", "created_at", "written_at")
+INSTANTS = ("occurred_at", "window_start", "window_end", "next_attempt_at", "created_at", "written_at")
+"""Those of them that are instants."""
 
 
 def _by_text(members: type[StrEnum]) -> Callable[[Any], Any]:
@@ -25,11 +27,11 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "object_type": _by_text(ObjectType),
     "status": _by_text(Status),
     "flag_result": _by_text(FlagResult),
-    **dict.fromkeys(_INSTANTS, in_utc),
+    **dict.fromkeys(INSTANTS, in_utc),
 }
 
-WRITEBACK = ", ".join(f"w.{name}" for name in _NAMES)
-"""The columns of a Writeback, of a table called `w`, in the order of its fields."""
+WRITEBACK = ", ".join(f"w.{name}" for name in NAMES)
+"""The same columns of a table called `w`, as a statement selects them."""
 
 
 def writebacks_from(rows: Iterable[Iterable[Any]]) -> list[Writeback]:
@@ -38,6 +40,6 @@ def writebacks_from(rows: Iterable[Iterable[Any]]) -> list[Writeback]:
     if not columns:
         return []
     for name, read in _READ.items():
-        position = _NAMES.index(name)
+        position = NAMES.index(name)
         columns[position] = map(read, columns[position])
     return list(map(Writeback, *columns))

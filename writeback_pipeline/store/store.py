@@ -7,6 +7,7 @@ before it returns, so a store is shared freely between threads and costs nothing
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from writeback_pipeline.domain.ledger import (
     LEASE,
@@ -137,11 +138,12 @@ class Store:
             return summaries.known_summaries(session, scope)
 
     def owe_summaries(
-        self, held: WindowLease, window: Window, owed: Sequence[OwedSummary], now: datetime
+        self, held: WindowLease, window: Window, owed: Sequence[OwedSummary], now: datetime, run_id: str | None
     ) -> dict[str, int]:
-        """Enter new summaries, put known ones that changed back to pending; the writebacks' ids by key."""
+        """Enter new summaries, put known ones that changed back to pending; the writebacks' ids by key, or nothing when
+        the lease has passed to another worker."""
         with self._database.writing() as session:
-            return summaries.owe_summaries(session, held, window, owed, now)
+            return summaries.owe_summaries(session, held, window, owed, now, run_id)
 
     def window_delivered(
         self,
@@ -180,6 +182,16 @@ class Store:
         """The Writeback List, newest event first."""
         with self._database.reading() as session:
             return listing.writebacks(session, only)
+
+    def listing_values(self, only: WritebackFilter) -> list[tuple[Any, ...]]:
+        """The Writeback List as plain values in the order of its columns, instants as ISO 8601 in UTC with Z."""
+        with self._database.reading() as session:
+            return listing.values(session, only)
+
+    def listing_json(self, only: WritebackFilter) -> list[str]:
+        """The Writeback List as JSON objects, read whole: a slow reader must not keep the file from others."""
+        with self._database.reading() as session:
+            return listing.json_objects(session, only)
 
     def count(self, only: WritebackFilter) -> int:
         """How many rows the filter shows, whatever its limit."""

@@ -88,10 +88,15 @@ def test_a_database_that_is_not_supported_is_told(home: Path) -> None:
     assert done.stderr.startswith("Error: WRITEBACK_DATABASE must be")
 
 
-def test_a_reader_that_closes_the_pipe_early_causes_no_traceback(writebacks: Writebacks, home: Path) -> None:
+@pytest.mark.parametrize(
+    ("format_", "first"), [("table", "id "), ("json", '[{"id":'), ("csv", "id,kind,")], ids=["table", "json", "csv"]
+)
+def test_a_reader_that_closes_the_pipe_early_causes_no_traceback(
+    writebacks: Writebacks, home: Path, format_: str, first: str
+) -> None:
     assert writebacks("enqueue", "--file", SAMPLE).exit_code == 0
     process = subprocess.Popen(
-        [*COMMAND, "list", "--format", "csv"],
+        [*COMMAND, "list", "--limit", "1210", "--format", format_],
         env={**os.environ, "WRITEBACK_HOME": str(home)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -99,7 +104,7 @@ def test_a_reader_that_closes_the_pipe_early_causes_no_traceback(writebacks: Wri
     )
     assert process.stdout is not None
     assert process.stderr is not None
-    assert process.stdout.readline().startswith("id,kind,")
+    assert process.stdout.readline().startswith(first)
     process.stdout.close()
     assert process.stderr.read() == ""
     process.stderr.close()

@@ -3,8 +3,11 @@
 import csv
 import io
 import json
+import os
+import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +15,7 @@ from writeback_pipeline.domain.people import ObjectType
 from writeback_pipeline.domain.writebacks import Change, Kind, Status
 from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.commands.conftest import Writebacks
+from writeback_pipeline_tests.commands.support import COMMAND
 from writeback_pipeline_tests.intake.files import CONTACT, LEAD
 
 COLUMNS = [
@@ -49,6 +53,19 @@ def test_json_is_a_list_of_objects_with_the_documented_names_in_order(writebacks
     assert (newest["kind"], newest["status"], newest["attempts"]) == ("resubscribe", "pending", 0)
     assert (newest["occurred_at"], newest["created_at"]) == ("2026-11-23T12:00:01.500000Z", "2026-11-23T12:00:00Z")
     assert newest["reason"] is newest["written_at"] is newest["note_id"] is None
+
+
+def test_json_is_utf_8_whatever_the_terminal_speaks(home: Path, store: Store) -> None:
+    store.enqueue([Change(Kind.UNSUBSCRIBE, ObjectType.LEAD, LEAD, NOON, reason="Çok fazla 🙅", key="d")], NOON)
+    environment = {**os.environ, "WRITEBACK_HOME": str(home), "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([*COMMAND, "list", "--format", "json"], env=environment, capture_output=True, check=True)
+    reasons = {row["delivery_key"]: row["reason"] for row in json.loads(done.stdout.decode("utf-8"))}
+    assert reasons["d"] == "Çok fazla 🙅"
+
+
+def test_json_has_one_row_on_a_line(writebacks: Writebacks) -> None:
+    lines = writebacks("list", "--format", "json").stdout.splitlines()
+    assert [json.loads(line.strip("[], "))["delivery_key"] for line in lines] == ["b", "a", "c"]
 
 
 def test_csv_has_all_columns_and_no_formula(writebacks: Writebacks) -> None:

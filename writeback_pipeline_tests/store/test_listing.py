@@ -1,0 +1,99 @@
+"""The Writeback List as the database puts it into words, beside the same rows put into words by Python."""
+
+import json
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from writeback_pipeline.domain.ledger import WritebackFilter
+from writeback_pipeline.domain.people import ObjectType
+from writeback_pipeline.domain.writebacks import FlagResult, Kind, Status, Writeback, utc_text
+from writeback_pipeline.store import listing, schema
+from writeback_pipeline.store.rows import INSTANTS, NAMES
+
+ODD = [
+    '"',
+    "\\",
+    "</script>",
+    "\0",
+    "\x1f",
+    "\x7f",
+    "\u2028",
+    "\u202e",
+    "\ufeff",
+    "\uffff",
+    "🙅‍♀️",
+    ".000000",
+    "null",
+    "\n",
+]
+TEXT = st.sampled_from(ODD) | st.text(st.characters(codec="utf-8"), max_size=20)
+INSTANT = st.datetimes() | st.datetimes().map(lambda moment: moment.replace(microsecond=0))
+ROWS = st.lists(
+    st.fixed_dictionaries(
+        dict.fromkeys(NAMES, st.none() | TEXT)
+        | dict.fromkeys(INSTANTS, st.none() | INSTANT)
+        | {
+            "id": st.integers(1, 2**63 - 1),
+            "kind": st.sampled_from(Kind),
+            "object_type": st.sampled_from(ObjectType),
+            "occurred_at": INSTANT,
+            "delivery_key": TEXT,
+            "status": st.sampled_from(Status),
+            "flag_result": st.none() | st.sampled_from(FlagResult),
+            "attempts": st.integers(0, 2**31 - 1),
+            "created_at": INSTANT,
+        }
+    ),
+    max_size=6,
+    unique_by=(lambda row: row["id"], lambda row: row["delivery_key"]),
+)
+FIRST_AND_LAST = [
+    {name: moment if name in INSTANTS else None for name in NAMES}
+    | {"id": id_, "kind": Kind.SENT, "object_type": ObjectType.LEAD, "delivery_key": str(id_)}
+    | {"status": Status.FAILED, "attempts": 0}
+    for id_, moment in enumerate((datetime.min, datetime.max, datetime(2026, 11, 23, 9, 5, 7, 500_000)))
+]
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database without rows."""
+    path = tmp_path_factory.mktemp("listing") / "writebacks.duckdb"
+    with duckdb.connect(str(path)) as session:
+        schema.migrate(session, 0, schema.MIGRATIONS)
+    return path
+
+
+def in_python(row: Writeback) -> dict[str, Any]:
+    return {name: utc_text(value) if isinstance(value, datetime) else value for name, value in asdict(row).items()}
+
+
+@settings(max_examples=50, deadline=None)
+@given(rows=ROWS, limit=st.none() | st.integers(1, 4))
+@example(rows=FIRST_AND_LAST, limit=None)
+def test_the_database_says_of_every_row_what_python_says(
+    empty: Path, rows: list[dict[str, Any]], limit: int | None
+) -> None:
+    only = WritebackFilter(limit=limit)
+    with duckdb.connect(str(empty)) as session:
+        session.begin()
+        for row in rows:
+            places = ", ".join(f"${number}" for number in range(1, len(row) + 1))
+            session.execute(f"INSERT INTO writebacks ({', '.join(row)}) VALUES ({places})", list(row.values()))
+        expected = [in_python(row) for row in listing.writebacks(session, only)]
+        objects = listing.json_objects(session, only)
+        values = listing.values(session, only)
+        session.rollback()
+    assert len(expected) == min(len(rows), limit or len(rows))
+    assert [json.loads(text, object_pairs_hook=list) for text in objects] == [
+        json.loads(json.dumps(row), object_pairs_hook=list) for row in expected
+    ]
+    assert not any("\n" in text for text in objects)
+    assert values == [tuple(row.values()) for row in expected]
