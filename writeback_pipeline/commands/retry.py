@@ -10,6 +10,7 @@ from writeback_pipeline.bindings import open_store
 from writeback_pipeline.commands.output import NEEDS_A_PERSON, InputError, format_option, message, print_json
 from writeback_pipeline.domain.writebacks import Status
 from writeback_pipeline.environment import read_environment
+from writeback_pipeline.store.queue import UnknownWriteback
 
 RETRYABLE = (Status.FAILED.value, Status.WAITING.value)
 
@@ -21,11 +22,14 @@ RETRYABLE = (Status.FAILED.value, Status.WAITING.value)
 def retry(ids: Sequence[int], statuses: Sequence[str], format_: str) -> None:
     """Put failed and waiting writebacks back to pending.
 
-    Exit code 1 when some of those named could not go back, 2 when none could.
+    Exit code 1 when some of those named could not go back, 2 when none could or an id is nobody's.
     """
     if not ids and not statuses:
         raise click.UsageError("say which: one or more ids (writebacks list shows them), or --status failed")
-    result = open_store(read_environment(os.environ)).retry(ids=ids, statuses=tuple(map(Status, statuses)))
+    try:
+        result = open_store(read_environment(os.environ)).retry(ids=ids, statuses=tuple(map(Status, statuses)))
+    except UnknownWriteback as error:
+        raise InputError(str(error)) from None
     refusals = [f"{id_}: {why}" for id_, why in sorted(result.refused.items())]
     if refusals and not result.retried:
         raise InputError("\n".join(refusals))

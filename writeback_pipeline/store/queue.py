@@ -55,6 +55,10 @@ _WHY_NOT = {
 }
 
 
+class UnknownWriteback(LookupError):
+    """A retry names ids that no writeback has; nothing was changed."""
+
+
 def enqueue(session: Session, changes: Sequence[Change], now: datetime) -> EnqueueResult:
     """Queue the changes whose delivery key is new; of several with one key the first counts.
 
@@ -123,7 +127,8 @@ def settle_without_recipient(session: Session, run_id: str | None) -> int:
 def retry(session: Session, ids: Collection[int], statuses: Collection[Status]) -> RetryResult:
     """Put failed and waiting writebacks back to pending: those named, and all of the statuses named.
 
-    A retry starts a new series of attempts. Raises ValueError for a status that cannot be retried.
+    A retry starts a new series of attempts. Raises ValueError for a status that cannot be retried, UnknownWriteback
+    when an id is nobody's; what exists but cannot go back is told beside what went.
     """
     never = [status.value for status in statuses if status not in RETRYABLE]
     if never:
@@ -135,8 +140,13 @@ def retry(session: Session, ids: Collection[int], statuses: Collection[Status]) 
             [list(ids), list(statuses)],
         ).fetchall()
     )
-    refused = {id_: "no writeback has this id" for id_ in ids if id_ not in known}
-    refused |= {id_: _WHY_NOT[Status(status)] for id_, status in known.items() if status not in RETRYABLE}
+    nobodys = sorted(set(ids) - known.keys())
+    if nobodys:
+        raise UnknownWriteback(
+            f"no writeback has the id {', '.join(map(str, nobodys))}: nothing was changed. "
+            "`writebacks list` shows the ids; correct or leave out what is wrong, then retry."
+        )
+    refused = {id_: _WHY_NOT[Status(status)] for id_, status in known.items() if status not in RETRYABLE}
     retried = tuple(id_ for id_ in known if id_ not in refused)
     session.execute(
         "UPDATE writebacks SET status = 'pending', attempts = 0, next_attempt_at = NULL, error_code = NULL, "

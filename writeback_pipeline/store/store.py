@@ -64,7 +64,7 @@ class Store:
             return queue.settle_without_recipient(session, run_id)
 
     def retry(self, *, ids: Collection[int] = (), statuses: Collection[Status] = ()) -> RetryResult:
-        """Put failed and waiting writebacks back to pending: those named, and all of the statuses named."""
+        """Put failed and waiting writebacks back to pending; UnknownWriteback, and nothing changed, for a wrong id."""
         with self._database.writing() as session:
             return queue.retry(session, ids, statuses)
 

@@ -51,13 +51,22 @@ def test_each_that_cannot_go_back_is_named_with_the_reason(writebacks: Writeback
     assert result.stderr.startswith(f"{pending}: it is pending already")
 
 
+def test_a_wrong_id_among_the_right_ones_changes_nothing(
+    writebacks: Writebacks, store: Store, failed: list[int]
+) -> None:
+    result = writebacks("retry", *failed, 4711, 4712)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "no writeback has the id 4711, 4712: nothing was changed" in result.stderr
+    assert store.count(WritebackFilter(statuses=(Status.FAILED,))) == len(failed)
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         ([], "say which"),
-        (["4711"], "4711: no writeback has this id"),
+        (["4711"], "no writeback has the id 4711"),
         (["x"], "'x' is not a valid integer"),
-        (["--status", "written"], "'written' is not one of"),
+        (["--status", "written"], "'written' is not one of 'failed', 'waiting'"),
     ],
 )
 def test_naming_nothing_or_nothing_that_exists_is_refused(

@@ -8,6 +8,7 @@ from writeback_pipeline.domain.ledger import EnqueueResult, WritebackFilter
 from writeback_pipeline.domain.people import ObjectType
 from writeback_pipeline.domain.settings import InvalidSetting, WritebackSettings
 from writeback_pipeline.domain.writebacks import Change, Kind, Status
+from writeback_pipeline.store.queue import UnknownWriteback
 from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.contracts.story import (
     MINUTE,
@@ -189,12 +190,21 @@ def test_retry_refuses_the_others_each_with_a_sentence(store: Store) -> None:
     written(store, claim_one(store))
     store.enqueue([unsubscribe(contact(2))], NOW)
     done, pending = sorted(row.id for row in everything(store))
-    result = store.retry(ids=[done, pending, 12345])
+    result = store.retry(ids=[done, pending])
     assert result.retried == ()
     assert "would write it twice" in result.refused[done]
     assert "pending already" in result.refused[pending]
-    assert "no writeback has this id" in result.refused[12345]
     assert statuses(store) == [Status.WRITTEN, Status.PENDING]
+
+
+def test_retry_changes_nothing_when_an_id_is_nobodys(store: Store) -> None:
+    store.enqueue([unsubscribe(contact(1)), unsubscribe(contact(2))], NOW)
+    claims = store.claim("worker", NOW, limit=2)
+    store.record([], [settled(claim, Status.FAILED) for claim in claims], [], NOW, release=True)
+    before = everything(store)
+    with pytest.raises(UnknownWriteback, match=r"no writeback has the id 12345, 12346: nothing was changed"):
+        store.retry(ids=[before[0].id, 12346, 12345, 12346], statuses=[Status.FAILED])
+    assert everything(store) == before
 
 
 def test_settings_begin_with_their_defaults(store: Store) -> None:
