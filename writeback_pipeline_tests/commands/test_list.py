@@ -23,6 +23,7 @@ COLUMNS = [
     "window_end", "delivery_key", "status", "flag_result", "attempts", "next_attempt_at", "error_code", "error_message",
     "advice", "note_id", "task_id", "redirected_from", "run_id", "created_at", "written_at",
 ]  # fmt: skip
+STATUSES = "'pending', 'sending', 'waiting', 'unknown', 'written', 'failed', 'refused', 'no_recipient'"
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
@@ -85,7 +86,7 @@ def test_the_newest_event_comes_first(writebacks: Writebacks) -> None:
     [
         (["--kind", "unsubscribe"], ["a", "c"]),
         (["--kind", "resubscribe", "--kind", "unsubscribe"], ["b", "a", "c"]),
-        (["--status", "written", "--status", "failed"], []),
+        (["--status", "written", "--status", "failed", "--status", "refused", "--status", "no_recipient"], []),
         (["--status", "pending", "--kind", "resubscribe"], ["b"]),
         (["--person", CONTACT[:15]], ["b", "a"]),
         (["--person", LEAD], ["c"]),
@@ -106,8 +107,8 @@ def test_filters_narrow_the_list(writebacks: Writebacks, options: list[str], exp
     [
         (["--since", "2026-11-23T12:00:00"], "has no time zone: add the offset"),
         (["--until", "yesterday"], "or give a date, such as 2026-11-23"),
-        (["--status", "done"], "'done' is not one of"),
-        (["--kind", "bad_email"], "'bad_email' is not one of"),
+        (["--status", "NO_RECIPIENT"], f"'NO_RECIPIENT' is not one of {STATUSES}."),
+        (["--kind", "bad_email"], "'bad_email' is not one of 'unsubscribe', 'resubscribe', 'sent', 'opened'."),
         (["--limit", "0"], "0 is not in the range"),
     ],
 )
