@@ -140,7 +140,8 @@ def _struck(call: Call, answer: Answer, host: Host) -> Sent:
     chosen = fault_calls.choose(call.connection, call.faults, call.request.method, url)
 
     def revoke() -> None:
-        tokens.revoke(call.connection, call.token())
+        with suppress(ApiError):
+            tokens.revoke(call.connection, call.token())
 
     return fault_calls.perform(chosen, lambda: answer(replace(call, now=host.clock())), revoke, host.pause)
 

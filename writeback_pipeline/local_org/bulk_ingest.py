@@ -42,7 +42,7 @@ def work(connection: sqlite3.Connection, job: Job, clock: Callable[[], float], s
                 return _finished(connection, job, clock, state="JobComplete")
             began = time.perf_counter()
             going = _processed(connection, job, described, columns, chunk, clock)
-            time.sleep((time.perf_counter() - began) / 4)
+            time.sleep((time.perf_counter() - began) / 4)  # others want to write as well, and SQLite keeps no queue
     except BatchError as error:
         return _finished(connection, job, clock, state="Failed", error=str(error))
     return False

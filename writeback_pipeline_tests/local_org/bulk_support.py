@@ -60,6 +60,11 @@ def run(api: Api, target: str, operation: str, data: str | bytes, **more: Any) -
     return finish(api, start(api, target, operation, data, **more))
 
 
+def counters(job: dict[str, Any]) -> tuple[str, int, int]:
+    """State, rows processed, and of these the failed ones."""
+    return job["state"], job["numberRecordsProcessed"], job["numberRecordsFailed"]
+
+
 def results(api: Api, job: dict[str, Any], kind: str, delimiter: str = ",") -> list[dict[str, str]]:
     answer = api.get(f"jobs/ingest/{job['id']}/{kind}")
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/csv"), answer.text

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from writeback_pipeline.local_org import server, settings, state
+from writeback_pipeline.local_org import faults, server, settings, state
 from writeback_pipeline_tests.local_org.support import Api, Clock, Org
 
 
@@ -20,11 +20,12 @@ def _running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Or
 
 @pytest.fixture
 def org(_running: tuple[str, Org]) -> Iterator[Org]:
-    """The organisation, its settings put back to the defaults after the test."""
+    """The organisation, its settings put back to the defaults after the test and no fault left armed."""
     org = _running[1]
     yield org
     default = settings.OrgSettings()
     org.set(**{name: getattr(default, name) for name in settings.OrgSettings.__dataclass_fields__})
+    faults.clear(org.connection)
 
 
 @pytest.fixture

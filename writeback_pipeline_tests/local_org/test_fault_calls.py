@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,6 @@ import requests
 
 from writeback_pipeline.local_org import certificates, faults, server, state
 from writeback_pipeline_tests.local_org.support import Api, Org, error
-
-
-@pytest.fixture(autouse=True)
-def _disarmed(org: Org) -> Iterator[None]:
-    yield
-    faults.clear(org.connection)
 
 
 def names(api: Api) -> set[str]:
@@ -60,6 +53,12 @@ def test_an_expired_session_is_cured_by_signing_in_again(api: Api, org: Org) -> 
     faults.arm(org.connection, "expired_session", times=1)
     assert [api.get("limits").status_code for _ in range(3)] == [401, 401, 401]
     api.sign_in()
+    assert api.get("limits").status_code == 200
+
+
+def test_a_call_that_shows_no_token_has_none_to_lose(api: Api, org: Org) -> None:
+    faults.arm(org.connection, "expired_session", times=1)
+    assert error(api.get("limits", headers={"Authorization": "Basic bG9jYWw6bG9jYWw="})) == (401, "INVALID_SESSION_ID")
     assert api.get("limits").status_code == 200
 
 

@@ -1,6 +1,5 @@
 """What a fault does to a written row: alone, in a collection, in a transaction that shares its fate."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,12 +9,6 @@ from writeback_pipeline.local_org import admin, faults
 from writeback_pipeline_tests.local_org.support import Api, Org, error, row_error
 
 LOCKED = "UNABLE_TO_LOCK_ROW"
-
-
-@pytest.fixture(autouse=True)
-def _disarmed(org: Org) -> Iterator[None]:
-    yield
-    faults.clear(org.connection)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Which faults can be armed, by whom, and which calls and rows they strike."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,12 +10,6 @@ from writeback_pipeline.local_org.fault_kinds import KINDS
 from writeback_pipeline_tests.local_org.support import Api, Org, error
 
 TIMEOUT = 30
-
-
-@pytest.fixture(autouse=True)
-def _disarmed(org: Org) -> Iterator[None]:
-    yield
-    faults.clear(org.connection)
 
 
 def desk(api: Api, method: str, path: str = "", **more: Any) -> requests.Response:
@@ -38,7 +31,8 @@ def test_faults_are_armed_listed_and_cleared_over_http(api: Api) -> None:
     assert desk(api, "DELETE", f"/{armed.json()['id']}").json() == {"cleared": 1}
     assert desk(api, "DELETE", f"/{armed.json()['id']}").status_code == 404
     assert api.get("limits").status_code == 200
-    assert desk(api, "GET").json() == {"faults": [], "injected": {"unavailable": 1}}
+    told = desk(api, "GET").json()
+    assert (told["faults"], told["injected"]) == ([], {"unavailable": 1})
     assert desk(api, "DELETE").json() == {"cleared": 0}
     assert desk(api, "GET").json()["injected"] == {}
 
@@ -79,6 +73,16 @@ def test_a_fault_that_makes_no_sense_is_refused_with_a_reason(api: Api, describe
     answer = desk(api, "POST", json=described)
     assert answer.status_code == 400
     assert why in answer.json()["error"]
+
+
+def test_the_kinds_are_told_with_what_they_do(api: Api) -> None:
+    told = desk(api, "GET").json()["kinds"]
+    assert told.keys() == KINDS.keys()
+    assert told["slow"] == {
+        "level": "call",
+        "does": "does the work, then holds the answer",
+        "options": {"seconds": 1.0},
+    }
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from writeback_pipeline.local_org import faults, records
 from writeback_pipeline.local_org.api.http import Response
+from writeback_pipeline.local_org.fault_kinds import KINDS
 from writeback_pipeline.local_org.faults import Fault, FaultError
 
 _OURSELVES = {"127.0.0.1", "localhost", "::1"}
@@ -21,7 +22,10 @@ _OURSELVES = {"127.0.0.1", "localhost", "::1"}
 def answer(
     connection: sqlite3.Connection, method: str, fault_id: str, headers: Mapping[str, str], document: Any
 ) -> Response:
-    """GET what is armed and what has struck, POST a fault to arm, DELETE one or all; `document` is the parsed body."""
+    """GET what is armed, what has struck and what there is; POST a fault to arm; DELETE one or all.
+
+    `document` is the parsed body.
+    """
     if urlsplit(f"//{headers.get('host', '')}").hostname not in _OURSELVES or "origin" in headers:
         return _refused(403, "faults are armed from this machine only, and not by web pages")
     if method == "GET" and not fault_id:
@@ -38,7 +42,7 @@ def _all(connection: sqlite3.Connection) -> dict[str, Any]:
     with records.reading(connection):
         armed = [_printed(connection, fault) for fault in faults.armed(connection)]
         injected = faults.injected(connection)
-    return {"faults": armed, "injected": injected}
+    return {"faults": armed, "injected": injected, "kinds": {name: asdict(kind) for name, kind in KINDS.items()}}
 
 
 def _arm(connection: sqlite3.Connection, document: Any) -> Response:
