@@ -28,31 +28,34 @@ _FREE = "NOT EXISTS (SELECT 1 FROM people p WHERE p.person_id = w.person_id AND 
 _TO_TAKE = (Status.PENDING, Status.WAITING)
 """Taken due or not: what waits must not be overtaken by what came later."""
 
+_KNOWN = "SELECT p.person_id, p.object_type, p.epoch, p.verify_after FROM people p"
+
 _LEASE = {"person_id": "TEXT", "epoch": "BIGINT"}
+_SAME = "p.person_id = n.person_id AND p.epoch = n.epoch"
 
 
 def claim(session: Session, owner: str, now: datetime, limit: int, lease: timedelta) -> list[Claim]:
     """Lease up to `limit` people to whom something is owed, those with the oldest event first."""
     chosen = _due(session, now, limit)
-    leased = session.execute(
+    until = now + lease
+    session.execute(
         "UPDATE people AS p SET lease_owner = $2, lease_until = $3::TIMESTAMP, epoch = p.epoch + 1, "
-        "verify_after_at_claim = p.verify_after "
-        "WHERE p.person_id IN (SELECT unnest($4::TEXT[])) "
-        "AND (p.lease_until IS NULL OR p.lease_until <= $1::TIMESTAMP) "
-        "RETURNING p.person_id, p.object_type, p.epoch, p.verify_after",
-        [now, owner, now + lease, chosen],
+        "verify_after_at_claim = p.verify_after WHERE p.person_id IN (SELECT unnest($4::TEXT[])) "
+        "AND (p.lease_until IS NULL OR p.lease_until <= $1::TIMESTAMP)",
+        [now, owner, until, chosen],
+    )
+    leased = session.execute(
+        f"{_KNOWN} WHERE p.lease_owner = $1 AND p.lease_until = $2::TIMESTAMP "
+        "AND p.person_id IN (SELECT unnest($3::TEXT[]))",
+        [owner, until, chosen],
     ).fetchall()
-    return _claims(session, chosen, leased, now, now + lease)
+    return _claims(session, chosen, leased, now, until)
 
 
 def preview(session: Session, now: datetime, limit: int, people: Sequence[str] | None) -> list[Claim]:
     """What `claim` would take, without a lease; or what is known of `people`, due or not."""
     chosen = _due(session, now, limit) if people is None else list(people)[:limit]
-    known = session.execute(
-        "SELECT p.person_id, p.object_type, p.epoch, p.verify_after FROM people p "
-        "WHERE p.person_id IN (SELECT unnest($1::TEXT[]))",
-        [chosen],
-    ).fetchall()
+    known = session.execute(f"{_KNOWN} WHERE p.person_id IN (SELECT unnest($1::TEXT[]))", [chosen]).fetchall()
     return _claims(session, chosen, known, now, now)
 
 
@@ -69,21 +72,36 @@ def due(session: Session, now: datetime) -> int:
 def extend(session: Session, owner: str, claims: Sequence[Claim], now: datetime) -> list[Claim]:
     """The claims whose lease still runs and is the owner's, each with a fresh lease."""
     until = now + LEASE
-    ours = session.execute(
-        "UPDATE people AS p SET lease_until = $3::TIMESTAMP "
-        f"FROM ({unnested(_LEASE)}) n WHERE p.person_id = n.person_id AND p.epoch = n.epoch "
-        "AND p.lease_owner = $4 AND p.lease_until > $5::TIMESTAMP RETURNING p.person_id",
+    session.execute(
+        f"UPDATE people AS p SET lease_until = $3::TIMESTAMP FROM ({unnested(_LEASE)}) n WHERE {_SAME} "
+        "AND p.lease_owner = $4 AND p.lease_until > $5::TIMESTAMP",
         [*_leases(claims), until, owner, now],
+    )
+    running = leases_of(session, [(claim.person.salesforce_id, claim.epoch) for claim in claims])
+    return [
+        replace(claim, lease_until=until)
+        for claim in claims
+        if running.get((claim.person.salesforce_id, claim.epoch)) == until
+    ]
+
+
+def leases_of(session: Session, people: Collection[tuple[str, int]]) -> dict[tuple[str, int], datetime | None]:
+    """By (person, epoch), where that epoch is still current, until when the lease runs; None once it was given back.
+
+    This is the fence: whoever acts for a person checks it in the same transaction.
+    """
+    rows = session.execute(
+        f"SELECT p.person_id, p.epoch, p.lease_until FROM people p JOIN ({unnested(_LEASE)}) n ON {_SAME}",
+        as_columns(people, len(_LEASE)),
     ).fetchall()
-    extended = {person for (person,) in ours}
-    return [replace(claim, lease_until=until) for claim in claims if claim.person.salesforce_id in extended]
+    return {(person, epoch): in_utc(until) for person, epoch, until in rows}
 
 
 def release(session: Session, owner: str, claims: Sequence[Claim]) -> None:
     """Give the leases back that are still the owner's."""
     session.execute(
         "UPDATE people AS p SET lease_owner = NULL, lease_until = NULL "
-        f"FROM ({unnested(_LEASE)}) n WHERE p.person_id = n.person_id AND p.epoch = n.epoch AND p.lease_owner = $3",
+        f"FROM ({unnested(_LEASE)}) n WHERE {_SAME} AND p.lease_owner = $3",
         [*_leases(claims), owner],
     )
 

@@ -3,14 +3,16 @@
 Append-only. Only the outcome columns are filled in later, once; what follows from an answer is `settling`'s work.
 """
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import fields
+from datetime import datetime
+from itertools import compress
 from typing import Any
 
 from writeback_pipeline.domain.ledger import QUIET, Attempt, AttemptOutcome, Intent
 from writeback_pipeline.domain.records import Answer, Operation
 from writeback_pipeline.domain.writebacks import TRANSITIONS, Status, check_transition
+from writeback_pipeline.store.claims import leases_of
 from writeback_pipeline.store.schema import next_ids
 from writeback_pipeline.store.session import Session, as_columns, in_utc, storable, unnested
 
@@ -44,14 +46,6 @@ _OUTCOME = {
 }
 """Columns of an outcome: the fields of `AttemptOutcome` after the attempt's id, in their order."""
 
-_PERSON = {
-    "person_id": "TEXT",
-    "epoch": "BIGINT",
-    "intent_at": "TIMESTAMP",
-    "send_deadline": "TIMESTAMP",
-    "flag_in_doubt_until": "TIMESTAMP",
-}
-
 
 def journal(session: Session, intents: Sequence[Intent]) -> list[int | None]:
     """Enter the intents and mark their writebacks `sending`; an attempt id for each, in order.
@@ -59,36 +53,33 @@ def journal(session: Session, intents: Sequence[Intent]) -> list[int | None]:
     None, and nothing entered, for a person whose epoch has moved on or whose lease ends before the send deadline.
     Raises IllegalTransition for a writeback that may not be sent; then nothing at all is entered.
     """
-    leased = _still_leased(session, intents)
-    entered = [intent for intent in intents if (intent.person_id, intent.epoch) in leased]
+    leases = leases_of(session, {(intent.person_id, intent.epoch) for intent in intents})
+    covered = [_covered(intent, leases.get((intent.person_id, intent.epoch))) for intent in intents]
+    entered = list(compress(intents, covered))
     _mark_sending(session, entered)
-    ids = iter(next_ids(session, "attempt_ids", len(entered)))
-    numbered = [(next(ids), intent) if (intent.person_id, intent.epoch) in leased else None for intent in intents]
-    _insert(session, [entry for entry in numbered if entry])
-    return [entry and entry[0] for entry in numbered]
+    _put_flags_in_doubt(session, entered)
+    ids = next_ids(session, "attempt_ids", len(entered))
+    _insert(session, zip(ids, entered, strict=True))
+    numbers = iter(ids)
+    return [next(numbers) if each else None for each in covered]
 
 
-def _still_leased(session: Session, intents: Iterable[Intent]) -> set[tuple[str, int]]:
-    """The (person, epoch) pairs that may send; a flag write puts their flag in doubt until its answer is recorded."""
-    by_person: dict[tuple[str, int], list[Intent]] = defaultdict(list)
+def _covered(intent: Intent, lease_until: datetime | None) -> bool:
+    """Whether the lease still runs, and to the last instant at which the intent may be sent."""
+    return lease_until is not None and intent.intent_at < lease_until >= intent.send_deadline
+
+
+def _put_flags_in_doubt(session: Session, intents: Iterable[Intent]) -> None:
+    """Until its answer is recorded, a flag write may land as late as its quiet time after the send deadline."""
+    until: dict[str, datetime] = {}
     for intent in intents:
-        by_person[intent.person_id, intent.epoch].append(intent)
-    rows = [
-        (
-            *person,
-            max(intent.intent_at for intent in theirs),
-            max(intent.send_deadline for intent in theirs),
-            max((i.send_deadline + QUIET for i in theirs if i.operation in FLAG_OPERATIONS), default=None),
-        )
-        for person, theirs in by_person.items()
-    ]
-    leased = session.execute(
-        "UPDATE people AS p SET verify_after = greatest(p.verify_after, n.flag_in_doubt_until) "
-        f"FROM ({unnested(_PERSON)}) n WHERE p.person_id = n.person_id AND p.epoch = n.epoch "
-        "AND p.lease_until > n.intent_at AND p.lease_until >= n.send_deadline RETURNING p.person_id, p.epoch",
-        as_columns(rows, len(_PERSON)),
+        if intent.operation in FLAG_OPERATIONS:
+            until[intent.person_id] = max(intent.send_deadline + QUIET, until.get(intent.person_id, intent.intent_at))
+    session.execute(
+        "UPDATE people AS p SET verify_after = greatest(p.verify_after, n.until) "
+        f"FROM ({unnested({'person_id': 'TEXT', 'until': 'TIMESTAMP'})}) n WHERE p.person_id = n.person_id",
+        as_columns(until.items(), 2),
     )
-    return set(leased.fetchall())
 
 
 def _mark_sending(session: Session, intents: Iterable[Intent]) -> None:

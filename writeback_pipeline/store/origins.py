@@ -43,12 +43,12 @@ def record_origins(session: Session, changes: Sequence[OriginChange]) -> None:
     if not changes:
         return
     people = {change.person_id for change in changes}
-    before = _opt_outs(session, people)
-    after = _with_changes(before, changes)
-    changed = set(after) - set(before)
-    _insert(session, [opt_out for opt_out in after if opt_out in changed and opt_out.id is None])
-    _update(session, [opt_out for opt_out in after if opt_out in changed and opt_out.id is not None])
-    refresh_desired_flags(session, people)
+    before = dict.fromkeys(_opt_outs(session, people))
+    changed = [opt_out for opt_out in _with_changes(before, changes) if opt_out not in before]
+    if changed:
+        _insert(session, [opt_out for opt_out in changed if opt_out.id is None])
+        _update(session, [opt_out for opt_out in changed if opt_out.id is not None])
+        refresh_desired_flags(session, {opt_out.person_id for opt_out in changed})
 
 
 def refresh_desired_flags(session: Session, people: Collection[str]) -> None:

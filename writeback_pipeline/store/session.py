@@ -1,10 +1,10 @@
 """What the store's statements need of a database: run SQL with `$1`-style values, fetch the rows.
 
-Statements keep to what DuckDB and PostgreSQL both take: bulk values arrive as one array per column and are unnested,
-and a fence on a person is an UPDATE ... RETURNING of that person's row, which also makes other workers wait where they
-can run at the same time. Bulk inserts leave known rows out themselves: in DuckDB an ON CONFLICT clause costs
-milliseconds per row once a table is large, conflict or not. Instants are kept as TIMESTAMP in UTC: aware ones are
-bound as they are (the session's time zone is UTC), and read back through `in_utc`.
+Statements keep to what DuckDB and PostgreSQL both take: bulk values arrive as one array per column and are unnested.
+Two clauses are left out because of what they cost in DuckDB once a table is large: ON CONFLICT takes milliseconds per
+row, conflict or not, so bulk inserts leave known rows out themselves; RETURNING turns an update in place into a delete
+and an insert of the whole row, so what was updated is selected afterwards. Instants are kept as TIMESTAMP in UTC:
+aware ones are bound as they are (the session's time zone is UTC), and read back through `in_utc`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -9,12 +9,10 @@ from datetime import UTC, datetime
 from writeback_pipeline.domain.ledger import QUIET, AttemptOutcome, OriginChange, Settlement
 from writeback_pipeline.domain.records import Answer
 from writeback_pipeline.domain.writebacks import Status, check_transition
+from writeback_pipeline.store.claims import leases_of
 from writeback_pipeline.store.journal import answer, senders
 from writeback_pipeline.store.origins import record_origins
 from writeback_pipeline.store.session import Session, as_columns, in_utc, storable, unnested
-
-Person = tuple[str, int]
-"""A person's id and the epoch of the claim under which something was done."""
 
 _SETTLEMENT = {
     "id": "BIGINT",
@@ -51,25 +49,23 @@ def record(
     """
     by_attempt = senders(session, [outcome.attempt_id for outcome in outcomes])
     concerned = {*by_attempt.values(), *((s.person_id, s.epoch) for s in settlements)}
-    current = _fence(session, concerned, release=release)
+    current = leases_of(session, concerned).keys()
     answered = [outcome for outcome in outcomes if by_attempt.get(outcome.attempt_id) in current]
     answer(session, answered)
     _settle_doubt(session, {by_attempt[outcome.attempt_id][0] for outcome in answered}, now)
     settled = _settle(session, [s for s in settlements if (s.person_id, s.epoch) in current])
     people = {person for person, _ in current}
     record_origins(session, [change for change in origins if change.person_id in people])
+    if release:
+        _release(session, people)
     return len(settlements) - settled
 
 
-def _fence(session: Session, people: Collection[Person], *, release: bool) -> set[Person]:
-    """Those whose epoch is still the same; the update keeps it so until the transaction ends."""
-    lease = "lease_owner = NULL, lease_until = NULL" if release else "lease_owner = p.lease_owner"
-    current = session.execute(
-        f"UPDATE people AS p SET {lease} FROM ({unnested({'person_id': 'TEXT', 'epoch': 'BIGINT'})}) n "
-        "WHERE p.person_id = n.person_id AND p.epoch = n.epoch RETURNING p.person_id, p.epoch",
-        as_columns(people, 2),
+def _release(session: Session, people: Collection[str]) -> None:
+    session.execute(
+        "UPDATE people SET lease_owner = NULL, lease_until = NULL WHERE person_id IN (SELECT unnest($1::TEXT[]))",
+        [list(people)],
     )
-    return set(current.fetchall())
 
 
 def _settle(session: Session, settlements: Sequence[Settlement]) -> int:
