@@ -42,6 +42,7 @@ class WindowSummaries:
         self._database = database
         self._schema = schema
         self._digest = presentation.digest
+        self._ids_checked = False
 
     def revisions(self, kind: Kind) -> Iterator[tuple[str, str]]:
         """Key and revision of every summary, in no order."""
@@ -93,10 +94,12 @@ class WindowSummaries:
     def _with_ids_checked(self) -> DuckDBPyConnection:
         """A cursor of its own, with the ids that no person can have in `no_person`; they are few, finding them slow."""
         cursor = in_schema(self._database, self._schema)
-        cursor.execute(
-            "CREATE TABLE IF NOT EXISTS no_person AS "
-            f"SELECT DISTINCT salesforce_id FROM people WHERE NOT ({is_person_sql('salesforce_id')})"
-        )
+        if not self._ids_checked:
+            cursor.execute(
+                "CREATE TABLE no_person AS "
+                f"SELECT DISTINCT salesforce_id FROM people WHERE NOT ({is_person_sql('salesforce_id')})"
+            )
+            self._ids_checked = True
         return cursor
 
     def _texts(self, labels: set[int]) -> Texts:
