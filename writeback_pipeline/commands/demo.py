@@ -48,7 +48,7 @@ def demo() -> None:
     environment = read_environment(os.environ)
     use_dagster_home(environment)
     store = open_store(environment)
-    changes, _ = read_changes(SAMPLE)
+    changes, _ = read_changes(SAMPLE, datetime.now(UTC))
     queued = store.enqueue(changes, datetime.now(UTC))
     _say("Queue", f"{queued.added} changes added from data/sample/{SAMPLE.name}, {queued.known} known already")
 

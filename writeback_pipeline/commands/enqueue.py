@@ -87,17 +87,19 @@ def _queue_one(
 ) -> None:
     if (contact is None) == (lead is None):
         raise click.UsageError("say who it is: either --contact ID or --lead ID")
+    now = datetime.now(UTC)
     parsed = parse_change(
         {
             "kind": kind,
             "object_type": ObjectType.LEAD if contact is None else ObjectType.CONTACT,
             "salesforce_id": contact or lead or "",
-            "occurred_at": utc_text(datetime.now(UTC)) if at is None else at,
+            "occurred_at": utc_text(now) if at is None else at,
             "reason": reason or "",
             "subscriber_id": subscriber or "",
             "email": email or "",
             "delivery_key": key or "",
-        }
+        },
+        now,
     )
     if not isinstance(parsed, Change):
         raise InputError("\n".join(_as_option(problem) for problem in parsed))
@@ -112,7 +114,7 @@ def _as_option(problem: str) -> str:
 def _queue_file(file: Path, rejects: Path | None, format_: str) -> None:
     if rejects is not None and rejects.exists():
         raise InputError(f"{rejects} exists already: move it away or name another file")
-    changes, bad_lines = read_with_progress(file)
+    changes, bad_lines = read_with_progress(file, datetime.now(UTC))
     if bad_lines and rejects is None:
         raise InputError(_listed(file, bad_lines))
     if not bad_lines or rejects is None:

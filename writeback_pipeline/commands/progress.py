@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,10 +15,10 @@ LONG = 10_000
 """Rows after which a file is long."""
 
 
-def read_with_progress(path: Path) -> tuple[list[Change], list[BadLine]]:
+def read_with_progress(path: Path, received_at: datetime) -> tuple[list[Change], list[BadLine]]:
     """What `read_changes` reads, with a progress bar where there is somebody to see it."""
     with open_rows(path) as file, _rows(path, file) as rows:
-        return sort_out(rows)
+        return sort_out(rows, received_at)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ work; whether a change may be delivered is decided later, by the origin rule.
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
@@ -23,6 +23,9 @@ NAME_LIMIT = 255
 
 EARLIEST_YEAR = 1990
 """A change dated before this year is a broken clock or an empty date, not a change."""
+
+AHEAD = timedelta(days=2)
+"""How far after its intake a resubscribe may be dated: room for a clock or a zone that is a little wrong."""
 
 _BAD_EMAIL = (
     'Bad Email is not a writeback of its own; queue an unsubscribe whose reason is "Bad Email" '
@@ -53,10 +56,11 @@ def column_problems(names: Iterable[str]) -> list[str]:
     return problems
 
 
-def parse_change(row: Mapping[str, str]) -> Change | tuple[str, ...]:
+def parse_change(row: Mapping[str, str], received_at: datetime) -> Change | tuple[str, ...]:
     """The change that a row of texts describes, or everything that is wrong with it, column by column.
 
-    A column that is absent counts as empty. Columns that are not in COLUMNS are the caller's business.
+    `received_at` is the aware moment of its intake. A column that is absent counts as empty. Columns that are not in
+    COLUMNS are the caller's business.
     """
     problems: list[str] = []
     take = partial(_take, row, problems)
@@ -64,7 +68,7 @@ def parse_change(row: Mapping[str, str]) -> Change | tuple[str, ...]:
     object_type = take("object_type", _object_type)
     identified = bool(row.get("subscriber_id", "").strip() or row.get("email", "").strip())
     salesforce_id = take("salesforce_id", lambda text: _record_id(text, object_type, identified=identified))
-    occurred_at = take("occurred_at", instant)
+    occurred_at = take("occurred_at", lambda text: _occurred_at(text, kind, received_at))
     reason = take("reason", _reason)
     subscriber_id, email, key = take("subscriber_id", _name), take("email", _name), take("delivery_key", _name)
     if problems or kind is None or object_type is None or occurred_at is None:
@@ -123,6 +127,17 @@ def _object_type(text: str) -> ObjectType:
     except ValueError:
         shown = _shown(text) if text.strip() else "an empty text"
         raise ValueError(f"must be Contact or Lead, not {shown}") from None
+
+
+def _occurred_at(text: str, kind: Kind | None, received_at: datetime) -> datetime:
+    """An unsubscribe is taken however wrong its clock; a resubscribe from the future would outrank all that follow."""
+    moment = instant(text)
+    if kind is Kind.RESUBSCRIBE and moment - received_at > AHEAD:
+        raise ValueError(
+            f"{_shown(text)} is more than {AHEAD.days} days in the future, where a resubscribe would outrank every "
+            "unsubscribe until then: correct the time"
+        )
+    return moment
 
 
 def _record_id(text: str, object_type: ObjectType | None, *, identified: bool) -> str | None:

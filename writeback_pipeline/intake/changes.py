@@ -5,6 +5,7 @@ Nothing is queued here. A file is taken as a whole or not at all, unless the cal
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -32,10 +33,13 @@ class BadLine:
     values: Mapping[str, str]
 
 
-def read_changes(path: Path) -> tuple[list[Change], list[BadLine]]:
-    """The changes of a file in its order, and its bad lines; UnreadableFile when the file as a whole is wrong."""
+def read_changes(path: Path, received_at: datetime) -> tuple[list[Change], list[BadLine]]:
+    """The changes of a file received at that moment, in its order, and its bad lines.
+
+    Raises UnreadableFile when the file as a whole is wrong.
+    """
     with open_rows(path) as file:
-        return sort_out(rows_of(path, file))
+        return sort_out(rows_of(path, file), received_at)
 
 
 def open_rows(path: Path) -> BinaryIO:
@@ -56,13 +60,13 @@ def rows_of(path: Path, file: BinaryIO) -> Iterator[RawRow]:
         raise UnreadableFile(f"{path}: {error}") from None
 
 
-def sort_out(rows: Iterable[RawRow]) -> tuple[list[Change], list[BadLine]]:
+def sort_out(rows: Iterable[RawRow], received_at: datetime) -> tuple[list[Change], list[BadLine]]:
     """Changes and bad lines. A delivery_key that two lines give to different changes is a problem of the second."""
     changes: list[Change] = []
     bad_lines: list[BadLine] = []
     keyed: dict[str, tuple[int, Change]] = {}
     for row in rows:
-        parsed = parse_change(row.values)
+        parsed = parse_change(row.values, received_at)
         if row.problems or not isinstance(parsed, Change):
             bad_lines.append(BadLine(row.line, _all_problems(row, parsed), row.values))
             continue

@@ -41,6 +41,14 @@ def test_a_lead_is_resubscribed_now_unless_told_otherwise(writebacks: Writebacks
     assert timedelta(0) <= datetime.now(UTC) - row.occurred_at < timedelta(minutes=1)
 
 
+def test_a_resubscribe_from_the_future_is_refused_and_an_unsubscribe_is_not(writebacks: Writebacks) -> None:
+    change = ("--contact", CONTACT, "--at", "2062-11-23T09:05:07Z")
+    refused = writebacks("enqueue", "resubscribe", *change)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert refused.stderr.startswith("Error: --at: '2062-11-23T09:05:07Z' is more than 2 days in the future")
+    assert writebacks("enqueue", "unsubscribe", *change).exit_code == 0
+
+
 def test_the_same_change_is_queued_once(writebacks: Writebacks) -> None:
     change = ("enqueue", "unsubscribe", "--contact", CONTACT, "--at", "2026-11-23T09:05:07Z", "--format", "json")
     assert json.loads(writebacks(*change).stdout) == {"added": 1, "known": 0, "rejected": 0}
@@ -115,15 +123,17 @@ def test_a_file_with_bad_lines_queues_nothing_and_lists_each(
         GOOD | {"reason": "x" * 40_000},
         GOOD | {"reason": "a\0b"},
         GOOD | {"occurred_at": ""},
+        GOOD | {"kind": "resubscribe", "occurred_at": "2062-11-23T09:05:07Z"},
     ]
     result = writebacks("enqueue", "--file", jsonl_file(tmp_path / "changes.jsonl", rows))
     assert (result.exit_code, result.stdout) == (2, "")
     lines = result.stderr.splitlines()
-    assert "changes.jsonl has 5 bad lines; nothing was queued." in lines[0]
-    assert [line.partition(":")[0] for line in lines[1:6]] == ["line 2", "line 3", "line 4", "line 5", "line 6"]
+    assert "changes.jsonl has 6 bad lines; nothing was queued." in lines[0]
+    assert [line.partition(":")[0] for line in lines[1:7]] == [f"line {number}" for number in range(2, 8)]
     assert "salesforce_id: " in lines[2]
     assert "occurred_at: " in lines[2]
-    assert "--skip-bad REJECTS.csv" in lines[6]
+    assert "occurred_at: '2062-11-23T09:05:07Z' is more than 2 days in the future" in lines[6]
+    assert "--skip-bad REJECTS.csv" in lines[7]
     assert store.count(WritebackFilter()) == 0
 
 

@@ -1,16 +1,17 @@
 """One reported change: what is taken, what is refused, and that the refusal says what to do."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from writeback_pipeline.domain.intake import COLUMNS, column_problems, parse_change
+from writeback_pipeline.domain.intake import AHEAD, COLUMNS, column_problems, parse_change
 from writeback_pipeline.domain.notes import REASON_LIMIT
 from writeback_pipeline.domain.people import ObjectType
-from writeback_pipeline.domain.writebacks import Change, Kind
+from writeback_pipeline.domain.writebacks import Change, Kind, utc_text
 
+RECEIVED_AT = datetime(2026, 11, 23, 12, tzinfo=UTC)
 CONTACT, LEAD = "003wb000000CcWNAA0", "00Qwb000000Cb4jEAC"
 GOOD = {
     "kind": "unsubscribe",
@@ -21,13 +22,13 @@ GOOD = {
 
 
 def change(**columns: str) -> Change:
-    parsed = parse_change(GOOD | columns)
+    parsed = parse_change(GOOD | columns, RECEIVED_AT)
     assert isinstance(parsed, Change), parsed
     return parsed
 
 
 def problem(**columns: str) -> str:
-    parsed = parse_change(GOOD | columns)
+    parsed = parse_change(GOOD | columns, RECEIVED_AT)
     assert isinstance(parsed, tuple)
     assert len(parsed) == 1, parsed
     return parsed[0]
@@ -147,6 +148,25 @@ def test_a_time_that_utc_does_not_have_is_refused(text: str) -> None:
     assert "outside the calendar" in problem(occurred_at=text)
 
 
+def test_a_resubscribe_from_the_future_is_refused_with_the_value_and_the_remedy() -> None:
+    text = utc_text(RECEIVED_AT + AHEAD + timedelta(seconds=1))
+    assert problem(kind="resubscribe", occurred_at=text) == (
+        f"occurred_at: '{text}' is more than 2 days in the future, where a resubscribe would outrank every unsubscribe "
+        "until then: correct the time"
+    )
+    assert "in the future" in problem(kind="Resubscribe", occurred_at="9999-12-31T23:59:59Z")
+
+
+def test_a_resubscribe_may_be_as_much_ahead_as_clocks_and_zones_go_wrong() -> None:
+    moment = RECEIVED_AT + AHEAD
+    assert change(kind="resubscribe", occurred_at=utc_text(moment)).occurred_at == moment
+
+
+@pytest.mark.parametrize("text", ["2026-11-26T00:00:00Z", "2062-11-23T09:05:07Z", "9999-12-31T23:59:59Z"])
+def test_an_unsubscribe_is_taken_however_far_ahead_its_clock_is(text: str) -> None:
+    assert utc_text(change(kind="unsubscribe", occurred_at=text).occurred_at) == text
+
+
 def test_a_missing_time_is_refused_with_an_example() -> None:
     assert problem(occurred_at="") == (
         "occurred_at: is empty: give the time of the change, such as 2026-11-23T09:05:07Z"
@@ -184,7 +204,9 @@ def test_names_are_bounded_and_free_of_control_characters(column: str) -> None:
 
 
 def test_every_problem_of_a_row_is_told_at_once() -> None:
-    parsed = parse_change({"kind": "bad_email", "salesforce_id": "x", "occurred_at": "now", "reason": "\0"})
+    parsed = parse_change(
+        {"kind": "bad_email", "salesforce_id": "x", "occurred_at": "now", "reason": "\0"}, RECEIVED_AT
+    )
     assert isinstance(parsed, tuple)
     assert [text.partition(":")[0] for text in parsed] == [
         "kind",
@@ -212,7 +234,7 @@ ANY_TEXT = st.text(st.characters(codec=None), max_size=60)
 
 @given(st.dictionaries(st.sampled_from(COLUMNS), ANY_TEXT | st.sampled_from(sorted(GOOD.values()))))
 def test_no_text_whatever_breaks_the_parser(row: dict[str, str]) -> None:
-    parsed = parse_change(row)
+    parsed = parse_change(row, RECEIVED_AT)
     if isinstance(parsed, tuple):
         assert parsed
         assert all(text.partition(":")[0] in COLUMNS and text.isprintable() for text in parsed)
@@ -222,6 +244,6 @@ def test_no_text_whatever_breaks_the_parser(row: dict[str, str]) -> None:
 
 @given(ANY_TEXT)
 def test_a_reason_that_is_taken_can_be_stored_and_sent(text: str) -> None:
-    parsed = parse_change(GOOD | {"reason": text})
+    parsed = parse_change(GOOD | {"reason": text}, RECEIVED_AT)
     if isinstance(parsed, Change):
         assert "\0" not in (parsed.reason or "").encode().decode()

@@ -3,9 +3,11 @@
 import csv
 import json
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 CONTACT, LEAD = "003wb000000CcWNAA0", "00Qwb000000Cb4jEAC"
+RECEIVED_AT = datetime(2026, 11, 23, 12, tzinfo=UTC)
 GOOD = {
     "kind": "unsubscribe",
     "object_type": "Contact",

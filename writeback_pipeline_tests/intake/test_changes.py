@@ -17,7 +17,7 @@ from writeback_pipeline.domain.writebacks import OPT_OUT_KINDS, Change, utc_text
 from writeback_pipeline.intake.changes import BadLine, read_changes
 from writeback_pipeline.intake.rejects import REJECT_COLUMNS, write_rejects
 from writeback_pipeline.intake.rows import UnreadableFile
-from writeback_pipeline_tests.intake.files import GOOD, csv_file, jsonl_file
+from writeback_pipeline_tests.intake.files import GOOD, RECEIVED_AT, csv_file, jsonl_file
 
 SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 
@@ -26,28 +26,30 @@ SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 def test_an_ending_that_nobody_reads_is_refused_and_the_others_named(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("kind")
     with pytest.raises(UnreadableFile, match=r"\.csv, \.jsonl, \.ndjson, \.parquet"):
-        read_changes(tmp_path / name)
+        read_changes(tmp_path / name, RECEIVED_AT)
 
 
 def test_a_missing_file_and_a_folder_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(UnreadableFile, match=r"nothing\.csv cannot be read: No such file"):
-        read_changes(tmp_path / "nothing.csv")
+        read_changes(tmp_path / "nothing.csv", RECEIVED_AT)
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(UnreadableFile, match=r"folder\.csv cannot be read: Is a directory"):
-        read_changes(tmp_path / "folder.csv")
+        read_changes(tmp_path / "folder.csv", RECEIVED_AT)
 
 
 def test_a_key_given_to_two_different_changes_is_a_problem_of_the_second(tmp_path: Path) -> None:
     keyed = GOOD | {"delivery_key": "k-1", "reason": "one"}
     path = csv_file(tmp_path / "changes.csv", [keyed, keyed, keyed | {"reason": "two"}])
-    changes, (bad,) = read_changes(path)
+    changes, (bad,) = read_changes(path, RECEIVED_AT)
     assert len(changes) == 2
     assert bad.line == 4
     assert bad.problems[0].startswith("delivery_key: line 2 gives this key to another change")
 
 
 def test_the_same_change_without_a_key_may_be_there_twice(tmp_path: Path) -> None:
-    changes, bad_lines = read_changes(csv_file(tmp_path / "changes.csv", [GOOD, GOOD | {"object_type": "contact"}]))
+    changes, bad_lines = read_changes(
+        csv_file(tmp_path / "changes.csv", [GOOD, GOOD | {"object_type": "contact"}]), RECEIVED_AT
+    )
     assert len({change.delivery_key for change in changes}) == 1
     assert bad_lines == []
 
@@ -67,7 +69,7 @@ def changes_of_any_sort(draw: st.DrawFn) -> Change:
         kind=draw(st.sampled_from(OPT_OUT_KINDS)),
         object_type=object_type,
         salesforce_id=id15 + id_suffix(id15) if known else None,
-        occurred_at=datetime(2026, 1, 1, tzinfo=UTC) + timedelta(microseconds=draw(st.integers(0, 10**14))),
+        occurred_at=datetime(2026, 1, 1, tzinfo=UTC) + timedelta(microseconds=draw(st.integers(0, 2 * 10**13))),
         reason=reason if (reason := draw(REASONS)).strip() else None,
         subscriber_id=draw(st.none() | NAMES) or None,
         email=email,
@@ -92,8 +94,8 @@ def as_row(change: Change) -> dict[str, str]:
 def test_changes_survive_a_round_trip_through_csv_and_json_lines(changes: list[Change]) -> None:
     rows = [as_row(change) for change in changes]
     with TemporaryDirectory() as folder:
-        assert read_changes(csv_file(Path(folder, "changes.csv"), rows)) == (changes, [])
-        assert read_changes(jsonl_file(Path(folder, "changes.jsonl"), rows)) == (changes, [])
+        assert read_changes(csv_file(Path(folder, "changes.csv"), rows), RECEIVED_AT) == (changes, [])
+        assert read_changes(jsonl_file(Path(folder, "changes.jsonl"), rows), RECEIVED_AT) == (changes, [])
 
 
 @settings(max_examples=150, deadline=None)
@@ -104,7 +106,7 @@ def test_no_bytes_whatever_break_a_reader(content: bytes, ending: str, with_head
         path = Path(folder, f"changes{ending}")
         path.write_bytes(header + content)
         try:
-            changes, _ = read_changes(path)
+            changes, _ = read_changes(path, RECEIVED_AT)
         except UnreadableFile as error:
             assert str(path) in str(error)
         else:
@@ -143,7 +145,7 @@ def test_the_sample_is_what_its_generator_writes_byte_for_byte(tmp_path: Path) -
 
 
 def test_the_sample_has_some_of_everything() -> None:
-    changes, bad_lines = read_changes(SAMPLE / "opt_outs.csv")
+    changes, bad_lines = read_changes(SAMPLE / "opt_outs.csv", RECEIVED_AT)
     assert bad_lines == []
     assert len(changes) >= 1_000
     assert len({change.delivery_key for change in changes}) == len(changes)

@@ -8,7 +8,7 @@ from writeback_pipeline.domain.intake import COLUMNS
 from writeback_pipeline.domain.writebacks import Kind
 from writeback_pipeline.intake.changes import BadLine, read_changes
 from writeback_pipeline.intake.rows import UnreadableFile
-from writeback_pipeline_tests.intake.files import CONTACT, GOOD, LEAD
+from writeback_pipeline_tests.intake.files import CONTACT, GOOD, LEAD, RECEIVED_AT
 
 HEADER = "kind,object_type,salesforce_id,occurred_at"
 LINE = ",".join(GOOD.values())
@@ -17,14 +17,14 @@ LINE = ",".join(GOOD.values())
 def read(tmp_path: Path, content: str | bytes) -> tuple[int, list[BadLine]]:
     path = tmp_path / "changes.csv"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    changes, bad_lines = read_changes(path)
+    changes, bad_lines = read_changes(path, RECEIVED_AT)
     return len(changes), bad_lines
 
 
 def test_rows_come_in_the_order_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "changes.csv"
     path.write_text(f"{HEADER}\n{LINE}\nresubscribe,Lead,{LEAD},2026-11-23T09:06:00Z\n")
-    changes, bad_lines = read_changes(path)
+    changes, bad_lines = read_changes(path, RECEIVED_AT)
     assert [(change.kind, change.salesforce_id) for change in changes] == [
         (Kind.UNSUBSCRIBE, CONTACT),
         (Kind.RESUBSCRIBE, LEAD),
@@ -51,7 +51,7 @@ def test_a_file_without_rows_has_no_changes(tmp_path: Path, content: str) -> Non
 def test_quoted_texts_hold_commas_quotes_and_line_breaks(tmp_path: Path) -> None:
     path = tmp_path / "changes.csv"
     path.write_bytes(f'{HEADER},reason\n{LINE},"He said ""no"",\r\nthen\nleft"\n'.encode())
-    (change,), _ = read_changes(path)
+    (change,), _ = read_changes(path, RECEIVED_AT)
     assert change.reason == 'He said "no",\r\nthen\nleft'
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from writeback_pipeline.intake.changes import BadLine, read_changes
-from writeback_pipeline_tests.intake.files import CONTACT, GOOD
+from writeback_pipeline_tests.intake.files import CONTACT, GOOD, RECEIVED_AT
 
 LINE = json.dumps(GOOD)
 
@@ -14,7 +14,7 @@ LINE = json.dumps(GOOD)
 def read(tmp_path: Path, content: str | bytes, name: str = "changes.jsonl") -> tuple[int, list[BadLine]]:
     path = tmp_path / name
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    changes, bad_lines = read_changes(path)
+    changes, bad_lines = read_changes(path, RECEIVED_AT)
     return len(changes), bad_lines
 
 
@@ -35,7 +35,7 @@ def test_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:
 def test_null_is_the_same_as_absent_and_a_whole_number_is_taken_as_text(tmp_path: Path) -> None:
     path = tmp_path / "changes.jsonl"
     path.write_text(json.dumps(GOOD | {"reason": None, "subscriber_id": 4711, "email": ""}))
-    (change,), _ = read_changes(path)
+    (change,), _ = read_changes(path, RECEIVED_AT)
     assert (change.reason, change.subscriber_id, change.email) == (None, "4711", None)
 
 
@@ -77,7 +77,7 @@ def test_all_problems_of_a_line_are_told_once_each(tmp_path: Path) -> None:
 def test_half_a_character_in_a_reason_is_replaced_and_in_a_name_refused(tmp_path: Path) -> None:
     path = tmp_path / "changes.jsonl"
     path.write_text(LINE[:-1] + r', "reason": "a\ud83d!"}' + "\n" + LINE[:-1] + r', "email": "a\ud83d!"}')
-    (change,), (bad,) = read_changes(path)
+    (change,), (bad,) = read_changes(path, RECEIVED_AT)
     assert change.reason == "a\ufffd!"
     assert bad.problems[0].startswith("email: ")
 

@@ -70,7 +70,7 @@ def said(log: Path, pattern: str, seconds: float = 90) -> re.Match[str]:
 @pytest.fixture(scope="module")
 def delivered(dev: Running) -> Running:
     """The sample is queued and the sensor, by itself, has had it delivered."""
-    changes, _ = read_changes(PROJECT / "data" / "sample" / "opt_outs.csv")
+    changes, _ = read_changes(PROJECT / "data" / "sample" / "opt_outs.csv", START)
     store = Store(dev.home / "writebacks.duckdb")
     store.enqueue(changes, START)
     deadline = time.monotonic() + 90
