@@ -20,6 +20,8 @@ from writeback_pipeline.local_org.fields import Field, SObject
 from writeback_pipeline.local_org.row_sets import Write
 from writeback_pipeline.local_org.session import Session
 
+_PAUSE_SECONDS = 0.004
+
 Given = dict[str, Any] | ApiError
 """A row's field values, or why it has none."""
 
@@ -40,9 +42,8 @@ def work(connection: sqlite3.Connection, job: Job, clock: Callable[[], float], s
             chunk = list(islice(rows, min(left, row_sets.MOST_ROWS)))
             if not chunk:
                 return _finished(connection, job, clock, state="JobComplete")
-            began = time.perf_counter()
             going = _processed(connection, job, described, columns, chunk, clock)
-            time.sleep((time.perf_counter() - began) / 4)  # others want to write as well, and SQLite keeps no queue
+            time.sleep(_PAUSE_SECONDS)  # others want to write as well, and SQLite keeps no queue
     except BatchError as error:
         return _finished(connection, job, clock, state="Failed", error=str(error))
     return False
