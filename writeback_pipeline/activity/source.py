@@ -6,6 +6,7 @@ Puts the other rooms together. An id that no Contact or Lead can have is nobody 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 
 from writeback_pipeline.activity.database import event_database
 from writeback_pipeline.activity.files import fingerprint, window_files
@@ -22,6 +23,7 @@ class KindEvents:
 
     kind: Kind
     fingerprint: str
+    presentation: Presentation
     _summaries: WindowSummaries
 
     @property
@@ -40,10 +42,13 @@ class KindEvents:
 
     def without_recipient(self) -> Sequence[OwedSummary]:
         """A row for everybody who has no record that can be written to, by subscriber or by the id that is none."""
+        last: dict[str, datetime] = {}
+        for who, last_at in self._summaries.nobody(self.kind):  # a subscriber may be called what another's wrong id is
+            last[who] = max(last_at, last.get(who, last_at))
         window = self._summaries.window
         return [
             OwedSummary(task_key(self.kind, window, f"subscriber:{who}"), self.kind, None, who, last_at)
-            for who, last_at in self._summaries.nobody(self.kind)
+            for who, last_at in last.items()
         ]
 
 
@@ -52,11 +57,27 @@ class CountedWindow:
     """A window's events, counted."""
 
     fingerprint: str
+    presentation: Presentation
     _summaries: WindowSummaries
+
+    @property
+    def rows_read(self) -> int:
+        """Rows that the files have for the window."""
+        return self._summaries.totals.events_read
+
+    @property
+    def repeated(self) -> int:
+        """Rows of them that repeat an event, by its id."""
+        return self._summaries.totals.duplicates
+
+    @property
+    def of_no_kind(self) -> int:
+        """Events of them that are neither sent nor opened."""
+        return sum(self._summaries.totals.unknown_kinds.values())
 
     def of(self, kind: Kind) -> KindEvents:
         """Those of one kind."""
-        return KindEvents(kind, self.fingerprint, self._summaries)
+        return KindEvents(kind, self.fingerprint, self.presentation, self._summaries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +93,7 @@ class MailingEvents:
         with event_database(self.memory_limit) as database:
             print_ = fingerprint(database, window_files(database, self.location, window))
             with summarise(database, self.location, window, presentation) as summaries:
-                yield CountedWindow(print_, summaries)
+                yield CountedWindow(print_, presentation, summaries)
 
     def fingerprints(self, windows: Iterable[Window]) -> Mapping[str, str]:
         """Per window's name what changes whenever its files change; empty for a window without files."""

@@ -4,8 +4,9 @@ One partition is one window, named by its first day. Re-running a window writes 
 written, and says so. The summaries are counted anew whenever they are asked for; nothing is kept of them but numbers.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any
 from warnings import catch_warnings, simplefilter
 
@@ -30,7 +31,7 @@ FIRST_DAY = "2025-01-06"
 """First window that can be materialised; a Monday, so that days and weeks begin together."""
 
 SALESFORCE_POOL = "salesforce_activity"
-DISABLED = "The mailing activity writeback is disabled. To turn it on: writebacks settings set activity_enabled=true"
+DISABLED = "The mailing activity writeback is disabled; writebacks settings set activity_enabled=true turns it on."
 _WINDOW_WORD = {Occurrence.DAILY: "day", Occurrence.WEEKLY: "week"}
 
 
@@ -85,7 +86,7 @@ def _presentation(settings: WritebackSettings) -> Presentation:
 
 
 def _counted(window: CountedWindow) -> dict[str, int]:
-    numbers = {"events": 0}
+    numbers = {"events": 0, "repeated_events": window.repeated, "events_of_no_kind": window.of_no_kind}
     for kind in ACTIVITY_KINDS:
         of_kind = window.of(kind)
         numbers["events"] += of_kind.events
@@ -125,9 +126,7 @@ def writebacks_asset(
         ledger = platform_database.ledger()
         settings = ledger.settings()
         if not settings.activity_enabled:
-            raise dg.Failure(
-                f"{DISABLED} writebacks settings set activity_enabled=true turns it on.", allow_retries=False
-            )
+            raise dg.Failure(DISABLED, metadata={"passing": False}, allow_retries=False)
         window = window_of_partition(context.partition_key, occurrence, settings)
         with (
             mailing_activity.counted(window, _presentation(settings)) as counted,
@@ -150,7 +149,7 @@ def writebacks_asset(
                 organisation,
                 now=lambda: datetime.now(UTC),
                 run_id=context.run.run_id,
-                progress=lambda done, total: context.log.info(f"{window.name}: {done} of {total} Tasks"),
+                progress=_progress(context, window.name),
             )
             try:
                 report = delivery.run(kind, window, events)
@@ -160,6 +159,16 @@ def writebacks_asset(
         yield dg.MaterializeResult(metadata=_delivered(report))
 
     return asset
+
+
+def _progress(context: dg.AssetExecutionContext, window: str) -> Callable[[int, int], None]:
+    """Log lines with done, total and rate."""
+    begun = monotonic()
+
+    def progress(done: int, total: int) -> None:
+        context.log.info(f"{window}: {done} of {total} Tasks, {done / max(monotonic() - begun, 0.001):.0f} a second")
+
+    return progress
 
 
 def _planned(due: list[str], summaries: int) -> dict[str, Any]:
@@ -173,16 +182,16 @@ def _planned(due: list[str], summaries: int) -> dict[str, Any]:
 
 
 def _delivered(report: ActivityReport) -> dict[str, Any]:
+    both = report.statuses + report.left
     return {
         "events": report.events,
         "summaries": report.summaries,
-        "unchanged": report.unchanged,
+        "unchanged": report.left[Status.WRITTEN],
         "written": report.statuses[Status.WRITTEN],
-        "failed": report.statuses[Status.FAILED],
-        "waiting": report.statuses[Status.WAITING],
-        "unknown": report.statuses[Status.UNKNOWN],
+        **{status.value: both[status] for status in (Status.FAILED, Status.WAITING, Status.UNKNOWN)},
         "no_recipient": report.without_recipient,
         "redirected": report.redirected,
         "api_calls": report.calls,
         "left_to_another_run": int(report.busy),
+        "key_in_text": int(report.key_in_text),
     }

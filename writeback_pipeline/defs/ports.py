@@ -38,6 +38,18 @@ class Ledger(OptOutLedger, ActivityLedger, DeliveredWindows, Protocol):
 class CountedWindow(Protocol):
     """A window's events, counted."""
 
+    @property
+    def rows_read(self) -> int:
+        """Rows that the files have for the window."""
+
+    @property
+    def repeated(self) -> int:
+        """Rows of them that repeat an event."""
+
+    @property
+    def of_no_kind(self) -> int:
+        """Events of them that are neither sent nor opened."""
+
     def of(self, kind: Kind) -> CountedEvents:
         """Those of one kind."""
 

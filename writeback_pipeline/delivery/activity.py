@@ -1,24 +1,32 @@
 """Deliver mailing activity: one window of one kind, a Task for every summary that changed since it was last written.
 
-A Task has a key of its own, so writing it again is harmless and needs no look first; what an earlier worker left
-unanswered is simply written again. A person who moved is looked up only when Salesforce refuses the row.
+A Task has a key of its own, so writing it again is harmless and needs no look first. A person who moved is looked up
+only when Salesforce refuses the row; the Task itself only where the organisation has no field for its key.
 Counting events is done in `activity`, the rules in `domain`, calls in `salesforce`, transactions in `store`.
 """
 
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 from writeback_pipeline.delivery.opt_outs import check_pinned
 from writeback_pipeline.delivery.protocols import ActivityLedger, CountedEvents, Organisation
 from writeback_pipeline.delivery.sending import CALL_ALLOWANCE, Outgoing, Sent, send
-from writeback_pipeline.domain.activity import Presentation
 from writeback_pipeline.domain.ledger import MAX_HOPS
-from writeback_pipeline.domain.records import ApiUsage, Live, Moved, RowResult
-from writeback_pipeline.domain.tasks import TaskWrite, is_due, may_have_moved, settle_task, task_write
+from writeback_pipeline.domain.records import ApiUsage, RowResult
+from writeback_pipeline.domain.tasks import (
+    TaskWrite,
+    is_due,
+    lacks_key_field,
+    may_have_moved,
+    next_try,
+    settle_task,
+    task_write,
+)
 from writeback_pipeline.domain.window_ledger import KnownSummary, OwedSummary, WindowLease, scope_of
 from writeback_pipeline.domain.windows import Window
 from writeback_pipeline.domain.writebacks import Kind, Status
@@ -26,20 +34,26 @@ from writeback_pipeline.domain.writebacks import Kind, Status
 SUMMARIES_PER_BATCH = 1_000
 """Summaries that are journalled together and share one call."""
 
+_DAY = timedelta(days=1)
+
 
 @dataclass(slots=True)
 class ActivityReport:
-    """What became of a window's summaries; `busy` when another worker is delivering the window."""
+    """What became of a window's summaries: `statuses` are of those that were due, `left` of the others.
 
-    summaries: int = 0
-    unchanged: int = 0
-    without_recipient: int = 0
+    `busy` when another worker is delivering the window; `key_in_text` when the organisation has no field for keys.
+    """
+
     events: int = 0
+    summaries: int = 0
+    without_recipient: int = 0
     statuses: Counter[Status] = field(default_factory=Counter)
+    left: Counter[Status] = field(default_factory=Counter)
     redirected: int = 0
     calls: int = 0
     usage: ApiUsage = field(default_factory=lambda: ApiUsage(calls=0))
     busy: bool = False
+    key_in_text: bool = False
 
 
 class LeaseLost(Exception):
@@ -61,74 +75,84 @@ class ActivityDelivery:
     def run(self, kind: Kind, window: Window, counted: CountedEvents) -> ActivityReport:
         """Write what changed of the window; nothing is sent, and no call made, when nothing did.
 
-        Raises OrganisationUnavailable for trouble that is not a row's; what was not sent stays owed.
+        Raises OrganisationUnavailable for trouble that is not a row's and LeaseLost; what was not sent stays owed.
         """
         report = ActivityReport(events=counted.events)
-        lease = self.ledger.lease_window(scope_of(kind, window), self.owner, self.now())
-        if lease is None:
+        leased = self.ledger.lease_window(scope_of(kind, window), self.owner, self.now())
+        if leased is None:
             report.busy = True
             return report
+        lease, known = leased
+        calls_before = self.organisation.usage.calls
         try:
-            self._deliver(kind, window, counted, lease, report)
-        finally:
-            self.ledger.release_window(lease)
+            self._deliver(window, counted, lease, known, report)
+        except BaseException:
+            with suppress(Exception):  # a lease that cannot be given back runs out by itself
+                self.ledger.release_window(lease)
+            raise
+        counts = (report.events, report.summaries, report.without_recipient)
+        self.ledger.window_delivered(lease, kind, window, counted.fingerprint, counts, self.now(), self.run_id)
+        report.usage = self.organisation.usage
+        report.calls = report.usage.calls - calls_before
         return report
 
     def _deliver(
-        self, kind: Kind, window: Window, counted: CountedEvents, lease: WindowLease, report: ActivityReport
+        self,
+        window: Window,
+        counted: CountedEvents,
+        lease: WindowLease,
+        known: Mapping[str, KnownSummary],
+        report: ActivityReport,
     ) -> None:
-        calls_before = self.organisation.usage.calls
-        known = self.ledger.known_summaries(lease.scope)
-        revisions = counted.revisions()
-        changed = [key for key, revision in revisions.items() if is_due(known.get(key), revision)]
-        report.summaries = len(revisions)
-        report.unchanged = len(revisions) - len(changed)
+        due = self._due(known, counted, report)
         nobody = counted.without_recipient()
         report.without_recipient = len(nobody)
         new_nobody = [each for each in nobody if each.key not in known]
         if new_nobody:
-            self.ledger.owe_summaries(lease, window, new_nobody, self.now())
-        if changed:
+            self.ledger.owe_summaries(lease, window, new_nobody, self.now(), self.run_id)
+        if due:
             found = self.organisation.organisation_id
             check_pinned(self.ledger.pin_organisation(found), found)
-        for start in range(0, len(changed), SUMMARIES_PER_BATCH):
-            lease = self._with_time_to_send(lease)
-            self._batch(changed[start : start + SUMMARIES_PER_BATCH], known, counted, window, lease, report)
-            self.progress(min(start + SUMMARIES_PER_BATCH, len(changed)), len(changed))
-        counts = (counted.events, len(revisions), len(nobody))
-        self.ledger.window_delivered(kind, window, counted.fingerprint, counts, self.now(), self.run_id)
-        report.usage = self.organisation.usage
-        report.calls = report.usage.calls - calls_before
+        for start in range(0, len(due), SUMMARIES_PER_BATCH):
+            tasks = self._owe(due[start : start + SUMMARIES_PER_BATCH], known, counted, window, lease)
+            self._write(tasks, window, lease, report)
+            self.progress(start + len(tasks), len(due))
 
-    def _with_time_to_send(self, lease: WindowLease) -> WindowLease:
-        if lease.lease_until - self.now() >= 2 * CALL_ALLOWANCE:
-            return lease
-        extended = self.ledger.extend_window(lease, self.owner, self.now())
-        if extended is None:
-            raise LeaseLost(f"another worker took over {lease.scope}")
-        return extended
+    def _due(self, known: Mapping[str, KnownSummary], counted: CountedEvents, report: ActivityReport) -> list[str]:
+        """Keys of what is to be sent; updates apart from the rest, as the two never share a collection of rows."""
+        revisions = counted.revisions()
+        due = [key for key, revision in revisions.items() if is_due(known.get(key), revision)]
+        report.summaries = len(revisions)
+        report.left.update(known[key].status for key in revisions.keys() - set(due))
+        return sorted(due, key=lambda key: (key in known and known[key].task_id is not None, key))
 
-    def _batch(
+    def _owe(
         self,
         keys: Sequence[str],
         known: Mapping[str, KnownSummary],
         counted: CountedEvents,
         window: Window,
         lease: WindowLease,
-        report: ActivityReport,
-    ) -> None:
-        settings = self.ledger.settings()
-        presentation = Presentation(settings.platform_name, settings.zone)
+    ) -> list[TaskWrite]:
         summaries = counted.summaries(keys)
         owed = [OwedSummary(each.key, each.kind, each.person, None, each.last_at) for each in summaries]
-        ids = self.ledger.owe_summaries(lease, window, owed, self.now())
-        tasks = [task_write(ids[each.key], each, known.get(each.key), presentation) for each in summaries]
+        ids = self.ledger.owe_summaries(lease, window, owed, self.now(), self.run_id)
+        if len(ids) < len(owed):
+            raise LeaseLost(f"another worker took over {lease.scope}")
+        return [task_write(ids[each.key], each, known.get(each.key), counted.presentation) for each in summaries]
+
+    def _write(self, tasks: Sequence[TaskWrite], window: Window, lease: WindowLease, report: ActivityReport) -> None:
+        """Send the Tasks and settle them; those worth another try at once are sent again, a few times at most."""
         for hop in range(MAX_HOPS + 1):
+            lease = self._with_time_to_send(lease)
+            if report.key_in_text:
+                tasks = self._looked_up(tasks, window)
             sent = self._send(tasks, lease)
             answered = [(task, result) for task, result in zip(tasks, sent.results, strict=True) if result is not None]
-            followed = [] if sent.trouble or hop == MAX_HOPS else self._followed(answered)
-            report.redirected += sum(task.person != before.person for before, task in followed)
-            again = {before.writeback_id: task for before, task in followed}
+            trouble = sent.trouble
+            if trouble is not None and lacks_key_field(trouble.code, trouble.message):
+                trouble = None
+            again = {} if trouble or hop == MAX_HOPS else self._next_tries(answered)
             settlements = [
                 replace(settle_task(task, result, lease, self.now(), self.jitter), run_id=self.run_id)
                 for task, result in answered
@@ -138,11 +162,29 @@ class ActivityDelivery:
             report.statuses.update(settlement.status for settlement in settlements)
             if len(answered) < len(tasks):
                 raise LeaseLost(f"another worker took over {lease.scope}")
-            if sent.trouble:
-                raise sent.trouble
+            if trouble is not None:
+                raise trouble
             if not again:
                 return
+            people = {task.writeback_id: task.person for task in tasks}
+            report.redirected += sum(task.person != people[id_] for id_, task in again.items())
+            report.key_in_text |= any(task.key_in_text for task in again.values())
             tasks = list(again.values())
+
+    def _with_time_to_send(self, lease: WindowLease) -> WindowLease:
+        if lease.lease_until - self.now() >= 2 * CALL_ALLOWANCE:
+            return lease
+        extended = self.ledger.extend_window(lease, self.owner, self.now())
+        if extended is None:
+            raise LeaseLost(f"another worker took over {lease.scope}")
+        return extended
+
+    def _looked_up(self, tasks: Sequence[TaskWrite], window: Window) -> list[TaskWrite]:
+        """The writes for an organisation without a field for keys: Tasks that are there already are found first."""
+        keys = [(task.person.salesforce_id, task.summary.key) for task in tasks if task.task_id is None]
+        first, last = (window.start - _DAY).date(), (window.end + _DAY).date()
+        found = self.organisation.find_tasks(keys, first, last) if keys else {}
+        return [replace(task, key_in_text=True, task_id=task.task_id or found.get(task.summary.key)) for task in tasks]
 
     def _send(self, tasks: Sequence[TaskWrite], lease: WindowLease) -> Sent:
         rows = [
@@ -162,17 +204,14 @@ class ActivityDelivery:
 
         return send(rows, self.ledger, self.organisation, self.now, self.run_id, between_calls=between_calls)
 
-    def _followed(self, answered: Sequence[tuple[TaskWrite, RowResult]]) -> list[tuple[TaskWrite, TaskWrite]]:
-        """Rows worth sending again, as they were and as they are: to where a person went, or to a Task made anew."""
-        refused = [task for task, result in answered if may_have_moved(result)]
-        if not refused:
-            return []
-        held = self.organisation.look(list({task.person for task in refused}))
-        again = []
-        for task in refused:
-            where = held[task.person.salesforce_id]
-            if isinstance(where, Moved):
-                again.append((task, replace(task, person=where.to)))
-            elif isinstance(where, Live) and task.task_id is not None:
-                again.append((task, replace(task, task_id=None)))  # somebody deleted the Task: its key makes another
-        return again
+    def _next_tries(self, answered: Sequence[tuple[TaskWrite, RowResult]]) -> dict[int, TaskWrite]:
+        """What is worth another try at once, as it is sent then, by writeback."""
+        people = {task.person for task, result in answered if may_have_moved(result)}
+        held = self.organisation.look(list(people)) if people else {}
+        again = {
+            task.writeback_id: next_try(
+                task, result, held.get(task.person.salesforce_id) if may_have_moved(result) else None
+            )
+            for task, result in answered
+        }
+        return {writeback_id: task for writeback_id, task in again.items() if task is not None}

@@ -4,10 +4,10 @@ Every ledger call is one transaction that ends before it returns. No ledger call
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Protocol
 
-from writeback_pipeline.domain.activity import Summary
+from writeback_pipeline.domain.activity import Presentation, Summary
 from writeback_pipeline.domain.ledger import AttemptOutcome, Claim, Intent, OriginChange, Settlement
 from writeback_pipeline.domain.people import PersonRef
 from writeback_pipeline.domain.records import ApiUsage, Held, RowResult, RowWrite
@@ -69,8 +69,13 @@ class OptOutLedger(Journal, Protocol):
 class ActivityLedger(Journal, Protocol):
     """The store, as far as mailing activity needs it. A window of one kind is leased under its scope."""
 
-    def lease_window(self, scope: str, owner: str, now: datetime) -> WindowLease | None:
-        """Lease a window, None while another worker has it; what was left unanswered of it is owed again."""
+    def lease_window(
+        self, scope: str, owner: str, now: datetime
+    ) -> tuple[WindowLease, Mapping[str, KnownSummary]] | None:
+        """Lease a window, with what is known of it, by key; None while another worker has it.
+
+        What was sent before and can no longer arrive is owed again.
+        """
 
     def extend_window(self, held: WindowLease, owner: str, now: datetime) -> WindowLease | None:
         """The same lease, fresh; None when it has passed to another worker."""
@@ -78,16 +83,18 @@ class ActivityLedger(Journal, Protocol):
     def release_window(self, held: WindowLease) -> None:
         """Give the lease back."""
 
-    def known_summaries(self, scope: str) -> dict[str, KnownSummary]:
+    def known_summaries(self, scope: str) -> Mapping[str, KnownSummary]:
         """What is known of a window, by key."""
 
     def owe_summaries(
-        self, held: WindowLease, window: Window, owed: Sequence[OwedSummary], now: datetime
+        self, held: WindowLease, window: Window, owed: Sequence[OwedSummary], now: datetime, run_id: str | None
     ) -> dict[str, int]:
-        """Enter new summaries, put known ones that changed back to pending; returns writeback ids by key."""
+        """Enter new summaries, put known ones that changed back to pending; returns writeback ids by key, none when the
+        lease has passed to another worker."""
 
     def window_delivered(
         self,
+        held: WindowLease,
         kind: Kind,
         window: Window,
         fingerprint: str,
@@ -95,7 +102,10 @@ class ActivityLedger(Journal, Protocol):
         now: datetime,
         run_id: str | None,
     ) -> None:
-        """Remember that a window was delivered as its files stood; `counts`: events, summaries, without recipient."""
+        """Remember that a window was delivered as its files stood, and give its lease back.
+
+        `counts` are events, summaries, without recipient.
+        """
 
 
 class CountedEvents(Protocol):
@@ -104,6 +114,10 @@ class CountedEvents(Protocol):
     @property
     def fingerprint(self) -> str:
         """What changes whenever the files change."""
+
+    @property
+    def presentation(self) -> Presentation:
+        """How they are shown; part of every revision."""
 
     @property
     def events(self) -> int:
@@ -120,7 +134,7 @@ class CountedEvents(Protocol):
 
 
 class Organisation(Protocol):
-    """Salesforce, as far as opt-outs need it. Trouble that is not a row's raises OrganisationUnavailable."""
+    """Salesforce, as far as delivery needs it. Trouble that is not a row's raises OrganisationUnavailable."""
 
     @property
     def organisation_id(self) -> str:
@@ -132,6 +146,9 @@ class Organisation(Protocol):
 
     def look(self, people: Sequence[PersonRef]) -> dict[str, Held]:
         """What the organisation holds, by salesforce_id."""
+
+    def find_tasks(self, keys: Sequence[tuple[str, str]], first: date, last: date) -> Mapping[str, str]:
+        """The ids of Tasks whose text ends in the key, by key; `keys` are (person's id, key), both days included."""
 
     def batches(self, rows: Sequence[RowWrite]) -> list[tuple[int, ...]]:
         """The rows' positions, grouped so that each group costs one call."""

@@ -103,8 +103,8 @@ def task_key(kind: Kind, window: Window, salesforce_id: str) -> str:
     return f"{kind}:{window.occurrence}:{window.name}:{salesforce_id}"
 
 
-def task_fields(summary: Summary, presentation: Presentation) -> dict[str, str]:
-    """The Task's fields, its key aside.
+def task_fields(summary: Summary, presentation: Presentation, *, last_line: str | None = None) -> dict[str, str]:
+    """The Task's fields, its key aside; `last_line` ends the text.
 
     ActivityDate is the local day of the last event: what Salesforce shows as a person's last activity is then true.
     """
@@ -115,7 +115,7 @@ def task_fields(summary: Summary, presentation: Presentation) -> dict[str, str]:
         "Priority": "Normal",
         "TaskSubtype": "Email",
         "ActivityDate": summary.last_at.astimezone(presentation.zone).date().isoformat(),
-        "Description": task_description(summary, presentation),
+        "Description": task_description(summary, presentation, last_line=last_line),
     }
 
 
@@ -127,19 +127,24 @@ def task_subject(summary: Summary, presentation: Presentation) -> str:
     return f"{subject}, by machines only" if summary.machine_count == summary.count else subject
 
 
-def task_description(summary: Summary, presentation: Presentation) -> str:
-    """Every mailing with its counts and local times; cut at DESCRIPTION_LIMIT, saying how many were left out."""
+def task_description(summary: Summary, presentation: Presentation, *, last_line: str | None = None) -> str:
+    """Every mailing with its counts and local times; cut at DESCRIPTION_LIMIT, saying how many were left out.
+
+    `last_line` follows in any case.
+    """
     heading = (
         f"{_mailings(len(summary.mailings))} {summary.kind} {_window_words(summary.window)}, "
         f"as recorded by {presentation.platform}. Times are in {presentation.zone.key}."
     )
     blocks = [_block(mailing, summary.kind, presentation.zone) for mailing in summary.mailings]
+    ending = "" if last_line is None else f"\n\n{last_line}"
+    limit = DESCRIPTION_LIMIT - len(ending.encode())
     whole = "\n\n".join([heading, *blocks])
-    return whole if len(whole.encode()) <= DESCRIPTION_LIMIT else _shortened(heading, blocks)
+    return (whole if len(whole.encode()) <= limit else _shortened(heading, blocks, limit)) + ending
 
 
-def _shortened(heading: str, blocks: list[str]) -> str:
-    room = DESCRIPTION_LIMIT - len(f"\n\n{_left_out(len(blocks))}".encode())
+def _shortened(heading: str, blocks: list[str], limit: int) -> str:
+    room = limit - len(f"\n\n{_left_out(len(blocks))}".encode())
     kept = [heading]
     used = len(heading.encode())
     for block in blocks:

@@ -4,6 +4,7 @@ Pure: builds requests and reads records. Sending them is the work of `reads`.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import date
 from typing import Any
 from urllib.parse import quote
 
@@ -89,6 +90,28 @@ def found_note(record: Mapping[str, Any]) -> tuple[tuple[str, str], str]:
         document = record["ContentDocument"] or {}
         return (record["LinkedEntityId"], document.get("Title", "")), record["ContentDocumentId"]
     return (record["ParentId"], record["Title"]), record["Id"]
+
+
+def task_queries(people: Iterable[str], first: date, last: date) -> list[Request]:
+    """Queries for the Tasks of those people from the first day to the last; a Task's text can be read, not searched."""
+    return [
+        soql_request(
+            format_soql(
+                "SELECT Id, Description FROM Task WHERE WhoId IN {people} AND ActivityDate >= {first} "
+                "AND ActivityDate <= {last} AND IsDeleted = false ORDER BY Id",
+                people=chunk,
+                first=first,
+                last=last,
+            )
+        )
+        for chunk in in_chunks(sorted(set(people)), _encoded_size, MAX_QUERY_BYTES)
+    ]
+
+
+def last_line(task: Mapping[str, Any]) -> str:
+    """The last line of a Task's text; empty where there is none."""
+    lines = (task["Description"] or "").splitlines()
+    return lines[-1].strip() if lines else ""
 
 
 def _by_object(people: Iterable[PersonRef]) -> Iterator[tuple[ObjectType, list[str]]]:

@@ -5,6 +5,7 @@ Puts the other rooms together. Nothing here retries: what an answer calls for is
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 from itertools import chain
 from typing import Any
 
@@ -84,6 +85,19 @@ class SalesforceOrganisation:
                 found[key].append(note_id)
         return {(parent, title): sorted(found[normalise_id(parent), title]) for parent, title in keys}
 
+    def find_tasks(self, keys: Sequence[tuple[str, str]], first: date, last: date) -> dict[str, str]:
+        """The id of the Task of each (person's id, key) whose text ends in the key as a line of its own, by key.
+
+        For organisations without a field for the key; looks through the people's Tasks of those days, both included.
+        """
+        asked = {key for _, key in keys}
+        found: dict[str, str] = {}
+        for task in self._reads.records(lookup.task_queries((normalise_id(who) for who, _ in keys), first, last)):
+            line = _last_line(task)
+            if line in asked:
+                found.setdefault(line, task["Id"])
+        return found
+
     def batches(self, rows: Sequence[RowWrite]) -> list[tuple[int, ...]]:
         """The rows' positions, grouped so that writing one group costs one call; groups in the order to write them."""
         return batches(rows)
@@ -130,6 +144,13 @@ def _alike(parts: Sequence[Part], trouble: Trouble) -> dict[int, RowResult]:
 def _found_note(record: Mapping[str, Any]) -> tuple[tuple[str, str], str]:
     try:
         return lookup.found_note(record)
+    except (KeyError, AttributeError):
+        raise unavailable(UNREADABLE) from None
+
+
+def _last_line(task: Mapping[str, Any]) -> str:
+    try:
+        return lookup.last_line(task)
     except (KeyError, AttributeError):
         raise unavailable(UNREADABLE) from None
 

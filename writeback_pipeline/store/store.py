@@ -39,6 +39,7 @@ from writeback_pipeline.store import (
     settings,
     settling,
     summaries,
+    windows,
 )
 from writeback_pipeline.store.database import WAIT, Database
 
@@ -117,20 +118,21 @@ class Store:
         with self._database.writing() as session:
             return settling.record(session, outcomes, settlements, origins, now, release=release)
 
-    def lease_window(self, scope: str, owner: str, now: datetime) -> WindowLease | None:
-        """Lease a window of activity, None while another worker has it."""
+    def lease_window(self, scope: str, owner: str, now: datetime) -> tuple[WindowLease, dict[str, KnownSummary]] | None:
+        """Lease a window of activity, with what the ledger has of it, by key; None while another worker has it."""
         with self._database.writing() as session:
-            return summaries.lease_window(session, scope, owner, now, LEASE)
+            lease = windows.lease_window(session, scope, owner, now, LEASE)
+            return None if lease is None else (lease, summaries.known_summaries(session, scope))
 
     def extend_window(self, held: WindowLease, owner: str, now: datetime) -> WindowLease | None:
         """The same lease, fresh; None when it has passed to another worker."""
         with self._database.writing() as session:
-            return summaries.extend_window(session, held, owner, now, LEASE)
+            return windows.extend_window(session, held, owner, now, LEASE)
 
     def release_window(self, held: WindowLease) -> None:
         """Give the window's lease back."""
         with self._database.writing() as session:
-            summaries.release_window(session, held)
+            windows.release_window(session, held)
 
     def known_summaries(self, scope: str) -> dict[str, KnownSummary]:
         """What the ledger has of a window, by key."""
@@ -147,6 +149,7 @@ class Store:
 
     def window_delivered(
         self,
+        held: WindowLease,
         kind: Kind,
         window: Window,
         fingerprint: str,
@@ -154,14 +157,18 @@ class Store:
         now: datetime,
         run_id: str | None,
     ) -> None:
-        """Remember that a window was delivered as its files stood; `counts`: events, summaries, without recipient."""
+        """Remember that a window was delivered as its files stood, and give its lease back.
+
+        `counts` are events, summaries, without recipient.
+        """
         with self._database.writing() as session:
-            summaries.window_delivered(session, kind, window, fingerprint, counts, now, run_id)
+            if windows.release_window(session, held):
+                windows.window_delivered(session, kind, window, fingerprint, counts, now, run_id)
 
     def delivered_windows(self, since: datetime, now: datetime) -> list[DeliveredWindow]:
         """The delivered windows that end after `since`, oldest first, with what is owed of them now."""
         with self._database.reading() as session:
-            return summaries.delivered_windows(session, since, now)
+            return windows.delivered_windows(session, since, now)
 
     def attempts_of(self, writeback_ids: Collection[int]) -> list[Attempt]:
         """Every attempt of these writebacks, in the order of the journal."""

@@ -1,0 +1,148 @@
+"""Windows of activity in the ledger: who delivers one now, and what was delivered when.
+
+A window of one kind is leased under its scope, as a row of `people` like a person's, so that the journal and the
+settling of answers fence it by its epoch in the same way. What a dead worker left unanswered is written again, but
+only when it can no longer arrive: a late request would bring an older text back.
+"""
+
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from writeback_pipeline.domain.ledger import QUIET
+from writeback_pipeline.domain.window_ledger import DeliveredWindow, WindowLease, scope_of
+from writeback_pipeline.domain.windows import Window
+from writeback_pipeline.domain.writebacks import Kind
+from writeback_pipeline.store.session import Session, as_columns, unnested
+
+_WINDOW = "Window"
+"""What stands in place of an object type in the row of a leased scope."""
+
+_ABANDONED = (
+    "The worker that sent it ended before it recorded an answer. The Task is written again once that try can no longer "
+    "arrive."
+)
+
+_DELIVERED = {
+    "scope": "TEXT",
+    "kind": "TEXT",
+    "occurrence": "TEXT",
+    "name": "TEXT",
+    "window_start": "TIMESTAMP",
+    "window_end": "TIMESTAMP",
+    "fingerprint": "TEXT",
+    "events": "BIGINT",
+    "summaries": "BIGINT",
+    "without_recipient": "BIGINT",
+    "delivered_at": "TIMESTAMP",
+    "run_id": "TEXT",
+}
+
+_DELIVERED_FIELDS = tuple(field.name for field in fields(DeliveredWindow))
+
+_OWED_NOW = (
+    "w.status IN ('pending', 'sending') OR (w.status IN ('waiting', 'unknown') "
+    "AND (w.next_attempt_at IS NULL OR w.next_attempt_at <= $2::TIMESTAMP))"
+)
+
+
+def lease_window(session: Session, scope: str, owner: str, now: datetime, lease: timedelta) -> WindowLease | None:
+    """Lease the window, None while another worker has it; what can no longer arrive of earlier tries is owed again."""
+    session.execute(
+        "INSERT INTO people (person_id, object_type) VALUES ($1, $2) ON CONFLICT DO NOTHING", [scope, _WINDOW]
+    )
+    leased = session.execute(
+        "UPDATE people SET lease_owner = $2, lease_until = $3::TIMESTAMP, epoch = epoch + 1 WHERE person_id = $1 "
+        "AND (lease_until IS NULL OR lease_until <= $4::TIMESTAMP) RETURNING epoch",
+        [scope, owner, now + lease, now],
+    ).fetchall()
+    if not leased:
+        return None
+    _doubt_abandoned(session, scope)
+    session.execute(
+        "UPDATE writebacks SET status = 'waiting', next_attempt_at = NULL WHERE person_id = $1 "
+        "AND status = 'unknown' AND next_attempt_at <= $2::TIMESTAMP",
+        [scope, now],
+    )
+    return WindowLease(scope, leased[0][0], now + lease)
+
+
+def _doubt_abandoned(session: Session, scope: str) -> None:
+    """What is still `sending` was left by a worker that ended: unknown until it can no longer arrive."""
+    left = session.execute(
+        "SELECT a.writeback_id, max(a.send_deadline) FROM delivery_attempts a "
+        "JOIN writebacks w ON w.id = a.writeback_id "
+        "WHERE w.person_id = $1 AND w.status = 'sending' GROUP BY a.writeback_id",
+        [scope],
+    ).fetchall()
+    if left:
+        session.execute(
+            "UPDATE writebacks SET status = 'unknown', next_attempt_at = n.in_doubt_until, advice = $3 "
+            f"FROM ({unnested({'id': 'BIGINT', 'in_doubt_until': 'TIMESTAMP'})}) n WHERE writebacks.id = n.id",
+            [*as_columns([(id_, deadline + QUIET) for id_, deadline in left], 2), _ABANDONED],
+        )
+
+
+def extend_window(
+    session: Session, held: WindowLease, owner: str, now: datetime, lease: timedelta
+) -> WindowLease | None:
+    """The same lease, fresh; None when it has passed to another worker."""
+    extended = session.execute(
+        "UPDATE people SET lease_until = $4::TIMESTAMP WHERE person_id = $1 AND epoch = $2 AND lease_owner = $3 "
+        "RETURNING epoch",
+        [held.scope, held.epoch, owner, now + lease],
+    ).fetchall()
+    return WindowLease(held.scope, held.epoch, now + lease) if extended else None
+
+
+def release_window(session: Session, held: WindowLease) -> bool:
+    """Give the lease back; False when it had passed to another worker."""
+    released = session.execute(
+        "UPDATE people SET lease_owner = NULL, lease_until = NULL WHERE person_id = $1 AND epoch = $2 RETURNING epoch",
+        [held.scope, held.epoch],
+    )
+    return bool(released.fetchall())
+
+
+def window_delivered(
+    session: Session,
+    kind: Kind,
+    window: Window,
+    fingerprint: str,
+    counts: tuple[int, int, int],
+    now: datetime,
+    run_id: str | None,
+) -> None:
+    """Remember that the window was delivered as its files stood; `counts` are events, summaries, without recipient."""
+    bounds = [window.occurrence, window.name, window.start, window.end]
+    values = [scope_of(kind, window), kind, *bounds, fingerprint, *counts, now, run_id]
+    session.execute(
+        f"INSERT INTO activity_windows ({', '.join(_DELIVERED)}) "
+        f"SELECT {', '.join(f'${n}::{type_}' for n, type_ in enumerate(_DELIVERED.values(), 1))} "
+        f"ON CONFLICT (scope) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in list(_DELIVERED)[1:])}",
+        values,
+    )
+
+
+def delivered_windows(session: Session, since: datetime, now: datetime) -> list[DeliveredWindow]:
+    """The delivered windows that end after `since`, with what became of their summaries; oldest first."""
+    rows = session.execute(
+        "SELECT a.kind, a.occurrence, a.name, a.window_start, a.window_end, a.fingerprint, a.events, a.summaries, "
+        "a.without_recipient, a.delivered_at, coalesce(r.written, 0), coalesce(r.failed, 0), "
+        "coalesce(r.no_recipient, 0), coalesce(r.open, 0), coalesce(r.owed, 0) FROM activity_windows a LEFT JOIN ("
+        "SELECT w.person_id, count(*) FILTER (w.status = 'written') AS written, "
+        "count(*) FILTER (w.status = 'failed') AS failed, "
+        "count(*) FILTER (w.status = 'no_recipient') AS no_recipient, "
+        "count(*) FILTER (w.status IN ('pending', 'sending', 'waiting', 'unknown')) AS open, "
+        f"count(*) FILTER ({_OWED_NOW}) AS owed "
+        "FROM writebacks w WHERE w.kind IN ('sent', 'opened') AND w.window_end > $1::TIMESTAMP GROUP BY w.person_id"
+        ") r ON r.person_id = a.scope WHERE a.window_end > $1::TIMESTAMP ORDER BY a.window_start, a.kind",
+        [since, now],
+    ).fetchall()
+    return [_delivered(dict(zip(_DELIVERED_FIELDS, row, strict=True))) for row in rows]
+
+
+def _delivered(value: dict[str, Any]) -> DeliveredWindow:
+    for name in ("start", "end", "delivered_at"):
+        value[name] = value[name].replace(tzinfo=UTC)
+    return DeliveredWindow(**{**value, "kind": Kind(value["kind"])})
