@@ -38,17 +38,19 @@ class _OptOut(NamedTuple):
     cleared_by: int | None = None
 
 
-def record_origins(session: Session, changes: Sequence[OriginChange]) -> None:
-    """Enter what the changes prove, and what must stand for these people now."""
+def record_origins(session: Session, changes: Sequence[OriginChange]) -> dict[str, bool]:
+    """Enter what the changes prove; for each person of whom that was news, whether any opt-out stands now."""
     if not changes:
-        return
-    people = {change.person_id for change in changes}
-    before = dict.fromkeys(_opt_outs(session, people))
-    changed = [opt_out for opt_out in _with_changes(before, changes) if opt_out not in before]
-    if changed:
-        _insert(session, [opt_out for opt_out in changed if opt_out.id is None])
-        _update(session, [opt_out for opt_out in changed if opt_out.id is not None])
-        refresh_desired_flags(session, {opt_out.person_id for opt_out in changed})
+        return {}
+    before = dict.fromkeys(_opt_outs(session, {change.person_id for change in changes}))
+    after = _with_changes(before, changes)
+    changed = [opt_out for opt_out in after if opt_out not in before]
+    if not changed:
+        return {}
+    _insert(session, [opt_out for opt_out in changed if opt_out.id is None])
+    _update(session, [opt_out for opt_out in changed if opt_out.id is not None])
+    standing = {opt_out.person_id for opt_out in after if opt_out.cleared_at is None}
+    return {opt_out.person_id: opt_out.person_id in standing for opt_out in changed}
 
 
 def refresh_desired_flags(session: Session, people: Collection[str]) -> None:

@@ -3,7 +3,7 @@
 Everything of one call is fenced by the epochs of the people concerned; what is fenced off writes nothing.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from writeback_pipeline.domain.ledger import QUIET, AttemptOutcome, OriginChange, Settlement
@@ -52,19 +52,30 @@ def record(
     current = leases_of(session, concerned).keys()
     answered = [outcome for outcome in outcomes if by_attempt.get(outcome.attempt_id) in current]
     answer(session, answered)
-    _settle_doubt(session, {by_attempt[outcome.attempt_id][0] for outcome in answered}, now)
     settled = _settle(session, [s for s in settlements if (s.person_id, s.epoch) in current])
     people = {person for person, _ in current}
-    record_origins(session, [change for change in origins if change.person_id in people])
-    if release:
-        _release(session, people)
+    stands = record_origins(session, [change for change in origins if change.person_id in people])
+    doubts = _doubts(session, {by_attempt[outcome.attempt_id][0] for outcome in answered}, now)
+    _update_people(session, people if release else {*stands, *doubts}, doubts, stands, release=release)
     return len(settlements) - settled
 
 
-def _release(session: Session, people: Collection[str]) -> None:
+def _update_people(
+    session: Session,
+    people: Collection[str],
+    doubts: Mapping[str, datetime | None],
+    stands: Mapping[str, bool],
+    *,
+    release: bool,
+) -> None:
+    """What is known of the people now, in one pass over a large table."""
+    lease = "lease_owner = NULL, lease_until = NULL, " if release else ""
+    columns = {"person_id": "TEXT", "answered": "BOOLEAN", "verify_after": "TIMESTAMP", "desired_flag": "BOOLEAN"}
     session.execute(
-        "UPDATE people SET lease_owner = NULL, lease_until = NULL WHERE person_id IN (SELECT unnest($1::TEXT[]))",
-        [list(people)],
+        f"UPDATE people AS p SET {lease}desired_flag = coalesce(n.desired_flag, p.desired_flag), "
+        "verify_after = CASE WHEN n.answered THEN n.verify_after ELSE p.verify_after END "
+        f"FROM ({unnested(columns)}) n WHERE p.person_id = n.person_id",
+        as_columns([(person, person in doubts, doubts.get(person), stands.get(person)) for person in people], 4),
     )
 
 
@@ -121,8 +132,8 @@ def _row(settlement: Settlement) -> tuple[object, ...]:
     )
 
 
-def _settle_doubt(session: Session, people: Collection[str], now: datetime) -> None:
-    """Set until when a flag write may still land, now that some answers are known."""
+def _doubts(session: Session, people: Collection[str], now: datetime) -> dict[str, datetime | None]:
+    """Until when a flag write may still land, for those of the people who had one under their current epoch."""
     by_person: dict[str, tuple[datetime | None, list[tuple[str | None, datetime]]]] = {}
     for person, before, outcome, deadline in session.execute(
         "SELECT p.person_id, p.verify_after_at_claim, a.outcome, a.send_deadline FROM people p "
@@ -131,12 +142,7 @@ def _settle_doubt(session: Session, people: Collection[str], now: datetime) -> N
         [list(people)],
     ).fetchall():
         by_person.setdefault(person, (in_utc(before), []))[1].append((outcome, deadline.replace(tzinfo=UTC)))
-    rows = [(person, in_doubt_until(before, attempts, now)) for person, (before, attempts) in by_person.items()]
-    session.execute(
-        "UPDATE people AS p SET verify_after = n.verify_after "
-        f"FROM ({unnested({'person_id': 'TEXT', 'verify_after': 'TIMESTAMP'})}) n WHERE p.person_id = n.person_id",
-        as_columns(rows, 2),
-    )
+    return {person: in_doubt_until(before, attempts, now) for person, (before, attempts) in by_person.items()}
 
 
 def in_doubt_until(
