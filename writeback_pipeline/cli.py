@@ -53,13 +53,14 @@ class _Commands(click.Group):
 
 def _trouble() -> tuple[type[Exception], ...]:
     """Errors whose message is all that a person needs; imported only once something has gone wrong."""
+    from writeback_pipeline.activity.database import ActivityDataError
     from writeback_pipeline.domain.ledger import StoreBusy
     from writeback_pipeline.domain.settings import InvalidSetting
     from writeback_pipeline.intake.rows import UnreadableFile
     from writeback_pipeline.salesforce.connection import ConfigurationError
     from writeback_pipeline.store.errors import StoreUnusable
 
-    return StoreBusy, StoreUnusable, InvalidSetting, UnreadableFile, ConfigurationError
+    return ActivityDataError, StoreBusy, StoreUnusable, InvalidSetting, UnreadableFile, ConfigurationError
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -5,7 +5,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,13 @@ from writeback_pipeline.defs.checks import every_row_is_accounted_for, no_opt_ou
 from writeback_pipeline.defs.jobs import deliver_opt_outs
 from writeback_pipeline.defs.sensors import opt_out_queue_sensor
 from writeback_pipeline.domain.activity import Presentation
-from writeback_pipeline.domain.settings import Occurrence, WritebackSettings
+from writeback_pipeline.domain.ledger import StoreBusy
+from writeback_pipeline.domain.settings import InvalidSetting, Occurrence, WritebackSettings
 from writeback_pipeline.domain.windows import Window
 from writeback_pipeline.environment import read_environment
 from writeback_pipeline.salesforce.organisation import SalesforceOrganisation
 from writeback_pipeline.store.database import Database
+from writeback_pipeline.store.errors import StoreUnusable
 from writeback_pipeline.store.session import Session
 from writeback_pipeline.store.store import Store
 
@@ -113,6 +115,9 @@ def defs() -> dg.Definitions:
 
 
 def _zone_now() -> str:
-    """The bridge's zone, if there is a ledger yet that says one."""
+    """The bridge's zone; the default where no ledger says one that can be read: the location loads all the same."""
     database = read_environment(os.environ).database
-    return Store(database).settings().time_zone if Path(database).is_file() else WritebackSettings().time_zone
+    if Path(database).is_file():
+        with suppress(StoreBusy, StoreUnusable, InvalidSetting):
+            return Store(database).settings().time_zone
+    return WritebackSettings().time_zone

@@ -1,8 +1,8 @@
-"""The SQL that counts a window's events into tables, in one pass over the files.
+"""The SQL that counts a window's events into tables, in as few passes over the files as will do.
 
-A row of `people` holds all events that one person has of one kind, each packed into one number: which label, when,
-and whether by a machine; so that millions of events stay small. A label is a mailing with the name and subject that
-an event gave it. `repeated` and `kept` exist because a platform may deliver an event twice: one event id counts once.
+A row of `people` holds all events of one person, each packed into one number, so that millions of events stay small.
+A label is a mailing with the name and subject that an event gave it. `repeated` and `kept` exist because a platform
+may deliver an event twice: one event id counts once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,15 +17,16 @@ from writeback_pipeline.domain.windows import Window
 from writeback_pipeline.domain.writebacks import ACTIVITY_KINDS, Kind
 
 LABEL_SHIFT = 42
-"""Bits of a packed event below its label; they are its moment: microseconds since the window's start, and whether a
-machine made it in the lowest bit."""
+"""Bits of a packed event below its label's number: its moment, which are microseconds since the window's start, one
+bit for opened, one for made by a machine."""
 
 _EVENTS_AT_ONCE = 3_000_000
 """Events packed in one go: their lists are the one thing here that DuckDB cannot spill to disk."""
 
 _EVENTS = """
 SELECT event_id, kind, mailing_id, mailing_name, subject, subscriber_id, salesforce_id,
-       (epoch_us(occurred_at) - epoch_us($start)) * 2 + (is_machine_open IS TRUE)::BIGINT AS moment
+       (epoch_us(occurred_at) - epoch_us($start)) * 4 + (kind = 'opened')::BIGINT * 2
+       + (is_machine_open IS TRUE)::BIGINT AS moment
 FROM read_parquet($files, hive_partitioning = false)
 WHERE occurred_at >= $start AND occurred_at < $end
 """
@@ -51,33 +52,36 @@ INSERT INTO labels
 SELECT {_LABEL}, coalesce(mailing_id, ''), coalesce(mailing_name, ''), coalesce(subject, '')
 FROM (SELECT DISTINCT mailing_id, mailing_name, subject FROM ({_EVENTS}))
 """
-_KNOWN_KINDS = ", ".join(f"'{kind}'" for kind in ACTIVITY_KINDS)
-_DELIVERABLE = f"salesforce_id <> '' AND kind IN ({_KNOWN_KINDS})"
-_ODD_ID = "length(salesforce_id) <> 18 OR suffix(salesforce_id, ' ')"
-_SHARE = "hash(left(trim(salesforce_id), 15))"
+_KNOWN_KIND = "kind IN ('sent', 'opened')"
 _TABLES = """
-CREATE TABLE people (salesforce_id VARCHAR, kind VARCHAR, events HUGEINT[], content HUGEINT);
+CREATE TABLE people (salesforce_id VARCHAR, events HUGEINT[], sent HUGEINT, opened HUGEINT);
 CREATE TABLE labels (label UBIGINT, mailing_id VARCHAR, name VARCHAR, subject VARCHAR);
 CREATE TABLE nobody (subscriber_id VARCHAR, kind VARCHAR, events BIGINT, last_moment BIGINT);
 """
+_CONTENT = f"sum(hash(xor({_LABEL}, moment::UBIGINT)))"
 _PACK = f"""
 INSERT INTO people
-SELECT {{person}}, kind,
-       list({_LABEL}::HUGEINT * {1 << LABEL_SHIFT} + moment),
-       sum(hash(xor({_LABEL}, moment::UBIGINT)))
+SELECT salesforce_id, list({_LABEL}::HUGEINT * {1 << LABEL_SHIFT} + moment),
+       {_CONTENT} FILTER (WHERE kind = 'sent'), {_CONTENT} FILTER (WHERE kind = 'opened')
 FROM ({{events}})
-WHERE {_DELIVERABLE} {{part}}
-GROUP BY ALL
+WHERE salesforce_id <> '' AND {_KNOWN_KIND} AND {{share}}
+GROUP BY salesforce_id
 """
-_COUNT_PACKED = "SELECT kind, count(*), sum(len(events))::BIGINT FROM people GROUP BY kind"
+_ODD_IDS = "SELECT count(*) FROM people WHERE length(salesforce_id) <> 18 OR suffix(salesforce_id, ' ')"
+_MERGE = f"""
+INSERT INTO merged
+SELECT {normal_id_sql("salesforce_id")} AS normal_id, flatten(list(events)), sum(sent), sum(opened)
+FROM people
+WHERE {{share}}
+GROUP BY normal_id
+"""
 _SET_NOBODY_ASIDE = f"""
 INSERT INTO nobody
 SELECT coalesce(subscriber_id, ''), kind, count(*), max(moment)
 FROM ({{events}})
-WHERE ({_DELIVERABLE}) IS NOT TRUE
+WHERE (salesforce_id <> '') IS NOT TRUE AND {_KNOWN_KIND}
 GROUP BY ALL
 """
-_COUNT_NOBODY = "SELECT kind, count(*), sum(events)::BIGINT FROM nobody GROUP BY kind"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +119,7 @@ class Totals:
 
 def no_events() -> Totals:
     """The totals of a window without any file."""
-    return _totals(0, 0, [], [])
+    return Totals(0, 0, {kind: KindTotals() for kind in ACTIVITY_KINDS}, {})
 
 
 def create_tables(connection: DuckDBPyConnection) -> None:
@@ -130,19 +134,25 @@ def count_events(connection: DuckDBPyConnection, files: Sequence[str], window: W
         "start": window.start.replace(tzinfo=None),
         "end": window.end.replace(tzinfo=None),
     }
-    events_read, odd_ids = _row(connection, f"SELECT count(*), count_if({_ODD_ID}) FROM ({_EVENTS})", bound)
-    person = normal_id_sql("salesforce_id") if odd_ids else "salesforce_id"  # a long expression takes long to plan
+    in_kinds = _by_kind(connection, _EVENTS, bound)
+    events_read = sum(in_kinds.values())
     duplicates = _set_duplicates_aside(connection, bound)
     events = _ONCE if duplicates else _EVENTS
+    if duplicates:
+        in_kinds = _by_kind(connection, events, bound)
     connection.execute(_FIND_LABELS, bound)
-    parts = ceil(events_read / _EVENTS_AT_ONCE)
-    for part in range(parts):
-        share = f"AND {_SHARE} % {parts} = {part}" if parts > 1 else ""
-        connection.execute(_PACK.format(person=person, events=events, part=share), bound)
-    packed = connection.execute(_COUNT_PACKED).fetchall()
-    if events_read > duplicates + sum(in_kind for _, _, in_kind in packed):
+    _pack(connection, events, events_read, bound)
+    packed, *people = _row(
+        connection, "SELECT coalesce(sum(len(events)), 0)::BIGINT, count(sent), count(opened) FROM people"
+    )
+    if packed < sum(in_kinds.get(kind, 0) for kind in ACTIVITY_KINDS):
         connection.execute(_SET_NOBODY_ASIDE.format(events=events), bound)
-    return _totals(events_read, duplicates, packed, connection.execute(_COUNT_NOBODY).fetchall())
+    return _totals(connection, events_read, duplicates, in_kinds, people)
+
+
+def _by_kind(connection: DuckDBPyConnection, events: str, bound: dict[str, Any]) -> dict[str, int]:
+    rows = connection.execute(f"SELECT coalesce(kind, ''), count(*) FROM ({events}) GROUP BY ALL", bound).fetchall()
+    return dict(rows)
 
 
 def _set_duplicates_aside(connection: DuckDBPyConnection, bound: dict[str, Any]) -> int:
@@ -156,18 +166,36 @@ def _set_duplicates_aside(connection: DuckDBPyConnection, bound: dict[str, Any])
     return int(repeated - kept)
 
 
-def _totals(events_read: int, duplicates: int, packed: list[Any], nobody: list[Any]) -> Totals:
-    named = {kind: (people, events) for kind, people, events in packed}
-    without = {kind: WithoutRecipient(subscribers, events) for kind, subscribers, events in nobody}
-    return Totals(
-        events_read,
-        duplicates,
-        {kind: KindTotals(*named.get(kind, (0, 0)), without.get(kind, WithoutRecipient())) for kind in ACTIVITY_KINDS},
-        {kind or "": events for kind, _, events in nobody if kind not in ACTIVITY_KINDS},
+def _pack(connection: DuckDBPyConnection, events: str, number: int, bound: dict[str, Any]) -> None:
+    """Fill `people`. Ids that are not in their normal form, of which most windows have none, are mended afterwards."""
+    parts = ceil(number / _EVENTS_AT_ONCE)
+    shares = (
+        [f"hash(left(trim(salesforce_id), 15)) % {parts} = {part}" for part in range(parts)] if parts > 1 else ["true"]
     )
+    for share in shares:
+        connection.execute(_PACK.format(events=events, share=share), bound)
+    if not _row(connection, _ODD_IDS)[0]:
+        return
+    connection.execute("CREATE TABLE merged AS FROM people LIMIT 0")
+    for share in shares:
+        connection.execute(_MERGE.format(share=share))
+    connection.execute("DROP TABLE people; ALTER TABLE merged RENAME TO people")
 
 
-def _row(connection: DuckDBPyConnection, query: str, bound: dict[str, Any] | None = None) -> tuple[Any, ...]:
-    row: tuple[Any, ...] | None = connection.execute(query, bound).fetchone()
+def _totals(
+    connection: DuckDBPyConnection, events_read: int, duplicates: int, in_kinds: Mapping[str, int], people: list[int]
+) -> Totals:
+    rows = connection.execute("SELECT kind, count(*), sum(events)::BIGINT FROM nobody GROUP BY kind").fetchall()
+    nobody = {kind: WithoutRecipient(subscribers, events) for kind, subscribers, events in rows}
+    by_kind = {}
+    for kind, in_kind in zip(ACTIVITY_KINDS, people, strict=True):
+        without = nobody.get(kind, WithoutRecipient())
+        by_kind[kind] = KindTotals(in_kind, in_kinds.get(kind, 0) - without.events, without)
+    unknown_kinds = {kind: number for kind, number in in_kinds.items() if kind not in ACTIVITY_KINDS}
+    return Totals(events_read, duplicates, by_kind, unknown_kinds)
+
+
+def _row(connection: DuckDBPyConnection, query: str) -> tuple[Any, ...]:
+    row: tuple[Any, ...] | None = connection.execute(query).fetchone()
     assert row is not None
     return row

@@ -25,7 +25,7 @@ from writeback_pipeline.domain.writebacks import Kind
 _BATCH = 2_000
 _MOMENT = (1 << LABEL_SHIFT) - 1
 _READ_EVERYTHING = f"SELECT max(hash({', '.join(COLUMNS)})) FROM read_parquet($files, hive_partitioning = false)"
-_REVISION = "printf('%016x', hash(content, $digest::UBIGINT))"
+_OPENED, _BY_A_MACHINE = 2, 1
 
 Texts = Mapping[int, tuple[str, str, str]]
 """Mailing id, name and subject by label."""
@@ -48,9 +48,9 @@ class WindowSummaries:
         """Key and revision of every summary, in no order."""
         cursor = self._with_ids_checked()
         cursor.execute(
-            f"SELECT $prefix || salesforce_id, {_REVISION} FROM people ANTI JOIN no_person USING (salesforce_id) "
-            "WHERE kind = $kind",
-            {"prefix": task_key(kind, self.window, ""), "kind": kind.value, "digest": self._digest},
+            f"SELECT $prefix || salesforce_id, {_revision_sql(kind)} "
+            f"FROM people ANTI JOIN no_person USING (salesforce_id) WHERE {kind} IS NOT NULL",
+            {"prefix": task_key(kind, self.window, ""), "digest": self._digest},
         )
         while rows := cursor.fetchmany(_BATCH):
             yield from rows
@@ -67,14 +67,15 @@ class WindowSummaries:
             )
             chosen = "SEMI JOIN chosen USING (salesforce_id)"
         cursor.execute(
-            f"SELECT salesforce_id, {_REVISION}, events FROM people {chosen} ANTI JOIN no_person USING (salesforce_id) "
-            "WHERE kind = $kind ORDER BY salesforce_id",
-            {"kind": kind.value, "digest": self._digest},
+            f"SELECT salesforce_id, {_revision_sql(kind)}, events "
+            f"FROM people {chosen} ANTI JOIN no_person USING (salesforce_id) "
+            f"WHERE {kind} IS NOT NULL ORDER BY salesforce_id",
+            {"digest": self._digest},
         )
         while rows := cursor.fetchmany(_BATCH):
             texts = self._texts({event >> LABEL_SHIFT for _, _, events in rows for event in events})
             for salesforce_id, revision, events in rows:
-                mailings = _mailings(events, self.window, texts)
+                mailings = _mailings([event for event in events if _kind_of(event) is kind], self.window, texts)
                 yield Summary(_person(salesforce_id), kind, self.window, mailings, revision)
 
     def nobody(self, kind: Kind) -> list[tuple[str, datetime]]:
@@ -85,9 +86,9 @@ class WindowSummaries:
         cursor = self._with_ids_checked()
         cursor.execute(
             "SELECT subscriber_id, last_moment FROM nobody WHERE kind = $kind "
-            "UNION ALL SELECT salesforce_id, list_max([event & $mask FOR event IN events]) "
-            "FROM people SEMI JOIN no_person USING (salesforce_id) WHERE kind = $kind ORDER BY 1",
-            {"kind": kind.value, "mask": _MOMENT},
+            "UNION ALL SELECT salesforce_id, list_max([event & $mask FOR event IN events IF event & 2 = $bit]) "
+            f"FROM people SEMI JOIN no_person USING (salesforce_id) WHERE {kind} IS NOT NULL ORDER BY 1",
+            {"kind": kind.value, "mask": _MOMENT, "bit": _OPENED if kind is Kind.OPENED else 0},
         )
         return [(who, _instant(moment, self.window)) for who, moment in cursor.fetchall()]
 
@@ -136,6 +137,10 @@ def in_schema(database: DuckDBPyConnection, schema: str) -> DuckDBPyConnection:
     return cursor
 
 
+def _revision_sql(kind: Kind) -> str:
+    return f"printf('%016x', hash({kind}, $digest::UBIGINT))"
+
+
 def _person(salesforce_id: str) -> PersonRef:
     """The person by the id's own prefix, which is what Salesforce goes by."""
     object_type = object_type_of(salesforce_id)
@@ -154,7 +159,7 @@ def _mailings(events: list[int], window: Window, texts: Texts) -> tuple[MailingA
 def _mailing(events: list[int], window: Window, texts: Texts) -> MailingActivity:
     """One mailing's packed events, in order of time; the latest has the last word on name and subject."""
     first, last = events[0], events[-1]
-    by_machine = sum(event & 1 for event in events)
+    by_machine = sum(event & _BY_A_MACHINE for event in events)
     return MailingActivity(
         *texts[last >> LABEL_SHIFT],
         len(events),
@@ -164,5 +169,9 @@ def _mailing(events: list[int], window: Window, texts: Texts) -> MailingActivity
     )
 
 
+def _kind_of(event: int) -> Kind:
+    return Kind.OPENED if event & _OPENED else Kind.SENT
+
+
 def _instant(moment: int, window: Window) -> datetime:
-    return window.start + timedelta(microseconds=moment >> 1)
+    return window.start + timedelta(microseconds=moment >> 2)

@@ -25,7 +25,8 @@ GRACE_SECONDS = 15.0
 
 def main() -> int:
     """Start everything, print the addresses, wait for Ctrl-C or for one of them to end; 0 after Ctrl-C."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, signal.default_int_handler)
     variables = dict(os.environ)
     environment = read_environment(variables)
     variables["WRITEBACK_HOME"] = str(environment.home)
@@ -44,9 +45,11 @@ def main() -> int:
     commands.append([str(bin_ / "dagster-webserver"), "-h", HOST, "-p", str(port), *workspace])
     commands.append([str(bin_ / "dagster-daemon"), "run", *workspace])
     lines.insert(0, f"  Dagster                 http://{HOST}:{port}")
-    processes = [_start(command, variables) for command in commands]
     print("\n".join(["Starting (Ctrl-C ends everything):", *lines]), flush=True)  # noqa: T201 - what the user came for
+    processes: list[subprocess.Popen[bytes]] = []
     try:
+        for command in commands:
+            processes.append(_start(command, variables))
         while all(process.poll() is None for process in processes):
             time.sleep(0.5)
     except KeyboardInterrupt:

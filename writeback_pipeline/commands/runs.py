@@ -103,14 +103,13 @@ def _finished(result: dg.JobExecutionResult) -> FinishedRun:
 
 
 def _failure(result: dg.JobExecutionResult) -> tuple[str, bool]:
+    """What a step failed with, and whether that may pass: our own words, not the library's below them."""
     for event in result.all_node_events:
         if event.is_step_failure:
-            told = event.step_failure_data.user_failure_data
+            told, error = event.step_failure_data.user_failure_data, event.step_failure_data.error
             if told is not None:
-                return told.description or "", told.metadata["passing"].value is True
-            error = event.step_failure_data.error
-            while error is not None and error.cause is not None:
-                error = error.cause
+                passing = told.metadata.get("passing")
+                return told.description or "", passing is None or passing.value is True
             if error is not None:
-                return error.message.strip(), True
+                return (error.cause or error).message.strip(), True
     return "the run failed; its log in Dagster says why", True

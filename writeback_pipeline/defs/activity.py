@@ -30,7 +30,6 @@ OWNERS = ["team:email-platform"]
 FIRST_DAY = "2025-01-06"
 """First window that can be materialised; a Monday, so that days and weeks begin together."""
 
-SALESFORCE_POOL = "salesforce_activity"
 DISABLED = "The mailing activity writeback is disabled; writebacks settings set activity_enabled=true turns it on."
 _WINDOW_WORD = {Occurrence.DAILY: "day", Occurrence.WEEKLY: "week"}
 
@@ -44,7 +43,8 @@ class DeliverActivity(dg.Config):
 def partitions(occurrence: Occurrence, zone: str) -> dg.TimeWindowPartitionsDefinition:
     """Days or weeks of the bridge's zone, the open one included: an hourly delivery refreshes it."""
     if occurrence is Occurrence.DAILY:
-        return dg.DailyPartitionsDefinition(start_date=FIRST_DAY, timezone=zone, end_offset=1)
+        # Two: when the location was loaded in UTC and the setting says Tokyo now, tomorrow is already open there.
+        return dg.DailyPartitionsDefinition(start_date=FIRST_DAY, timezone=zone, end_offset=2)
     return dg.WeeklyPartitionsDefinition(start_date=FIRST_DAY, timezone=zone, end_offset=1, day_offset=1)
 
 
@@ -109,7 +109,6 @@ def writebacks_asset(
         owners=OWNERS,
         kinds={"salesforce"},
         tags={"domain": "mailing-activity"},
-        pool=SALESFORCE_POOL,
         output_required=False,
         description=(
             f"One completed Task per person and {_WINDOW_WORD[occurrence]} in the Activity History, listing the "

@@ -1,6 +1,6 @@
 """The sensor that polls the queue. It only looks; what is owed and who may deliver it is decided in the store."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
@@ -15,6 +15,9 @@ UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+
+FORGOTTEN_AFTER = timedelta(minutes=10)
+"""A run that said nothing for so long holds the sensor no longer: its host may be gone, and the leases keep order."""
 
 
 def opt_out_queue_sensor(interval_seconds: int) -> dg.SensorDefinition:
@@ -34,7 +37,8 @@ def opt_out_queue_sensor(interval_seconds: int) -> dg.SensorDefinition:
     def sensor(
         context: dg.SensorEvaluationContext, platform_database: dg.ResourceParam[PlatformDatabase]
     ) -> dg.SkipReason | dg.RunRequest:
-        unfinished = dg.RunsFilter(job_name=deliver_opt_outs.name, statuses=UNFINISHED)
+        lately = datetime.now(UTC) - FORGOTTEN_AFTER
+        unfinished = dg.RunsFilter(job_name=deliver_opt_outs.name, statuses=UNFINISHED, updated_after=lately)
         if context.instance.get_run_records(unfinished, limit=1):
             return dg.SkipReason("a delivery is under way")
         try:

@@ -14,6 +14,7 @@ from writeback_pipeline.domain.windows import REACH_DAYS, Calendar, Window, Wind
 from writeback_pipeline.domain.writebacks import ACTIVITY_KINDS, Kind
 
 _LONGEST_WINDOW = timedelta(days=8)
+_HALF_A_DAY = timedelta(hours=12)  # a change of the time zone shifts windows by less than that, mostly
 
 
 class DeliveredWindows(Protocol):
@@ -59,9 +60,6 @@ def window_state(window: Window, fingerprint: str, delivered: Iterable[Delivered
     for each in same:
         as_it_stands = (each.start, each.end, each.fingerprint) == (window.start, window.end, fingerprint)
         return WindowState.CURRENT if as_it_stands and not each.owed else WindowState.CHANGED
-    if any(
-        each.occurrence != window.occurrence and each.start < window.end and window.start < each.end
-        for each in delivered
-    ):
-        return WindowState.COVERED
+    if any(min(each.end, window.end) - max(each.start, window.start) >= _HALF_A_DAY for each in delivered):
+        return WindowState.COVERED  # days of it were written under another occurrence or another first weekday
     return WindowState.MISSING if fingerprint else WindowState.CURRENT

@@ -82,13 +82,24 @@ def _call(
     deadline = min((row.lease_until for row in rows), default=now())
     if sent.trouble is None and deadline - now() >= CALL_ALLOWANCE:
         try:
-            return organisation.write([row.write for row in rows])
+            answers = organisation.write([row.write for row in rows])
         except OrganisationUnavailable as error:
             sent.trouble = error
+        else:
+            sent.trouble = _no_answer_at_all(answers)
+            return answers
     code, message = (
         (sent.trouble.code, sent.trouble.message) if sent.trouble else ("LEASE_TOO_SHORT", "not sent in time")
     )
     return [RowResult(Answer.NOT_SENT, code=code, message=message)] * len(rows)
+
+
+def _no_answer_at_all(answers: Sequence[RowResult]) -> OrganisationUnavailable | None:
+    """The trouble behind a call of which no row got an answer: nothing more is sent into it."""
+    if not answers or any(answer.answer is not Answer.UNKNOWN for answer in answers):
+        return None
+    advice = "What was sent is in doubt and is not sent again; the rest is tried again by itself."
+    return OrganisationUnavailable(answers[0].code or "NO_ANSWER", answers[0].message or "", advice, passing=True)
 
 
 def _journal(

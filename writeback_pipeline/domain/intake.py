@@ -34,6 +34,8 @@ _BAD_EMAIL = (
 _ACTIVITY = "{kind} is not queued as a change: mailing activity comes from the mailing events"
 _TIME_FORM = re.compile(r"\d{4}-?\d\d-?\d\d(?:[T ].+)?", re.ASCII)
 
+_OPT_OUT_KINDS = {kind.value: kind for kind in OPT_OUT_KINDS}
+_OBJECT_TYPES = {object_type.value.lower(): object_type for object_type in ObjectType}
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 _T = TypeVar("_T")
@@ -79,8 +81,8 @@ def parse_change(row: Mapping[str, str], received_at: datetime) -> Change | tupl
 def opt_out_kind(text: str) -> Kind:
     """Unsubscribe or resubscribe; ValueError says why anything else is not queued."""
     word = text.strip().lower()
-    if word in OPT_OUT_KINDS:
-        return Kind(word)
+    if kind := _OPT_OUT_KINDS.get(word):
+        return kind
     if re.sub(r"[\W_]", "", word) == "bademail":
         raise ValueError(_BAD_EMAIL)
     if word in ACTIVITY_KINDS:
@@ -122,11 +124,10 @@ def _take(row: Mapping[str, str], problems: list[str], column: str, parse: Calla
 
 
 def _object_type(text: str) -> ObjectType:
-    try:
-        return ObjectType(text.strip().capitalize())
-    except ValueError:
-        shown = _shown(text) if text.strip() else "an empty text"
-        raise ValueError(f"must be Contact or Lead, not {shown}") from None
+    if object_type := _OBJECT_TYPES.get(text.strip().lower()):
+        return object_type
+    shown = _shown(text) if text.strip() else "an empty text"
+    raise ValueError(f"must be Contact or Lead, not {shown}")
 
 
 def _occurred_at(text: str, kind: Kind | None, received_at: datetime) -> datetime:
@@ -153,7 +154,7 @@ def _reason(text: str) -> str | None:
         raise ValueError(f"has {len(text):,} characters: shorten it to {REASON_LIMIT:,}")
     if "\0" in text:
         raise ValueError("contains a NUL character: remove it")
-    cleaned = clean_text(text)
+    cleaned = text if text.isprintable() else clean_text(text)
     return cleaned if cleaned.strip() else None
 
 
@@ -161,7 +162,7 @@ def _name(text: str) -> str | None:
     name = text.strip()
     if len(name) > NAME_LIMIT:
         raise ValueError(f"has {len(name):,} characters: shorten it to {NAME_LIMIT}")
-    if _CONTROL.search(name):
+    if not name.isprintable() and _CONTROL.search(name):
         raise ValueError(f"{_shown(name)} contains a control character or half of a character: remove it")
     return name or None
 

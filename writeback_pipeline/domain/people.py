@@ -10,7 +10,7 @@ from enum import StrEnum
 from string import ascii_letters, ascii_uppercase, digits
 
 _FORM = re.compile(r"[0-9A-Za-z]{15}(?:[0-9A-Z]{3})?")
-_SUFFIX_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
+_SUFFIXES = {f"{bits:05b}"[::-1]: character for bits, character in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZ012345")}
 _UPPER_CASE_AS_BITS = str.maketrans({c: "1" if c in ascii_uppercase else "0" for c in ascii_letters + digits})
 
 
@@ -42,7 +42,7 @@ def id_suffix(id15: str) -> str:
     Each covers five characters: bit k is set where the k-th of them is an upper-case letter.
     """
     upper = id15.translate(_UPPER_CASE_AS_BITS)
-    return "".join(_SUFFIX_ALPHABET[int(upper[start : start + 5][::-1], 2)] for start in (0, 5, 10))
+    return _SUFFIXES[upper[:5]] + _SUFFIXES[upper[5:10]] + _SUFFIXES[upper[10:]]
 
 
 def normalise_id(text: str) -> str:

@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 
 from writeback_pipeline.domain.ledger import QUIET, Claim, OriginChange, Settlement
 from writeback_pipeline.domain.notes import content_note, note_body, note_title
-from writeback_pipeline.domain.opt_outs import Decision, Flag, Refusal, decide
-from writeback_pipeline.domain.outcomes import Action, classify
+from writeback_pipeline.domain.opt_outs import Decision, Flag, Refusal, decide, in_order
+from writeback_pipeline.domain.outcomes import UNLISTED, Action, classify
 from writeback_pipeline.domain.people import PersonRef
 from writeback_pipeline.domain.records import Answer, Gone, Live, Operation, RowResult, RowWrite
 from writeback_pipeline.domain.settings import NoteObject, WritebackSettings
@@ -25,6 +25,7 @@ OPT_OUT_FIELD = "HasOptedOutOfEmail"
 MAX_ATTEMPTS = 8
 """Tries of one writeback before a person has to look; with the back-off below they span about a day and a half."""
 
+_NOT_SENT = "It was not sent, so nothing happened in Salesforce; it is tried again by itself."
 _FIRST_RETRY = timedelta(seconds=30)
 _LAST_RETRY = timedelta(hours=8)
 
@@ -62,22 +63,23 @@ class PersonPlan:
     decision: Decision | None
     writes: tuple[PlannedWrite, ...]
     settled: tuple[Settlement, ...]
+    in_doubt_until: datetime | None = None
 
 
 def plan_person(claim: Claim, held: Live | Gone, settings: WritebackSettings, now: datetime) -> PersonPlan:
     """The plan for a claimed person whose record is where `claim.person` says.
 
-    A flag is never cleared while an older write may still land: such a resubscribe waits until that is over.
+    While an older write may still land no resubscribe is decided: it waits. An unsubscribe never waits.
     """
     if isinstance(held, Gone):
         return PersonPlan(claim, None, None, (), tuple(_gone(claim, row, held) for row in claim.taken))
     taken = {row.id: row for row in claim.taken}
+    doubt_until = in_doubt_until(claim, now)
     settled: list[Settlement] = []
+    if doubt_until is not None:
+        resubscribes = [row for row in claim.taken if row.kind is Kind.RESUBSCRIBE]
+        settled += [_waits_for_older_write(claim, taken.pop(row.id), doubt_until) for row in resubscribes]
     decision = _decide(claim, frozenset(taken), held, settings)
-    if decision.write is False and claim.verify_after and claim.verify_after > now:
-        assert decision.decided_by is not None
-        settled.append(_waits_for_older_write(claim, taken.pop(decision.decided_by), claim.verify_after))
-        decision = _decide(claim, frozenset(taken), held, settings)
     settled += [_refused(claim, taken[id_], refusal, settings) for id_, refusal in decision.refusals.items()]
     writes = [_note(claim.person, taken[id_], settings) for id_ in decision.flag_results if not taken[id_].note_id]
     if decision.write is not None:
@@ -89,7 +91,8 @@ def plan_person(claim: Claim, held: Live | Gone, settings: WritebackSettings, no
         for id_ in decision.flag_results
         if id_ not in written_to
     ]
-    return PersonPlan(claim, held.opted_out, decision, tuple(writes), tuple(settled))
+    plan = PersonPlan(claim, held.opted_out, decision, tuple(writes), (), doubt_until)
+    return replace(plan, settled=tuple(_until_verified(plan, each) for each in settled))
 
 
 def in_sending_order(plans: Sequence[PersonPlan]) -> list[PlannedWrite]:
@@ -116,7 +119,7 @@ def settle_person(plan: PersonPlan, results: Results, now: datetime, jitter: ran
         answers = {write.write.operation: results[write.key] for write in plan.writes if write.writeback_id == row.id}
         if answers:
             flag_result = plan.decision.flag_results[row.id]
-            settlements.append(_settle(plan.claim, row, flag_result, answers, now, jitter))
+            settlements.append(_until_verified(plan, _settle(plan.claim, row, flag_result, answers, now, jitter)))
     return settlements
 
 
@@ -131,16 +134,22 @@ def origin_changes(plan: PersonPlan, results: Results) -> list[OriginChange]:
     confirmed = {write.key for write in plan.writes if write.key in results and results[write.key].answer is Answer.OK}
     flag_written = {write.writeback_id for write in plan.writes if write.title is None and write.key in confirmed}
     undone = {write.writeback_id for write in plan.writes if write.key not in confirmed}
+    taken = {row.id for row in plan.claim.taken}
+    ended = {id_ for id_, result in plan.decision.flag_results.items() if result is not FlagResult.SUPPRESSED}
     return [
         OriginChange(
             plan.claim.person.salesforce_id,
-            opted_out=row.kind is Kind.UNSUBSCRIBE,
-            at=row.occurred_at,
-            writeback_id=row.id,
-            flag_set=row.kind is Kind.UNSUBSCRIBE and row.id in flag_written,
+            opted_out=event.kind is Kind.UNSUBSCRIBE,
+            at=event.occurred_at,
+            writeback_id=event.id,
+            flag_set=event.kind is Kind.UNSUBSCRIBE and event.id in flag_written,
         )
-        for row in sorted(plan.claim.taken, key=lambda row: (row.occurred_at, row.kind is Kind.UNSUBSCRIBE, row.id))
-        if row.id in plan.decision.flag_results and (row.id in flag_written or row.id not in undone)
+        for event in in_order(plan.claim.events)
+        if event.id in flag_written
+        or (
+            event.id in taken & plan.decision.flag_results.keys() - undone
+            and (event.kind is Kind.UNSUBSCRIBE or event.id in ended)
+        )
     ]
 
 
@@ -154,6 +163,34 @@ def payload_hash(write: RowWrite) -> str:
     """Hex SHA-256 of exactly what is sent for a row."""
     payload = [write.sobject, write.record_id, write.external_id, write.linked_to, dict(write.fields)]
     return hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()
+
+
+def in_doubt_until(claim: Claim, now: datetime) -> datetime | None:
+    """Until when an older flag write of ours may still land, or an unsubscribe of ours is not known to have: what the
+    flag shows, and whose it is, says nothing till then. None when nothing is in doubt."""
+    if claim.verify_after is not None and claim.verify_after > now:
+        return claim.verify_after
+    unsettled = (Status.SENDING, Status.UNKNOWN)
+    if any(event.kind is Kind.UNSUBSCRIBE and event.status in unsettled for event in claim.events):
+        return now + QUIET
+    return None
+
+
+def _until_verified(plan: PersonPlan, settlement: Settlement) -> Settlement:
+    """The opt-out that decides the flag is looked at again once an older write can no longer overtake it."""
+    decides = (
+        plan.decision is not None and plan.decision.desired and plan.decision.decided_by == settlement.writeback_id
+    )
+    if not decides or plan.in_doubt_until is None or settlement.status is not Status.WRITTEN:
+        return settlement
+    return replace(
+        settlement,
+        status=Status.WAITING,
+        written_at=None,
+        next_attempt_at=plan.in_doubt_until,
+        error_code="OLDER_WRITE_IN_DOUBT",
+        advice="An earlier write for this person may still arrive in Salesforce; the flag is looked at again then.",
+    )
 
 
 def _decide(claim: Claim, taken: frozenset[int], held: Live, settings: WritebackSettings) -> Decision:
@@ -213,10 +250,9 @@ def _written(claim: Claim, row: Writeback, flag_result: FlagResult, now: datetim
 
 
 def _kept(row: Writeback, flag_result: FlagResult) -> FlagResult:
-    """What an earlier attempt of this writeback did to the flag is not forgotten by a later one that found it done."""
-    if flag_result is FlagResult.UNCHANGED and row.flag_result in (FlagResult.SET, FlagResult.CLEARED):
-        return row.flag_result
-    return flag_result
+    """What an earlier attempt of this writeback did to the flag is not forgotten by a later one."""
+    did_something = (FlagResult.SET, FlagResult.CLEARED)
+    return row.flag_result if row.flag_result in did_something and flag_result not in did_something else flag_result
 
 
 def _settle(
@@ -263,7 +299,8 @@ def _try_again_or_fail(
         if result.answer is Answer.REJECTED and outcome.action is Action.PERSON
     ]
     result, outcome = (for_a_person or judged)[0]
-    told = replace(base, error_code=result.code, error_message=result.message, advice=outcome.advice)
+    advice = _NOT_SENT if result.answer is Answer.NOT_SENT and outcome is UNLISTED else outcome.advice
+    told = replace(base, error_code=result.code, error_message=result.message, advice=advice)
     exhausted = base.attempted and outcome.action is Action.RETRY and row.attempts + 1 >= MAX_ATTEMPTS
     if for_a_person or exhausted:
         return replace(told, status=Status.FAILED)

@@ -175,6 +175,47 @@ def test_a_resubscribe_waits_while_an_older_write_may_still_land() -> None:
     assert cleared.writes[0].write.fields == {"HasOptedOutOfEmail": False}
 
 
+def test_a_resubscribe_is_not_refused_while_nobody_knows_whether_our_unsubscribe_arrived() -> None:
+    past = (OptOutEvent(1, Kind.UNSUBSCRIBE, NOW, Status.UNKNOWN),)
+    for held in (Live(opted_out=True), Live(opted_out=False)):
+        plan = plan_person(claim(row(2, Kind.RESUBSCRIBE), past=past), held, SETTINGS, NOW)
+        assert all(write.write.operation is FLAG for write in plan.writes)  # to opt out is always right
+        assert [settlement.status for settlement in plan.settled] == [Status.WAITING]
+
+
+def test_of_two_resubscribes_none_is_decided_while_an_older_write_may_still_land() -> None:
+    past = (OptOutEvent(1, Kind.UNSUBSCRIBE, NOW, Status.WRITTEN),)
+    two = claim(row(2, Kind.RESUBSCRIBE), row(3, Kind.RESUBSCRIBE), past=past, ours=True)
+    doubtful = replace(two, verify_after=NOW + timedelta(minutes=1))
+    plan = plan_person(doubtful, Live(opted_out=True), SETTINGS, NOW)
+    assert plan.writes == ()
+    assert [settlement.status for settlement in plan.settled] == [Status.WAITING] * 2
+
+
+@pytest.mark.parametrize("opted_out", [True, False])
+def test_an_unsubscribe_that_an_older_write_may_overtake_is_looked_at_again(opted_out: bool) -> None:
+    until = NOW + timedelta(minutes=1)
+    doubtful = replace(claim(row(1, Kind.UNSUBSCRIBE), ours=True), verify_after=until)
+    plan = plan_person(doubtful, Live(opted_out=opted_out), SETTINGS, NOW)
+    results = {write.key: OK for write in plan.writes}
+    (settlement,) = settle_person(plan, results, NOW, JITTER)
+    assert (settlement.status, settlement.next_attempt_at, settlement.note_id) == (Status.WAITING, until, OK.record_id)
+
+
+def test_a_flag_asserted_again_for_an_older_event_is_evidence_too() -> None:
+    past = (OptOutEvent(1, Kind.UNSUBSCRIBE, NOW + timedelta(hours=1), Status.WRITTEN),)
+    plan = plan_person(claim(row(2, Kind.UNSUBSCRIBE), past=past), Live(opted_out=False), SETTINGS, NOW)
+    changes = origin_changes(plan, {write.key: OK for write in plan.writes})
+    assert {(change.writeback_id, change.flag_set) for change in changes} == {(1, True), (2, False)}
+
+
+def test_a_suppressed_resubscribe_does_not_take_the_evidence_away_that_the_flag_is_ours() -> None:
+    past = (OptOutEvent(1, Kind.UNSUBSCRIBE, NOW, Status.WRITTEN),)
+    suppressed = WritebackSettings(suppress_opt_out_flag=True)
+    plan = plan_person(claim(row(2, Kind.RESUBSCRIBE), past=past, ours=True), Live(opted_out=True), suppressed, NOW)
+    assert origin_changes(plan, {write.key: OK for write in plan.writes}) == []
+
+
 def test_an_unsubscribe_never_waits_for_an_older_write() -> None:
     urgent = replace(claim(row(1, Kind.UNSUBSCRIBE)), verify_after=NOW + timedelta(minutes=1))
     assert plan_person(urgent, Live(opted_out=False), SETTINGS, NOW).writes[0].write.operation is FLAG
