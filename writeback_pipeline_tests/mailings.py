@@ -34,13 +34,13 @@ SCHEMA = pa.schema(
     ]
 )
 
-DAY = "2026-11-20"
-WEEK = "2026-11-16"
+DAY = "2025-11-20"
+WEEK = "2025-11-17"
 
 
 def at(text: str) -> datetime:
-    """An instant in UTC, such as `11-20 09:05`, of 2026."""
-    return datetime.fromisoformat(f"2026-{text}:00+00:00")
+    """An instant in UTC, such as `11-20 09:05`, of 2025."""
+    return datetime.fromisoformat(f"2025-{text}:00+00:00")
 
 
 @dataclass

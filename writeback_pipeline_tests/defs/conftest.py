@@ -1,16 +1,20 @@
 """The pipeline as Dagster sees it, over a small world."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
+from writeback_pipeline.activity.source import MailingEvents
 from writeback_pipeline.definitions import build_definitions
 from writeback_pipeline.delivery.protocols import Organisation
 from writeback_pipeline.store.store import Store
+from writeback_pipeline_tests.mailings import DAY, Mailings
 from writeback_pipeline_tests.world import World
 
 
@@ -40,8 +44,42 @@ class Pipeline:
     """The definitions over a world, with an instance of their own."""
 
     world: World
+    mailings: Mailings
     definitions: dg.Definitions
     instance: dg.DagsterInstance
+
+    @property
+    def resources(self) -> dict[str, Any]:
+        """What sensors and schedules take."""
+        return resources_of(self.world, self.mailings)
+
+    def materialize(
+        self, *assets: str, day: str = DAY, until: str | None = None, config: dict[str, Any] | None = None
+    ) -> dg.ExecuteInProcessResult:
+        """Materialise a partition of these assets, or a range in a single run, with their checks, as the UI does."""
+        keys = [dg.AssetKey(asset) for asset in assets]
+        job = self.definitions.resolve_implicit_global_asset_job_def()
+        ends = {"dagster/asset_partition_range_start": day, "dagster/asset_partition_range_end": until or day}
+        return job.execute_in_process(
+            run_config={"ops": {asset: {"config": config} for asset in assets}} if config else {},
+            instance=self.instance,
+            asset_selection=keys,
+            partition_key=day if until is None else None,
+            tags={} if until is None else ends,
+            raise_on_error=False,
+        )
+
+    def tick_of(self, schedule: str, when: datetime) -> Sequence[dg.RunRequest] | str:
+        """What a schedule answers at that time: its run requests, or why it skips."""
+        definition = self.definitions.resolve_schedule_def(schedule)
+        with dg.build_schedule_context(
+            instance=self.instance,
+            scheduled_execution_time=when,
+            resources=self.resources,
+            repository_def=self.definitions.get_repository_def(),
+        ) as context:
+            answer = definition.evaluate_tick(context)
+        return answer.run_requests or answer.skip_message or ""
 
     def run(self, **config: Any) -> dg.ExecuteInProcessResult:
         return self.definitions.resolve_job_def("deliver_opt_outs").execute_in_process(
@@ -56,11 +94,24 @@ class Pipeline:
         return answer
 
 
+def resources_of(world: World, mailings: Mailings) -> dict[str, Any]:
+    return {
+        "platform_database": Database(world),
+        "mailing_activity": MailingEvents(str(mailings.folder), "200MB"),
+    }
+
+
 @pytest.fixture
-def pipeline(world: World) -> Iterator[Pipeline]:
-    resources = {"platform_database": Database(world), "salesforce": Connector(world)}
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield Pipeline(world, build_definitions(resources), instance)
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as made:
+        yield made
+
+
+@pytest.fixture
+def pipeline(world: World, tmp_path: Path, instance: dg.DagsterInstance) -> Pipeline:
+    mailings = Mailings(tmp_path / "mailing_activity")
+    resources = resources_of(world, mailings) | {"salesforce": Connector(world)}
+    return Pipeline(world, mailings, build_definitions(resources), instance)
 
 
 def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:
