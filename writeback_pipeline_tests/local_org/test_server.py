@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -36,11 +35,9 @@ def organisation_id(opened: state.Organisation) -> str:
     return found
 
 
-def test_it_starts_in_no_time_and_leaves_no_thread_and_no_socket(database: Path) -> None:
+def test_it_leaves_no_thread_and_no_socket(database: Path) -> None:
     threads = set(threading.enumerate())
-    started = time.perf_counter()
     with server.run_in_thread(database) as running:
-        assert time.perf_counter() - started < 1.0
         api = signed_in(running.url)
         with ThreadPoolExecutor(4) as pool:
             answers = list(pool.map(lambda _: api.get("limits").status_code, range(20)))
