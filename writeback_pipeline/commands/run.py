@@ -68,7 +68,8 @@ def _plan(environment: Environment, limit: int | None) -> DeliveryReport:
             return dry_run(open_store(environment), organisation, datetime.now(UTC), limit=limit)
     except (OrganisationUnavailable, WrongOrganisation) as error:
         click.echo(f"Error: {error}", err=True)
-        sys.exit(NOTHING_CHANGED)
+        passing = isinstance(error, OrganisationUnavailable) and error.passing
+        sys.exit(DONE_IN_PART if passing else NOTHING_CHANGED)
 
 
 def _show_plan(report: DeliveryReport, format_: str) -> None:

@@ -4,10 +4,13 @@ A window is a Dagster run of its own, as in the UI. A kind that is named is deli
 settings: they say what happens by itself.
 """
 
+from __future__ import annotations
+
 import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
@@ -31,6 +34,9 @@ from writeback_pipeline.domain.windows import (
 from writeback_pipeline.domain.writebacks import ACTIVITY_KINDS, Kind, Status, Writeback
 from writeback_pipeline.environment import Environment, read_environment
 from writeback_pipeline.store.store import Store
+
+if TYPE_CHECKING:
+    from writeback_pipeline.commands.runs import FinishedRun
 
 ROWS_PER_CALL = 1_000
 
@@ -122,7 +128,7 @@ def _deliver(
     environment: Environment, store: Store, windows: Sequence[Window], kinds: Sequence[Kind], format_: str
 ) -> None:
     use_dagster_home(environment)
-    from writeback_pipeline.commands.runs import FinishedRun, run_activity  # imports dagster
+    from writeback_pipeline.commands.runs import run_activity  # imports dagster
 
     names = iter(windows)
     results = []
@@ -151,8 +157,14 @@ def _deliver(
     failed = any(row.status is Status.FAILED for _, _, rows in results for row in rows)
     if failed:
         message("Some need a person: writebacks list --status failed")
-    if failed or any(run.failure for _, run, _ in results):
-        sys.exit(NEEDS_A_PERSON)
+    sys.exit(max((_exit_code(run) for _, run, _ in results), default=0) or (NEEDS_A_PERSON if failed else 0))
+
+
+def _exit_code(run: FinishedRun) -> int:
+    """Of one window's run: what may pass needs a look, what will not is wrong configuration."""
+    if run.failure is None:
+        return NEEDS_A_PERSON if run.failed_checks else 0
+    return NEEDS_A_PERSON if run.passing else InputError.exit_code
 
 
 def counted(rows: Sequence[Writeback]) -> str:
