@@ -1,18 +1,29 @@
-"""Standing checks over the mailing activity: no window is missing, and every summary is accounted for."""
+"""Standing checks over the mailing activity: no window is missing, none is late, every summary is accounted for.
 
-from collections.abc import Iterable
-from datetime import UTC, date, datetime, timedelta
+Freshness is a check of our own because Dagster's policies are fixed when the code loads, and count any partition: under
+`frequency=manual` nothing is ever late, and a backfilled old window makes nothing fresh.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
 from writeback_pipeline.defs.metadata import table
-from writeback_pipeline.defs.ports import MailingActivity, PlatformDatabase
+from writeback_pipeline.defs.ports import Ledger, MailingActivity, PlatformDatabase
 from writeback_pipeline.delivery.owed_windows import window_states
-from writeback_pipeline.domain.settings import Frequency, Occurrence
-from writeback_pipeline.domain.windows import REACH_DAYS, WindowState, chosen_kinds
+from writeback_pipeline.domain.settings import Frequency, Occurrence, WritebackSettings
+from writeback_pipeline.domain.windows import REACH_DAYS, Calendar, WindowState, chosen_kinds, window_named
 from writeback_pipeline.domain.writebacks import Kind
 
-_LONGEST_DELAY = timedelta(days=16)
+GRACE = {
+    Frequency.HOURLY: timedelta(hours=3),
+    Frequency.DAILY: timedelta(days=2),
+    Frequency.WEEKLY: timedelta(days=9),
+}
+"""How long after its end a window may be missing; two ticks or more."""
+
+_TO_BACKFILL = (WindowState.MISSING, WindowState.CHANGED, WindowState.PARTLY)
 _COUNTED = ("events", "summaries", "written", "failed", "no_recipient", "open")
 
 
@@ -27,16 +38,13 @@ def no_window_is_missing(occurrence: Occurrence, kind: Kind, asset: dg.AssetsDef
     def check(
         platform_database: dg.ResourceParam[PlatformDatabase], mailing_activity: dg.ResourceParam[MailingActivity]
     ) -> dg.AssetCheckResult:
-        ledger, now = platform_database.ledger(), datetime.now(UTC)
-        settings = ledger.settings()
-        chosen = settings.occurrence is occurrence and kind in chosen_kinds(settings) and settings.activity_enabled
-        states = window_states(ledger, mailing_activity, occurrence, now)[kind]
-        *closed, _open = states.items()
-        owed = {name: state for name, state in closed if state in (WindowState.MISSING, WindowState.CHANGED)}
-        automatic = chosen and settings.frequency is not Frequency.MANUAL
+        ledger = platform_database.ledger()
+        chosen = _chosen(ledger.settings(), occurrence, kind)
+        closed = _closed(ledger, mailing_activity, occurrence, kind, datetime.now(UTC))
+        owed = {name: state for name, state in closed.items() if state in _TO_BACKFILL}
         return dg.AssetCheckResult(
             passed=not (chosen and owed),
-            severity=dg.AssetCheckSeverity.ERROR if automatic and _overdue(owed, now) else dg.AssetCheckSeverity.WARN,
+            severity=dg.AssetCheckSeverity.WARN,
             description=_words(len(owed), chosen=chosen),
             metadata={
                 "windows_to_backfill": len(owed),
@@ -47,9 +55,47 @@ def no_window_is_missing(occurrence: Occurrence, kind: Kind, asset: dg.AssetsDef
     return check
 
 
-def _overdue(owed: Iterable[str], now: datetime) -> bool:
-    """Whether one began so long ago that even a weekly delivery should have had it."""
-    return any(now.date() - date.fromisoformat(name) > _LONGEST_DELAY for name in owed)
+def is_fresh(occurrence: Occurrence, kind: Kind, asset: dg.AssetsDefinition) -> dg.AssetChecksDefinition:
+    """The check that is red while a window is missing for longer than the chosen frequency explains."""
+
+    @dg.asset_check(
+        asset=asset,
+        name="is_fresh",
+        description="No closed window is missing for longer than the chosen frequency explains; never, under manual.",
+    )
+    def check(
+        platform_database: dg.ResourceParam[PlatformDatabase], mailing_activity: dg.ResourceParam[MailingActivity]
+    ) -> dg.AssetCheckResult:
+        ledger, now = platform_database.ledger(), datetime.now(UTC)
+        settings = ledger.settings()
+        if settings.frequency is Frequency.MANUAL or not _chosen(settings, occurrence, kind):
+            why = "frequency is manual" if _chosen(settings, occurrence, kind) else _words(0, chosen=False)
+            return dg.AssetCheckResult(passed=True, description=why, metadata={"hours_behind": 0})
+        calendar = Calendar(occurrence, settings.zone, settings.week_starts_on)
+        closed = _closed(ledger, mailing_activity, occurrence, kind, now)
+        missing = (window_named(name, calendar) for name, state in closed.items() if state is WindowState.MISSING)
+        behind = now - min((window.end for window in missing), default=now)
+        return dg.AssetCheckResult(
+            passed=behind <= GRACE[settings.frequency],
+            severity=dg.AssetCheckSeverity.ERROR,
+            description=f"the oldest missing window ended {behind // timedelta(hours=1)} hours ago"
+            if behind
+            else "no window is missing",
+            metadata={"hours_behind": behind // timedelta(hours=1)},
+        )
+
+    return check
+
+
+def _chosen(settings: WritebackSettings, occurrence: Occurrence, kind: Kind) -> bool:
+    return settings.activity_enabled and settings.occurrence is occurrence and kind in chosen_kinds(settings)
+
+
+def _closed(
+    ledger: Ledger, files: MailingActivity, occurrence: Occurrence, kind: Kind, now: datetime
+) -> Mapping[str, WindowState]:
+    *closed, _open = window_states(ledger, files, occurrence, now, now=now)[kind].items()
+    return dict(closed)
 
 
 def _words(owed: int, *, chosen: bool) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from writeback_pipeline.defs.activity import summaries_asset, writebacks_asset
-from writeback_pipeline.defs.activity_checks import every_summary_is_accounted_for, no_window_is_missing
+from writeback_pipeline.defs.activity_checks import every_summary_is_accounted_for, is_fresh, no_window_is_missing
 from writeback_pipeline.defs.jobs import AssetJob, activity_job
 from writeback_pipeline.defs.schedules import CRON, activity_schedule
 from writeback_pipeline.domain.settings import Occurrence
@@ -32,7 +32,7 @@ def activity_of(occurrence: Occurrence, zone: str) -> ActivityDefinitions:
         checks=[
             make(occurrence, kind, asset)
             for kind, asset in writebacks.items()
-            for make in (no_window_is_missing, every_summary_is_accounted_for)
+            for make in (no_window_is_missing, is_fresh, every_summary_is_accounted_for)
         ],
         job=job,
         schedules=[activity_schedule(occurrence, cadence, job, zone) for cadence in CRON],

@@ -71,9 +71,11 @@ def _requests(
     settings = ledger.settings()
     if skip := settings_forbid(settings, occurrence, cadence):
         return skip  # and no file is looked at
+    now = at
     if cadence is Frequency.WEEKLY:
         at = window_of(at, Calendar(Occurrence.WEEKLY, settings.zone, settings.week_starts_on)).start
-    return requests_of_tick(settings, occurrence, cadence, at, window_states(ledger, activity, occurrence, at))
+    states = window_states(ledger, activity, occurrence, at, now=now)
+    return requests_of_tick(settings, occurrence, cadence, at, states)
 
 
 def _run(request: WindowRequest, occurrence: Occurrence) -> dg.RunRequest:

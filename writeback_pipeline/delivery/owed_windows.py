@@ -5,7 +5,7 @@ machine that was off for days catches up at its next tick. What a tick does abou
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Protocol
 
 from writeback_pipeline.domain.settings import Occurrence, WritebackSettings
@@ -14,7 +14,7 @@ from writeback_pipeline.domain.windows import REACH_DAYS, Calendar, Window, Wind
 from writeback_pipeline.domain.writebacks import ACTIVITY_KINDS, Kind
 
 _LONGEST_WINDOW = timedelta(days=8)
-_HALF_A_DAY = timedelta(hours=12)  # a change of the time zone shifts windows by less than that, mostly
+_DAYS: Mapping[str, int] = {Occurrence.DAILY: 1, Occurrence.WEEKLY: 7}
 
 
 class DeliveredWindows(Protocol):
@@ -35,14 +35,17 @@ class EventFiles(Protocol):
 
 
 def window_states(
-    ledger: DeliveredWindows, files: EventFiles, occurrence: Occurrence, at: datetime
+    ledger: DeliveredWindows, files: EventFiles, occurrence: Occurrence, at: datetime, *, now: datetime
 ) -> dict[Kind, dict[str, WindowState]]:
-    """The state of every closed window in reach and of the open one, by kind and name."""
+    """The state of every closed window in reach of `at` and of the one open then, by kind and name.
+
+    `now` decides what is due of a window that was delivered: `at` is earlier where a cadence looks back.
+    """
     settings = ledger.settings()
     calendar = Calendar(occurrence, settings.zone, settings.week_starts_on)
     windows = [*windows_in_reach(at, calendar), window_of(at, calendar)]
     fingerprints = files.fingerprints(windows)
-    delivered = ledger.delivered_windows(at - timedelta(days=REACH_DAYS) - _LONGEST_WINDOW, at)
+    delivered = ledger.delivered_windows(at - timedelta(days=REACH_DAYS) - _LONGEST_WINDOW, now)
     return {
         kind: {
             window.name: window_state(
@@ -56,10 +59,26 @@ def window_states(
 
 def window_state(window: Window, fingerprint: str, delivered: Iterable[DeliveredWindow]) -> WindowState:
     """What one kind owes of the window, given what was delivered of that kind."""
-    same = [each for each in delivered if (each.occurrence, each.name) == (window.occurrence, window.name)]
-    for each in same:
-        as_it_stands = (each.start, each.end, each.fingerprint) == (window.start, window.end, fingerprint)
-        return WindowState.CURRENT if as_it_stands and not each.owed else WindowState.CHANGED
-    if any(min(each.end, window.end) - max(each.start, window.start) >= _HALF_A_DAY for each in delivered):
-        return WindowState.COVERED  # days of it were written under another occurrence or another first weekday
-    return WindowState.MISSING if fingerprint else WindowState.CURRENT
+    delivered = list(delivered)
+    for each in delivered:
+        if (each.occurrence, each.name) == (window.occurrence, window.name):
+            as_it_stands = (each.start, each.end, each.fingerprint) == (window.start, window.end, fingerprint)
+            return WindowState.CURRENT if as_it_stands and not each.owed else WindowState.CHANGED
+    days = set(_days(window.occurrence, window.first_day))
+    others = [each for each in delivered if days & set(_days(each.occurrence, date.fromisoformat(each.name)))]
+    if not others:
+        return WindowState.MISSING if fingerprint else WindowState.CURRENT
+    covered = {day for each in others for day in _days_delivered(each)}
+    return WindowState.COVERED if days <= covered else WindowState.PARTLY
+
+
+def _days_delivered(each: DeliveredWindow) -> Iterable[date]:
+    """Its local days that had ended when it was last delivered: an open week holds more than was written of it."""
+    complete = each.delivered_at >= each.end
+    days = _days(each.occurrence, date.fromisoformat(each.name))
+    return days if complete else days[: max(0, (each.delivered_at - each.start) // timedelta(days=1))]
+
+
+def _days(occurrence: str, first_day: date) -> list[date]:
+    # Compared by their dates, not by their instants: in another time zone a day is still the same day.
+    return [first_day + timedelta(days=number) for number in range(_DAYS[occurrence])]

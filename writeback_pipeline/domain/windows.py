@@ -120,7 +120,8 @@ class WindowState(StrEnum):
     MISSING = "missing"  # never delivered
     CHANGED = "changed"  # delivered, and its events have changed since
     CURRENT = "current"  # delivered as its events stand, or without events
-    COVERED = "covered"  # the other occurrence has delivered days of it
+    COVERED = "covered"  # other windows, of the other occurrence or first weekday, have delivered all days of it
+    PARTLY = "partly covered"  # they have delivered some days of it: asked for by nobody, a person decides
 
 
 @dataclass(frozen=True, slots=True)
