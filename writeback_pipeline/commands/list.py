@@ -81,12 +81,17 @@ def list_(
     _PRINTERS[format_](open_store(read_environment(os.environ)), only)
 
 
+_AT_ONCE = 5_000
+"""Rows written at a time: many enough to be quick, few enough not to hold the whole text twice."""
+
+
 def _print_json(store: Store, only: WritebackFilter) -> None:
     objects = store.listing_json(only)
     write = sys.stdout.buffer.write  # JSON is UTF-8, whatever the terminal speaks
     write(b"[")
-    for number, text in enumerate(objects):
-        write((f",\n {text}" if number else text).encode())
+    for start in range(0, len(objects), _AT_ONCE):
+        some = ",\n ".join(objects[start : start + _AT_ONCE])
+        write(f",\n {some}".encode() if start else some.encode())
     write(b"]\n")
 
 
