@@ -17,7 +17,7 @@ _COMMANDS = {
     "list": ("list:list_", "Show the Writeback List, newest first."),
     "retry": ("retry:retry", "Put failed and waiting writebacks back to pending."),
     "settings": ("settings:settings", "Show and change the writeback settings."),
-    "org": ("org:org", "Serve, reset and look into the embedded organisation."),
+    "org": ("org:org", "Serve, reset and look into the embedded organisation; make it misbehave."),
 }
 """Name to where it is, and its line in the overview, which is shown without loading it."""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from writeback_pipeline.commands.org_faults import faults_group
 from writeback_pipeline.commands.output import InputError, format_option, print_json
 from writeback_pipeline.commands.person_page import page_text, read_page
 from writeback_pipeline.domain.people import InvalidSalesforceId, normalise_id, object_type_of
@@ -16,7 +17,10 @@ PORT = 8000
 
 @click.group()
 def org() -> None:
-    """Serve, reset and look into the embedded organisation."""
+    """Serve, reset and look into the embedded organisation; make it misbehave."""
+
+
+org.add_command(faults_group)
 
 
 @org.command()

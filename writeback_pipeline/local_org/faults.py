@@ -10,7 +10,7 @@ import json
 import re
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -75,6 +75,19 @@ def arm(connection: sqlite3.Connection, kind: str, /, **options: Any) -> Fault:
         number = records.count(connection, "fault")
         connection.execute("INSERT INTO _faults VALUES (?, ?)", (number, described))
     return _read(number, described)
+
+
+def takes_text(kind: str, name: str) -> bool:
+    """Whether that option of that kind is a text; False for what nobody knows."""
+    return _TYPES.get(name) is str or (kind in KINDS and isinstance(KINDS[kind].options.get(name), str))
+
+
+def as_told(connection: sqlite3.Connection, fault: Fault) -> dict[str, Any]:
+    """The fault as JSON shows it: what was said of it and its options, with `remaining` strikes (None: no end)."""
+    described = asdict(fault)
+    options: dict[str, Any] = described.pop("options")
+    said = {name: value for name, value in described.items() if value not in ("", None)}
+    return {**said, **options, "remaining": remaining(connection, fault)}
 
 
 def armed(connection: sqlite3.Connection) -> tuple[Fault, ...]:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from writeback_pipeline.local_org import faults, records
 from writeback_pipeline.local_org.api.http import Response
 from writeback_pipeline.local_org.fault_kinds import KINDS
-from writeback_pipeline.local_org.faults import Fault, FaultError
+from writeback_pipeline.local_org.faults import FaultError
 
 _OURSELVES = {"127.0.0.1", "localhost", "::1"}
 
@@ -40,7 +40,7 @@ def answer(
 
 def _all(connection: sqlite3.Connection) -> dict[str, Any]:
     with records.reading(connection):
-        armed = [_printed(connection, fault) for fault in faults.armed(connection)]
+        armed = [faults.as_told(connection, fault) for fault in faults.armed(connection)]
         injected = faults.injected(connection)
     return {"faults": armed, "injected": injected, "kinds": {name: asdict(kind) for name, kind in KINDS.items()}}
 
@@ -50,16 +50,9 @@ def _arm(connection: sqlite3.Connection, document: Any) -> Response:
         return _refused(400, 'the body is a JSON object such as {"kind": "unavailable", "times": 1}')
     try:
         options = {name: value for name, value in document.items() if name != "kind"}
-        return Response(201, _printed(connection, faults.arm(connection, document["kind"], **options)))
+        return Response(201, faults.as_told(connection, faults.arm(connection, document["kind"], **options)))
     except FaultError as error:
         return _refused(400, str(error))
-
-
-def _printed(connection: sqlite3.Connection, fault: Fault) -> dict[str, Any]:
-    described = asdict(fault)
-    options: dict[str, Any] = described.pop("options")
-    said = {name: value for name, value in described.items() if value not in ("", None)}
-    return {**said, **options, "remaining": faults.remaining(connection, fault)}
 
 
 def _refused(status: int, why: str) -> Response:

@@ -1,0 +1,160 @@
+"""`writebacks org faults`: make the embedded organisation misbehave on demand, and see how often it did.
+
+What faults there are and what each takes is `local_org`'s. They are kept in the organisation's file, so they strike
+whether it is served, used inside a run, or both.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from sqlite3 import Connection
+from typing import Any
+
+import click
+
+from writeback_pipeline.commands.output import InputError, format_option, print_json
+from writeback_pipeline.commands.tables import table, terminal_width
+from writeback_pipeline.environment import read_environment
+
+
+@click.group("faults", invoke_without_command=True)
+@click.pass_context
+def faults_group(context: click.Context) -> None:
+    """Arm faults in the embedded organisation; without a command, list what is armed.
+
+    They strike whoever talks to this home's organisation, served or not.
+    """
+    if context.invoked_subcommand is None:
+        context.invoke(armed)
+
+
+@faults_group.command()
+@format_option("table", "json")
+def kinds(format_: str) -> None:
+    """List the kinds of faults: what each does and the options of its own."""
+    from writeback_pipeline.local_org.fault_kinds import KINDS
+
+    if format_ == "json":
+        print_json({name: {"level": kind.level, "does": kind.does, **kind.options} for name, kind in KINDS.items()})
+        return
+    columns = {
+        "kind": [*KINDS],
+        "strikes": [str(kind.level) for kind in KINDS.values()],
+        "what it does": [kind.does for kind in KINDS.values()],
+        "options": [" ".join(kind.options) for kind in KINDS.values()],
+    }
+    click.echo(table(columns, terminal_width(), texts=("what it does",))[0])
+    click.echo(f"\nOptions of all that strike a {_matchers()}")
+
+
+@faults_group.command()
+@click.argument("kind", metavar="KIND")
+@click.argument("assignments", metavar="[NAME=VALUE]...", nargs=-1)
+@click.option("--times", type=click.IntRange(min=1), help="End it after so many strikes; default: until it is cleared.")
+@format_option("table", "json")
+def arm(kind: str, assignments: Sequence[str], times: int | None, format_: str) -> None:
+    """Arm one fault, such as row_lock --times 3 object=Contact, or drop_after probability=0.01.
+
+    Those armed earlier strike first. A new home gets its sample organisation.
+    """
+    from writeback_pipeline.local_org import faults
+
+    options = _options(kind, assignments) | ({} if times is None else {"times": times})
+    with _connection(make=True) as connection:
+        try:
+            fault = faults.arm(connection, kind, **options)
+        except faults.FaultError as error:
+            raise InputError(f"{error}. `writebacks org faults kinds` lists them.") from None
+        told = faults.as_told(connection, fault)
+    if format_ == "json":
+        print_json(told)
+    else:
+        click.echo(f"Fault {told['id']} is armed: {_line(told)}")
+
+
+@faults_group.command("list")
+@format_option("table", "json")
+def armed(format_: str = "table") -> None:
+    """List what is armed, and how often faults of each kind have struck."""
+    from writeback_pipeline.local_org import faults
+
+    with _connection() as connection:
+        told = [faults.as_told(connection, fault) for fault in faults.armed(connection)]
+        injected = faults.injected(connection)
+    if format_ == "json":
+        print_json({"faults": told, "injected": injected})
+        return
+    for each in told:
+        click.echo(f"{each['id']}  {_line(each)}")
+    if not told:
+        click.echo("No fault is armed.")
+    if injected:
+        click.echo("Struck so far: " + ", ".join(f"{kind} {count:,}" for kind, count in injected.items()))
+
+
+@faults_group.command()
+@click.argument("fault_id", metavar="[ID]", required=False, type=click.IntRange(min=1))
+def clear(fault_id: int | None) -> None:
+    """Disarm one fault, or all of them and forget how often they struck."""
+    from writeback_pipeline.local_org import faults
+
+    with _connection() as connection:
+        cleared = faults.clear(connection, fault_id)
+    if fault_id is not None and not cleared:
+        raise InputError(f"no fault {fault_id} is armed; `writebacks org faults` lists those that are")
+    click.echo(f"{cleared:,} disarmed")
+
+
+@contextmanager
+def _connection(*, make: bool = False) -> Iterator[Connection]:
+    """The home's organisation; InputError where there is none and none is to be made."""
+    from writeback_pipeline.local_org.state import open_org
+
+    database = read_environment(os.environ).local_org
+    if not make and not database.exists():
+        raise InputError(f"there is no embedded organisation yet: {database} is made by writebacks org reset")
+    organisation = open_org(database, with_sample=True)
+    try:
+        with organisation.connection() as connection:
+            yield connection
+    finally:
+        organisation.close()
+
+
+def _options(kind: str, assignments: Sequence[str]) -> dict[str, Any]:
+    """NAME=VALUE as the kind takes them: its texts as they are, everything else as JSON where it is JSON."""
+    from writeback_pipeline.local_org.faults import takes_text
+
+    options: dict[str, Any] = {}
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals:
+            raise click.UsageError(f"{assignment!r} is no option: write NAME=VALUE, such as object=Contact")
+        if name in options:
+            raise click.UsageError(f"{name} is given twice")
+        try:
+            options[name] = value if takes_text(kind, name) else json.loads(value)
+        except ValueError:
+            options[name] = value
+    return options
+
+
+def _line(told: dict[str, Any]) -> str:
+    """A fault on one line, with what differs from what every fault of its kind has."""
+    from writeback_pipeline.local_org.fault_kinds import KINDS
+    from writeback_pipeline.local_org.faults import Fault
+
+    kind = told["kind"]
+    usual = {**{name: getattr(Fault(kind=kind), name, None) for name in told}, **KINDS[kind].options}
+    given = {name: value for name, value in told.items() if name not in ("id", "kind", "remaining", "times")}
+    options = [f"{name}={value}" for name, value in given.items() if value != usual[name]]
+    left = "until it is cleared" if told["remaining"] is None else f"{told['remaining']:,} of {told['times']:,} left"
+    return " ".join([kind, *options, f"({left})"])
+
+
+def _matchers() -> str:
+    from writeback_pipeline.local_org.fault_kinds import MATCHERS
+
+    lines = [f"{level}: {', '.join(sorted(names))}" for level, names in MATCHERS.items() if names]
+    return "; ".join([*lines, "of all: every, probability, seed, times"])
