@@ -26,15 +26,22 @@ org.add_command(faults_group)
 @org.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="For http; 0: any free.")
 @click.option("--tls-port", type=click.IntRange(0, 65535), help="For https, with a certificate made for loopback.")
-def serve(port: int, tls_port: int | None) -> None:
+@click.option(
+    "--with-package/--without-package",
+    default=None,
+    help="Deploy salesforce_package and assign its permission set, or take both away; as it was, if neither is given.",
+)
+def serve(port: int, tls_port: int | None, with_package: bool | None) -> None:
     """Serve the organisation on the loopback interface until Ctrl-C."""
-    from writeback_pipeline.local_org import server, tokens  # a web server: only where one is wanted
+    from writeback_pipeline.local_org import package, server, tokens  # a web server: only where one is wanted
     from writeback_pipeline.local_org.state import open_org
 
     environment = read_environment(os.environ)
     organisation = open_org(environment.local_org, with_sample=True)
     with organisation.connection() as connection:
         client = tokens.create_jwt_client(connection, environment.home / "jwt")
+        if with_package is not None:
+            (package.install if with_package else package.uninstall)(connection)
     organisation.close()
     click.echo(f"Embedded organisation of {environment.local_org}")
     click.echo(f"  client credentials   client id {tokens.LOCAL_CLIENT}, client secret {tokens.PASSWORD}")

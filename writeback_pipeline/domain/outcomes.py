@@ -118,7 +118,8 @@ OUTCOMES: dict[str, Outcome] = {
     "INVALID_TYPE": Outcome(
         Action.CONFIGURATION,
         "The organisation does not offer this object to the integration user. ContentNote needs Enhanced Notes: turn "
-        "them on in Setup, Notes Settings, or set note_object to Note. Nothing was marked failed.",
+        "them on in Setup, Notes Settings, or set note_object to Note. Writeback__c comes with salesforce_package: "
+        "deploy it and assign its permission set, or set key_records to false. Nothing was marked failed.",
     ),
     "INVALID_SESSION_ID": Outcome(
         Action.CONFIGURATION,

@@ -53,6 +53,8 @@ class RowWrite:
 
     `record_id` is set for updates; `external_id` is the (field, value) of an upsert. `fields` never repeat either.
     `linked_to` is the record that a ContentNote hangs on: the link is made together with the note, or neither is.
+    `record_key`, up to 255 characters, makes a key record together with the note: a key that exists already refuses
+    both with DUPLICATE_VALUE, so that no note is ever written twice.
     """
 
     operation: Operation
@@ -61,6 +63,7 @@ class RowWrite:
     record_id: str | None = None
     external_id: tuple[str, str] | None = None
     linked_to: str | None = None
+    record_key: str | None = None
 
 
 class Answer(StrEnum):

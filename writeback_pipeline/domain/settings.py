@@ -67,6 +67,7 @@ class WritebackSettings:
     api_budget_share: float = 0.5
     opt_out_reserve: float = 0.2
     bulk_threshold: int = 10_000
+    key_records: bool = False
 
     @property
     def zone(self) -> ZoneInfo:
@@ -141,6 +142,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "api_budget_share": _share(0.01),
     "opt_out_reserve": _share(0.0),
     "bulk_threshold": _rows,
+    "key_records": _boolean,
 }
 
 _OPT_OUT_SWITCHES = ("unsubscribe", "resubscribe", "opt_out", "optout")

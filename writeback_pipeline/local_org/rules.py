@@ -127,6 +127,10 @@ def _content_document_link(session: Session, value: Value, before: sqlite3.Row |
     return {}
 
 
+def _writeback(session: Session, _: Value, before: sqlite3.Row | None) -> dict[str, Any]:
+    return {} if before else {"Name": f"W-{records.count(session.connection, 'Writeback__c'):07}"}
+
+
 TWINS = {"ContentNote": "ContentDocument", "ContentDocument": "ContentNote"}
 """Objects whose records come in pairs with one id."""
 
@@ -136,4 +140,5 @@ _BEFORE_SAVE: dict[str, Callable[[Session, Value, sqlite3.Row | None], dict[str,
     "Task": _task,
     "ContentNote": _content_note,
     "ContentDocumentLink": _content_document_link,
+    "Writeback__c": _writeback,
 }

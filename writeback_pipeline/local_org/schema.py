@@ -234,6 +234,13 @@ _ALL = (
         picklist("Visibility", "Visibility", ("AllUsers", "InternalUsers", "SharedUsers"), 40,
                  restricted=True, default="AllUsers"),
     ), (*_RECENT, ("LinkedEntityId",), ("ContentDocumentId",)), allows=_NO_UPSERT),
+    SObject("Writeback__c", "Writeback", "Writebacks", "a00", (
+        _id("Record ID"), _DELETED,
+        derived("Name", "string", "Writeback Number", 80, nillable=False, id_lookup=True, name_field=True),
+        text("Key__c", "Key", nillable=False, external_id=True, unique=True, id_lookup=True, case_sensitive=True),
+        text("Record_Id__c", "Record Id", 18),
+        _owner("Group", "User"), *_audit(),
+    ), _RECENT),
 )  # fmt: skip
 
 OBJECTS: dict[str, SObject] = {described.name: described for described in _ALL}

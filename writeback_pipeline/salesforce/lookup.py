@@ -54,7 +54,7 @@ def missing_people_queries(people: Iterable[PersonRef]) -> list[Request]:
             )
         )
         for kind, ids in _by_object(people)
-        for chunk in in_chunks(ids, _encoded_size, MAX_QUERY_BYTES)
+        for chunk in in_chunks(ids, encoded_size, MAX_QUERY_BYTES)
     ]
 
 
@@ -80,7 +80,7 @@ def note_queries(keys: Sequence[tuple[str, str]], objects: Collection[NoteObject
             )
         )
         for each in objects
-        for chunk in in_chunks(keys, lambda key: _encoded_size(key[0]) + _encoded_size(key[1]), MAX_QUERY_BYTES)
+        for chunk in in_chunks(keys, lambda key: encoded_size(key[0]) + encoded_size(key[1]), MAX_QUERY_BYTES)
     ]
 
 
@@ -104,7 +104,7 @@ def task_queries(people: Iterable[str], first: date, last: date) -> list[Request
                 last=last,
             )
         )
-        for chunk in in_chunks(sorted(set(people)), _encoded_size, MAX_QUERY_BYTES)
+        for chunk in in_chunks(sorted(set(people)), encoded_size, MAX_QUERY_BYTES)
     ]
 
 
@@ -122,5 +122,6 @@ def _by_object(people: Iterable[PersonRef]) -> Iterator[tuple[ObjectType, list[s
             yield kind, ids
 
 
-def _encoded_size(literal: str) -> int:
+def encoded_size(literal: str) -> int:
+    """The bytes that one more literal of a list takes in the URL of a query."""
     return len(quote(format_soql("{},", literal), safe=""))

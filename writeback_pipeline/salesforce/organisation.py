@@ -17,6 +17,7 @@ from writeback_pipeline.salesforce.calls import Calls, Reply
 from writeback_pipeline.salesforce.connection import SalesforceConnection
 from writeback_pipeline.salesforce.errors import UNREADABLE, CallFailed, Trouble, unavailable
 from writeback_pipeline.salesforce.graphs import Graphs, settle_graphs
+from writeback_pipeline.salesforce.key_records import Pair, found_keys, key_queries, settle_pair
 from writeback_pipeline.salesforce.packing import Part, batches, pack_calls
 from writeback_pipeline.salesforce.reads import Reads
 from writeback_pipeline.salesforce.session import CONNECT_SECONDS, READ_SECONDS, OrganisationSession
@@ -98,6 +99,17 @@ class SalesforceOrganisation:
                 found.setdefault(line, task["Id"])
         return found
 
+    def find_key_records(self, keys: Sequence[str]) -> dict[str, str | None]:
+        """The keys among these that have a key record, each with the id of the note that was made with it.
+
+        None where the record does not name its note. Key records in the recycle bin count: their notes were made.
+        """
+        try:
+            found = found_keys(self._reads.records(key_queries(keys)))
+        except KeyError:
+            raise unavailable(UNREADABLE) from None
+        return {key: found[key] for key in keys if key in found}
+
     def batches(self, rows: Sequence[RowWrite]) -> list[tuple[int, ...]]:
         """The rows' positions, grouped so that writing one group costs one call; groups in the order to write them."""
         return batches(rows)
@@ -133,6 +145,8 @@ class SalesforceOrganisation:
 
 def _settled(rows: Sequence[RowWrite], part: Part, reply: Reply | None) -> list[RowResult]:
     theirs = [rows[position] for position in part.positions]
+    if isinstance(part, Pair):
+        return settle_pair(theirs[0], reply)
     return settle_graphs(theirs, reply and reply.body) if isinstance(part, Graphs) else settle(theirs, reply)
 
 

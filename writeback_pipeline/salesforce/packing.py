@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from writeback_pipeline.domain.records import RowWrite
 from writeback_pipeline.salesforce.calls import MAX_COLLECTIONS, Request
 from writeback_pipeline.salesforce.graphs import MAX_GRAPHS, Graphs
+from writeback_pipeline.salesforce.key_records import Pair
 
 MAX_ROWS = 200
 MAX_TYPE_RUNS = 10
@@ -35,8 +36,8 @@ class Collection:
         return Request(self.method, self.path, {"allOrNone": False, "records": records})
 
 
-Part = Collection | Graphs
-"""What a call carries: collections together or alone, or graphs."""
+Part = Collection | Graphs | Pair
+"""What a call carries: collections together or alone, graphs, or a note and its key record."""
 
 
 @dataclass(slots=True)
@@ -53,14 +54,14 @@ class _Open:
 
 
 def pack(rows: Sequence[RowWrite]) -> list[Collection]:
-    """Every row in one collection, but those with a link: one kind of write in order, collections by their first row.
+    """Every row in one collection, but those of several records: one kind of write in order, by their first row.
 
     Inside a collection rows are sorted by object, as Salesforce works in runs of one object and takes only a few.
     """
     latest: dict[tuple[str, str, bool], _Open] = {}
     opened: list[_Open] = []
     for position, row in enumerate(rows):
-        if row.linked_to is not None:
+        if _has_companions(row):
             continue
         kind = (*_endpoint(row), _looks_like_a_reference(row))
         current = latest.get(kind)
@@ -76,7 +77,11 @@ def pack_calls(rows: Sequence[RowWrite]) -> list[list[Part]]:
     """The parts of each call, calls in the order in which they are to be made: what travels alone last."""
     collections = pack(rows)
     together = [collection for collection in collections if not collection.alone]
-    linked = [position for position, row in enumerate(rows) if row.linked_to is not None]
+    several = [position for position, row in enumerate(rows) if _has_companions(row)]
+    pairs = [
+        position for position in several if rows[position].linked_to is None and _looks_like_a_reference(rows[position])
+    ]
+    linked = [position for position in several if position not in set(pairs)]
     shared: list[list[Part]] = [
         [*together[start : start + MAX_COLLECTIONS]] for start in range(0, len(together), MAX_COLLECTIONS)
     ]
@@ -84,7 +89,7 @@ def pack_calls(rows: Sequence[RowWrite]) -> list[list[Part]]:
     graphs: list[list[Part]] = [
         [Graphs(tuple(linked[start : start + MAX_GRAPHS]))] for start in range(0, len(linked), MAX_GRAPHS)
     ]
-    return shared + alone + graphs
+    return shared + alone + graphs + [[Pair((position,))] for position in pairs]
 
 
 def batches(rows: Sequence[RowWrite]) -> list[tuple[int, ...]]:
@@ -101,10 +106,14 @@ def _endpoint(row: RowWrite) -> tuple[str, str]:
     return ("POST" if row.record_id is None else "PATCH"), "composite/sobjects"
 
 
+def _has_companions(row: RowWrite) -> bool:
+    return row.linked_to is not None or row.record_key is not None
+
+
 def _looks_like_a_reference(row: RowWrite) -> bool:
     # A composite takes "@{name.field}" anywhere in it for a value of an earlier answer, and there is no way to escape
     # it: one such reason would fail all rows that travel with it.
-    texts = (*row.fields.values(), *(row.external_id or ()))
+    texts = (*row.fields.values(), *(row.external_id or ()), row.record_key)
     return any("@{" in text for text in texts if isinstance(text, str))
 
 

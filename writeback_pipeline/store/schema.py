@@ -179,6 +179,7 @@ MIGRATIONS: tuple[Migration, ...] = (
         _WATERMARKS,
         _ORGANISATION,
     ),
+    ("INSERT INTO settings (name, value) VALUES ('key_records', 'false')",),
 )
 
 

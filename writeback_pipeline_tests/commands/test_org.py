@@ -152,10 +152,10 @@ def test_reset_says_that_it_leaves_the_ledger_alone(writebacks: Writebacks, samp
     assert '"sent": false' in writebacks("settings", "show", "--format", "json").stdout
 
 
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
-def test_serving_tells_how_to_get_in_and_ends_cleanly(home: Path, ending: signal.Signals) -> None:
+def serve(home: Path, *options: str, until: str) -> tuple[subprocess.Popen[str], str]:
+    """A serving process, and what it told up to the line with that text."""
     server = subprocess.Popen(
-        [*COMMAND, "org", "serve", "--port", "0", "--tls-port", "0"],
+        [*COMMAND, "org", "serve", "--port", "0", *options],
         env={**os.environ, "WRITEBACK_HOME": str(home)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -163,10 +163,44 @@ def test_serving_tells_how_to_get_in_and_ends_cleanly(home: Path, ending: signal
     )
     assert server.stdout is not None
     told = ""
-    while "certificate to trust" not in told:
+    while until not in told:
         line = server.stdout.readline()
         assert line, server.communicate()
         told += line
+    return server, told
+
+
+def sees_the_package(url: str) -> list[bool]:
+    """Whether a client of that server sees Email Opt Out, the key of Tasks, and key records."""
+    credentials = {"grant_type": "client_credentials", "client_id": "local", "client_secret": "local"}
+    token = requests.post(f"{url}/services/oauth2/token", data=credentials, timeout=10).json()["access_token"]
+    described = {
+        name: requests.get(
+            f"{url}/services/data/v67.0/sobjects/{name}/describe",
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=10,
+        )
+        for name in ("Contact", "Task", "Writeback__c")
+    }
+    return [
+        "HasOptedOutOfEmail" in described["Contact"].text,
+        "Writeback_Key__c" in described["Task"].text,
+        described["Writeback__c"].status_code == 200,
+    ]
+
+
+def test_the_organisation_is_served_with_or_without_the_package(home: Path) -> None:
+    for options, expected in (((), True), (("--without-package",), False), ((), False), (("--with-package",), True)):
+        server, told = serve(home, *options, until="listening")
+        seen = sees_the_package(told.split()[-1])
+        server.terminate()
+        assert server.communicate(timeout=15)[1] == ""
+        assert seen == [expected] * 3
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_serving_tells_how_to_get_in_and_ends_cleanly(home: Path, ending: signal.Signals) -> None:
+    server, told = serve(home, "--tls-port", "0", until="certificate to trust")
     plain, secure = re.findall(r"https?://127\.0\.0\.1:\d+", told)
     certificate = re.search(r"certificate to trust: (.*)\)", told)
     key = re.search(r"private key (.*?),", told)

@@ -27,6 +27,7 @@ DEFAULTS = {
     "api_budget_share": 0.5,
     "opt_out_reserve": 0.2,
     "bulk_threshold": 10000,
+    "key_records": False,
 }
 
 

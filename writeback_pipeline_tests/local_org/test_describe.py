@@ -20,6 +20,7 @@ def test_the_list_of_objects_names_each_with_its_prefix(api: Api) -> None:
     assert prefixes == {
         "Account": "001", "Note": "002", "Contact": "003", "User": "005", "Organization": "00D", "Lead": "00Q",
         "Task": "00T", "ContentNote": "069", "ContentDocument": "069", "ContentDocumentLink": "06A",
+        "Writeback__c": "a00",
     }  # fmt: skip
 
 
@@ -36,6 +37,8 @@ def test_the_list_of_objects_names_each_with_its_prefix(api: Api) -> None:
         ("Lead", "Company", {"length": 255, "nillable": False}),
         ("Lead", "IsConverted", {"createable": True, "updateable": False}),
         ("Lead", "Status", {"nillable": False, "defaultValue": "Open - Not Contacted", "defaultedOnCreate": True}),
+        ("Writeback__c", "Key__c", {"length": 255, "nillable": False, "unique": True, "externalId": True,
+                                    "caseSensitive": True, "custom": True}),
         ("Note", "Title", {"length": 80, "idLookup": True, "filterable": True}),
         ("Note", "Body", {"length": 32000, "filterable": False}),
         ("Note", "ParentId", {"createable": True, "updateable": False, "nillable": False,

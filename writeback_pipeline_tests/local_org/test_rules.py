@@ -15,6 +15,22 @@ def contact(api: Api) -> str:
     return api.create("Contact", LastName="Ng", AccountId=account)
 
 
+def test_a_key_record_is_numbered_and_its_key_is_the_only_one(api: Api) -> None:
+    first = api.create("Writeback__c", Key__c="sent/one", Record_Id__c="002000000000001AAA")
+    assert api.read("Writeback__c", first)["Name"].startswith("W-")
+    refused = api.post("sobjects/Writeback__c", {"Key__c": "sent/one"})
+    assert refused.status_code == 400
+    assert refused.json() == [
+        {
+            "message": f"duplicate value found: Key__c duplicates value on record with id: {first[:15]}",
+            "errorCode": "DUPLICATE_VALUE",
+            "fields": [],
+        }
+    ]
+    assert error(api.post("sobjects/Writeback__c", {})) == (400, "REQUIRED_FIELD_MISSING")
+    api.create("Writeback__c", Key__c="SENT/ONE")
+
+
 @pytest.fixture
 def lead(api: Api) -> str:
     return api.create("Lead", LastName="Lim", Company="Bolt")

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import groupby, pairwise
 
 import pytest
@@ -6,6 +7,7 @@ from hypothesis import strategies as st
 
 from writeback_pipeline.domain.records import Operation, RowWrite
 from writeback_pipeline.salesforce.graphs import Graphs
+from writeback_pipeline.salesforce.key_records import Pair
 from writeback_pipeline.salesforce.packing import Collection, Part, batches, pack, pack_calls
 
 CONTACT = "003000000000001AAA"
@@ -28,6 +30,14 @@ def linked_note() -> RowWrite:
     return RowWrite(Operation.CREATE_NOTE, "ContentNote", fields, linked_to=CONTACT)
 
 
+def keyed_note() -> RowWrite:
+    return replace(note(), record_key="k")
+
+
+def odd_keyed_note() -> RowWrite:
+    return replace(odd_note(), record_key="k")
+
+
 def task(key_field: str = "Writeback_Key__c") -> RowWrite:
     return RowWrite(Operation.UPSERT_TASK, "Task", {"WhoId": CONTACT}, external_id=(key_field, "k"))
 
@@ -39,6 +49,8 @@ runs_of_rows = st.lists(
             st.builds(note),
             st.builds(odd_note),
             st.builds(linked_note),
+            st.builds(keyed_note),
+            st.builds(odd_keyed_note),
             st.sampled_from(["Writeback_Key__c", "Other__c"]).map(task),
         ),
         st.integers(1, 120),
@@ -49,6 +61,10 @@ runs_of_rows = st.lists(
 
 def collections_in(call: list[Part]) -> list[Collection]:
     return [part for part in call if isinstance(part, Collection)]
+
+
+def is_odd(row: RowWrite) -> bool:
+    return "@{" in str(row.fields)
 
 
 def in_seventy_fives(count: int) -> list[int]:
@@ -103,14 +119,36 @@ def test_a_text_with_a_reference_in_it_never_shares_a_call(rows: list[RowWrite])
 
 @settings(deadline=None)
 @given(runs_of_rows)
-def test_notes_with_their_links_come_last_and_share_calls_with_their_like_only(rows: list[RowWrite]) -> None:
-    calls = pack_calls(rows)
+def test_notes_with_their_links_come_late_and_share_calls_with_their_like_only(rows: list[RowWrite]) -> None:
+    calls = [call for call in pack_calls(rows) if not isinstance(call[0], Pair)]
     graphs = [[isinstance(part, Graphs) for part in call] for call in calls]
     assert graphs == sorted(graphs, key=any)
     assert all(len(call) == 1 for call in graphs if any(call))
     linked = [position for call in calls for part in call if isinstance(part, Graphs) for position in part.positions]
-    assert linked == [position for position, row in enumerate(rows) if row.linked_to]
+    assert linked == [
+        position for position, row in enumerate(rows) if row.linked_to or (row.record_key and not is_odd(row))
+    ]
     assert [len(call[0].positions) for call in calls if isinstance(call[0], Graphs)] == in_seventy_fives(len(linked))
+
+
+@settings(deadline=None)
+@given(runs_of_rows)
+def test_a_note_with_a_key_that_no_graph_can_carry_costs_a_call_of_its_own(rows: list[RowWrite]) -> None:
+    calls = pack_calls(rows)
+    pairs = [call for call in calls if isinstance(call[0], Pair)]
+    assert all(len(call) == 1 and len(call[0].positions) == 1 for call in pairs)
+    assert [call[0].positions[0] for call in pairs] == [
+        position for position, row in enumerate(rows) if row.record_key and is_odd(row)
+    ]
+    assert calls[len(calls) - len(pairs) :] == pairs
+
+
+def test_a_full_call_of_notes_with_link_and_key_stays_below_the_limit_of_nodes() -> None:
+    rows = [replace(linked_note(), record_key=f"k{number}") for number in range(75)]
+    ((part,),) = pack_calls(rows)
+    body = part.request(rows).body
+    assert body is not None
+    assert sum(len(each["compositeRequest"]) for each in body["graphs"]) == 225
 
 
 def test_a_collection_is_sorted_into_few_runs_of_one_object() -> None:
