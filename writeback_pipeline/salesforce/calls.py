@@ -3,20 +3,23 @@
 Shapes of requests and answers only: which calls are made and what becomes of rows is decided by its callers.
 """
 
+import csv
+import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 import requests
+import urllib3
 from simple_salesforce.api import Salesforce
 from simple_salesforce.exceptions import SalesforceError
 
 from writeback_pipeline.domain.records import OrganisationUnavailable
 from writeback_pipeline.salesforce.connection import SalesforceConnection
-from writeback_pipeline.salesforce.errors import UNREADABLE, CallFailed, Trouble, trouble_in
-from writeback_pipeline.salesforce.session import HEADERS, OrganisationSession
+from writeback_pipeline.salesforce.errors import UNREADABLE, CallFailed, Trouble, trouble_in, trouble_of
+from writeback_pipeline.salesforce.session import HEADERS, OrganisationSession, body_of
 
 API_VERSION = "65.0"
 DATA_PATH = f"/services/data/v{API_VERSION}/"
@@ -46,6 +49,7 @@ class Calls:
     """Sends requests to one organisation."""
 
     def __init__(self, connection: SalesforceConnection, session: OrganisationSession) -> None:
+        self._session = session
         # The session holds the real token and renews it: with a session id of its own, the library never logs in.
         self._salesforce = Salesforce(
             session_id="none",
@@ -65,6 +69,39 @@ class Calls:
             raise CallFailed(trouble_in(error)) from None
         except OrganisationUnavailable as refusal:
             raise CallFailed(Trouble(refusal.code, refusal.message, maybe_executed=False), refusal) from None
+
+    def upload(self, path: str, content: bytes) -> None:
+        """Put a CSV file there; raises CallFailed."""
+        try:
+            with self._raw("PUT", path, data=content, headers={"Content-Type": "text/csv; charset=UTF-8"}):
+                pass
+        except requests.RequestException as error:
+            raise CallFailed(trouble_in(error)) from None
+
+    def table(self, path: str) -> Iterator[list[str]]:
+        """The lines of a CSV file as they arrive, its header first; raises CallFailed, halfway too."""
+        try:
+            with self._raw("GET", path, stream=True, headers={"Accept": "text/csv"}) as response:
+                raw: Any = response.raw
+                raw.decode_content = True
+                raw.auto_close = False  # the wrapper finds the end of it by itself
+                text = io.TextIOWrapper(raw, encoding="utf-8", newline="")
+                yield from csv.reader(text, strict=True)
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            raise CallFailed(trouble_in(error)) from None
+        except (UnicodeDecodeError, csv.Error):
+            raise CallFailed(UNREADABLE) from None
+
+    def _raw(self, method: str, path: str, **how: Any) -> requests.Response:
+        """The answer to a request whose body, or whose answer, is not JSON."""
+        try:
+            response = self._session.request(method, f"{self._salesforce.base_url}{path}", **how)
+        except OrganisationUnavailable as refusal:
+            raise CallFailed(Trouble(refusal.code, refusal.message, maybe_executed=False), refusal) from None
+        if not response.ok:
+            with response:
+                raise CallFailed(trouble_of(response.status_code, body_of(response)))
+        return response
 
     def composite(self, requests_: Sequence[Request]) -> list[Reply | None]:
         """The answers to up to MAX_COLLECTIONS requests, made in this order in one call; None where one is missing."""

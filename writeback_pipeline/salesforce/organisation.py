@@ -9,10 +9,13 @@ from datetime import date
 from itertools import chain
 from typing import Any
 
+from writeback_pipeline.domain.bulk import JobKind, JobStatus
 from writeback_pipeline.domain.people import InvalidSalesforceId, PersonRef, normalise_id, person_ref
 from writeback_pipeline.domain.records import ApiUsage, Gone, Held, RowResult, RowWrite
 from writeback_pipeline.domain.settings import NoteObject
 from writeback_pipeline.salesforce import lookup
+from writeback_pipeline.salesforce.bulk import BulkJobs
+from writeback_pipeline.salesforce.bulk_csv import jobs_for
 from writeback_pipeline.salesforce.calls import Calls, Reply
 from writeback_pipeline.salesforce.connection import SalesforceConnection
 from writeback_pipeline.salesforce.errors import UNREADABLE, CallFailed, Trouble, unavailable
@@ -40,6 +43,7 @@ class SalesforceOrganisation:
         self._session = OrganisationSession(connection, connect_seconds=connect_seconds, read_seconds=read_seconds)
         self._calls = Calls(connection, self._session)
         self._reads = Reads(self._calls)
+        self._bulk = BulkJobs(self._calls)
 
     def close(self) -> None:
         """Give the connections back."""
@@ -132,6 +136,34 @@ class SalesforceOrganisation:
                 if failed.concerns_everything:
                     stopped = replace(failed.trouble, maybe_executed=False)
         return [results[position] for position in range(len(rows))]
+
+    def jobs(self, rows: Sequence[RowWrite]) -> list[tuple[JobKind, tuple[int, ...]]]:
+        """The rows' positions, each group what one Bulk job carries, in the order of their first rows."""
+        return jobs_for(rows)
+
+    def create_job(self, kind: JobKind) -> str:
+        """The id of a new Bulk job; raises JobRefused where Salesforce takes no such job."""
+        return self._bulk.create(kind)
+
+    def upload_job(self, job_id: str, rows: Sequence[RowWrite]) -> None:
+        """Give a new job all its rows, which it works on once it is closed; raises JobRefused."""
+        self._bulk.upload(job_id, rows)
+
+    def close_job(self, job_id: str) -> None:
+        """Let Salesforce begin with the job; raises JobRefused when it is not open."""
+        self._bulk.close(job_id)
+
+    def abort_job(self, job_id: str) -> None:
+        """Give a job up; raises JobRefused when it has ended."""
+        self._bulk.abort(job_id)
+
+    def job_status(self, job_id: str) -> JobStatus:
+        """How far Salesforce has got with the job."""
+        return self._bulk.status(job_id)
+
+    def job_results(self, status: JobStatus, rows: Sequence[RowWrite]) -> list[RowResult]:
+        """What became of each row of a job that has ended."""
+        return self._bulk.results(status, rows)
 
     def _send(self, rows: Sequence[RowWrite], parts: Sequence[Part]) -> dict[int, RowResult]:
         requests = [part.request(rows) for part in parts]

@@ -103,7 +103,7 @@ class OrganisationSession(requests.Session):
             return response
         response = self._counted(method, url, self.login(stale=login), *args, **kwargs)
         if _session_is_refused(response):
-            self._refusal = unavailable(trouble_of(response.status_code, _body(response)))
+            self._refusal = unavailable(trouble_of(response.status_code, body_of(response)))
             raise self._refusal.with_traceback(None)
         return response
 
@@ -138,7 +138,7 @@ class OrganisationSession(requests.Session):
         except requests.RequestException as error:
             raise unavailable(trouble_in(error)) from None
         try:
-            login = read_login(self._connection, response.status_code, _body(response))
+            login = read_login(self._connection, response.status_code, body_of(response))
         except OrganisationUnavailable as refusal:
             self._refusal = None if refusal.passing else refusal
             raise
@@ -177,11 +177,12 @@ def _anonymous(request: requests.PreparedRequest) -> requests.PreparedRequest:
 def _session_is_refused(response: requests.Response) -> bool:
     if response.status_code != requests.codes.unauthorized:
         return False
-    known = salesforce_error(_body(response))
+    known = salesforce_error(body_of(response))
     return known is not None and known[0] == "INVALID_SESSION_ID"
 
 
-def _body(response: requests.Response) -> Any:
+def body_of(response: requests.Response) -> Any:
+    """The answer's JSON; None when it is something else."""
     try:
         return response.json()
     except ValueError:
