@@ -29,9 +29,13 @@ class Outcome:
 
 _RETRIED = "Salesforce was busy with this record; it is tried again by itself."
 _DEADLINE = "Passing trouble in Salesforce; it is tried again by itself."
+PERMISSION_SET = "Salesforce_Writebacks"
+"""The permission set in `salesforce_package` that gives the integration user every right it needs."""
+
 _FIELD_ACCESS = (
-    "The integration user may not write this field: give it read and edit access to Email Opt Out (field-level "
-    "security, by permission set), then run again. Nothing was marked failed."
+    "The integration user may not read and write this field. Deploy salesforce_package and assign its permission set "
+    f"{PERMISSION_SET} to that user, or give read and edit access to Email Opt Out in another way; then run again. "
+    "Nothing was marked failed."
 )
 
 OUTCOMES: dict[str, Outcome] = {
@@ -119,7 +123,8 @@ OUTCOMES: dict[str, Outcome] = {
         Action.CONFIGURATION,
         "The organisation does not offer this object to the integration user. ContentNote needs Enhanced Notes: turn "
         "them on in Setup, Notes Settings, or set note_object to Note. Writeback__c comes with salesforce_package: "
-        "deploy it and assign its permission set, or set key_records to false. Nothing was marked failed.",
+        f"deploy it and assign its permission set {PERMISSION_SET}, or set key_records to false. "
+        "Nothing was marked failed.",
     ),
     "INVALID_SESSION_ID": Outcome(
         Action.CONFIGURATION,
