@@ -40,18 +40,29 @@ class Status(StrEnum):
 
 TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.PENDING: frozenset(
-        {Status.SENDING, Status.WAITING, Status.WRITTEN, Status.FAILED, Status.REFUSED, Status.NO_RECIPIENT}
+        {
+            Status.SENDING,
+            Status.WAITING,
+            Status.UNKNOWN,
+            Status.WRITTEN,
+            Status.FAILED,
+            Status.REFUSED,
+            Status.NO_RECIPIENT,
+        }
     ),
     Status.SENDING: frozenset({Status.WRITTEN, Status.WAITING, Status.UNKNOWN, Status.FAILED}),
-    Status.WAITING: frozenset({Status.SENDING, Status.WRITTEN, Status.FAILED, Status.REFUSED, Status.PENDING}),
+    Status.WAITING: frozenset(
+        {Status.SENDING, Status.UNKNOWN, Status.WRITTEN, Status.FAILED, Status.REFUSED, Status.PENDING}
+    ),
     Status.UNKNOWN: frozenset({Status.WRITTEN, Status.WAITING}),
     Status.WRITTEN: frozenset({Status.PENDING}),
-    Status.FAILED: frozenset({Status.PENDING}),
+    Status.FAILED: frozenset({Status.PENDING, Status.UNKNOWN}),
     Status.REFUSED: frozenset(),
     Status.NO_RECIPIENT: frozenset(),
 }
 """Legal moves. PENDING reaches WRITTEN directly when Salesforce already holds everything the writeback asks for.
 
+What was not sent becomes UNKNOWN only when the database was put back to an earlier state: it may have been sent since.
 Only a summary of activity leaves WRITTEN: a late event revises it. An opt-out that was written never moves again.
 """
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from writeback_pipeline.domain.ledger import QUIET, EnqueueResult, QueueDepth, RetryResult
 from writeback_pipeline.domain.people import PersonRef
 from writeback_pipeline.domain.writebacks import OPEN_STATUSES, Change, Status
+from writeback_pipeline.store.high_water import Restore, last_restore
 from writeback_pipeline.store.people import add_people
 from writeback_pipeline.store.redirects import where_they_went
 from writeback_pipeline.store.schema import next_ids
@@ -32,9 +33,13 @@ class _Row(NamedTuple):
     redirected_from: str | None
     created_at: datetime
     person_id: str | None
+    next_attempt_at: datetime | None
+    error_code: str | None
 
 
-_TYPES = {"id": "BIGINT", "occurred_at": "TIMESTAMP", "created_at": "TIMESTAMP"}
+_TYPES = {
+    "id": "BIGINT", "occurred_at": "TIMESTAMP", "created_at": "TIMESTAMP", "next_attempt_at": "TIMESTAMP",
+}  # fmt: skip
 _ROW = {name: _TYPES.get(name, "TEXT") for name in _Row._fields}
 
 _NO_RECIPIENT = (
@@ -62,7 +67,8 @@ class UnknownWriteback(LookupError):
 def enqueue(session: Session, changes: Sequence[Change], now: datetime) -> EnqueueResult:
     """Queue the changes whose delivery key is new; of several with one key the first counts.
 
-    A person whose record is known to have moved is queued under the record that it is now.
+    A person whose record is known to have moved is queued under the record that it is now. What happened before a
+    restore may have been delivered by what was lost, and is read back first.
     """
     by_key: dict[str, Change] = {}
     for change in changes:
@@ -84,9 +90,10 @@ def _known(session: Session, keys: list[str]) -> set[str]:
 
 
 def _insert(session: Session, fresh: Mapping[str, Change], now: datetime) -> None:
+    restore = last_restore(session)
     moved = where_they_went(session, {change.salesforce_id for change in fresh.values() if change.salesforce_id})
     ids = next_ids(session, "writeback_ids", len(fresh))
-    rows = [_row(id_, key, change, moved, now) for id_, (key, change) in zip(ids, fresh.items(), strict=True)]
+    rows = [_row(id_, key, change, moved, restore, now) for id_, (key, change) in zip(ids, fresh.items(), strict=True)]
     add_people(session, {row.person_id: row.object_type for row in rows if row.person_id})
     session.execute(
         f"INSERT INTO writebacks ({', '.join(_ROW)}) {unnested(_ROW)}",
@@ -94,9 +101,12 @@ def _insert(session: Session, fresh: Mapping[str, Change], now: datetime) -> Non
     )
 
 
-def _row(id_: int, key: str, change: Change, moved: Mapping[str, PersonRef], now: datetime) -> _Row:
+def _row(
+    id_: int, key: str, change: Change, moved: Mapping[str, PersonRef], restore: Restore | None, now: datetime
+) -> _Row:
     person = moved.get(change.salesforce_id or "")
     salesforce_id = person.salesforce_id if person else change.salesforce_id
+    doubt = restore if restore and salesforce_id and change.occurred_at < restore.found_at else None
     return _Row(
         id=id_,
         kind=change.kind,
@@ -107,10 +117,12 @@ def _row(id_: int, key: str, change: Change, moved: Mapping[str, PersonRef], now
         occurred_at=change.occurred_at,
         reason=change.reason,
         delivery_key=key,
-        status=Status.PENDING,
+        status=Status.UNKNOWN if doubt else Status.PENDING,
         redirected_from=change.salesforce_id if person else None,
         created_at=now,
         person_id=salesforce_id,
+        next_attempt_at=doubt.in_doubt_until if doubt else None,
+        error_code="RESTORED" if doubt else None,
     )
 
 
@@ -127,8 +139,9 @@ def settle_without_recipient(session: Session, run_id: str | None) -> int:
 def retry(session: Session, ids: Collection[int], statuses: Collection[Status]) -> RetryResult:
     """Put failed and waiting writebacks back to pending: those named, and all of the statuses named.
 
-    A retry starts a new series of attempts. Raises ValueError for a status that cannot be retried, UnknownWriteback
-    when an id is nobody's; what exists but cannot go back is told beside what went.
+    A retry starts a new series of attempts; what is older than a restore is read back first. Raises ValueError for a
+    status that cannot be retried, UnknownWriteback when an id is nobody's; what exists but cannot go back is told
+    beside what went.
     """
     never = [status.value for status in statuses if status not in RETRYABLE]
     if never:
@@ -153,6 +166,13 @@ def retry(session: Session, ids: Collection[int], statuses: Collection[Status]) 
         "error_message = NULL, advice = NULL WHERE id IN (SELECT unnest($1::BIGINT[]))",
         [list(retried)],
     )
+    restore = last_restore(session)
+    if restore:
+        session.execute(
+            "UPDATE writebacks SET status = 'unknown', next_attempt_at = $2::TIMESTAMP, error_code = 'RESTORED' "
+            "WHERE created_at < $3::TIMESTAMP AND id IN (SELECT unnest($1::BIGINT[]))",
+            [list(retried), restore.in_doubt_until, restore.found_at],
+        )
     return RetryResult(retried, refused)
 
 

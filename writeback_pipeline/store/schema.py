@@ -162,6 +162,17 @@ CREATE TABLE sync_watermarks (
 # `slot` is always 1: the primary key keeps the organisation the only one.
 _ORGANISATION = "CREATE TABLE organisation (slot INTEGER PRIMARY KEY, organisation_id TEXT NOT NULL)"
 
+_RESTORES = """
+CREATE TABLE restores (
+    found_at TIMESTAMP NOT NULL,
+    in_doubt_until TIMESTAMP NOT NULL,
+    marked_attempt BIGINT NOT NULL,
+    held_attempt BIGINT NOT NULL,
+    marked_writeback BIGINT NOT NULL,
+    held_writeback BIGINT NOT NULL
+)
+"""
+
 MIGRATIONS: tuple[Migration, ...] = (
     (
         "CREATE SEQUENCE writeback_ids",
@@ -180,6 +191,7 @@ MIGRATIONS: tuple[Migration, ...] = (
         _ORGANISATION,
     ),
     ("INSERT INTO settings (name, value) VALUES ('key_records', 'false')",),
+    (_RESTORES,),
 )
 
 

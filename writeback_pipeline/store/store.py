@@ -4,7 +4,8 @@ It satisfies the protocols that delivery and the shells declare. The database is
 before it returns, so a store is shared freely between threads and costs nothing while it is not used.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from writeback_pipeline.domain.windows import Window
 from writeback_pipeline.domain.writebacks import Change, Kind, Status, Writeback
 from writeback_pipeline.store import (
     claims,
+    high_water,
     journal,
     listing,
     organisation,
@@ -42,6 +44,7 @@ from writeback_pipeline.store import (
     windows,
 )
 from writeback_pipeline.store.database import WAIT, Database
+from writeback_pipeline.store.session import Session
 
 
 class Store:
@@ -53,11 +56,14 @@ class Store:
 
     def __init__(self, path: str | Path, *, wait: timedelta = WAIT) -> None:
         self._database = Database(Path(path), wait=wait)
+        self._mark = high_water.MarkFile(self._database.path)
 
     def enqueue(self, changes: Sequence[Change], now: datetime) -> EnqueueResult:
         """Queue the changes whose delivery key is new, all or none."""
-        with self._database.writing() as session:
-            return queue.enqueue(session, changes, now)
+        with self._noticing_restores(now) as session:
+            result, mark = queue.enqueue(session, changes, now), high_water.queued(session)
+        self._mark.raise_to(mark)
+        return result
 
     def settle_without_recipient(self, now: datetime, run_id: str | None) -> int:  # noqa: ARG002 - the ledgers' common form
         """Settle what is pending for people without a Salesforce record; returns how many."""
@@ -71,7 +77,7 @@ class Store:
 
     def claim(self, owner: str, now: datetime, *, limit: int, lease: timedelta = LEASE) -> list[Claim]:
         """Recover what dead workers left, then lease up to `limit` people to whom something is owed, oldest first."""
-        with self._database.writing() as session:
+        with self._noticing_restores(now) as session:
             recovery.recover(session, now)
             return claims.claim(session, owner, now, limit, lease)
 
@@ -103,7 +109,9 @@ class Store:
     def journal(self, intents: Sequence[Intent]) -> list[int | None]:
         """Commit the intents; an attempt id for each, None where the person is no longer leased under that epoch."""
         with self._database.writing() as session:
-            return journal.journal(session, intents)
+            attempts = journal.journal(session, intents)
+        self._mark.raise_to(high_water.mark_of(intents, attempts))  # on disk before anything is sent
+        return attempts
 
     def record(
         self,
@@ -120,7 +128,7 @@ class Store:
 
     def lease_window(self, scope: str, owner: str, now: datetime) -> tuple[WindowLease, dict[str, KnownSummary]] | None:
         """Lease a window of activity, with what the ledger has of it, by key; None while another worker has it."""
-        with self._database.writing() as session:
+        with self._noticing_restores(now) as session:
             lease = windows.lease_window(session, scope, owner, now, LEASE)
             return None if lease is None else (lease, summaries.known_summaries(session, scope))
 
@@ -229,3 +237,10 @@ class Store:
         """The pinned organisation's id, None while none is."""
         with self._database.reading() as session:
             return organisation.pinned_organisation(session)
+
+    @contextmanager
+    def _noticing_restores(self, now: datetime) -> Iterator[Session]:
+        """A transaction that first compares the database with its high-water mark."""
+        with self._database.writing() as session:
+            high_water.notice_restore(session, self._mark.read(), now)
+            yield session

@@ -13,6 +13,7 @@ from writeback_pipeline.domain.ledger import QUIET
 from writeback_pipeline.domain.window_ledger import DeliveredWindow, WindowLease, scope_of
 from writeback_pipeline.domain.windows import Window
 from writeback_pipeline.domain.writebacks import Kind
+from writeback_pipeline.store.people import FIRST_EPOCH
 from writeback_pipeline.store.session import Session, as_columns, unnested
 
 _WINDOW = "Window"
@@ -49,7 +50,8 @@ _OWED_NOW = (
 def lease_window(session: Session, scope: str, owner: str, now: datetime, lease: timedelta) -> WindowLease | None:
     """Lease the window, None while another worker has it; what can no longer arrive of earlier tries is owed again."""
     session.execute(
-        "INSERT INTO people (person_id, object_type) VALUES ($1, $2) ON CONFLICT DO NOTHING", [scope, _WINDOW]
+        f"INSERT INTO people (person_id, object_type, epoch) VALUES ($1, $2, {FIRST_EPOCH}) ON CONFLICT DO NOTHING",
+        [scope, _WINDOW],
     )
     leased = session.execute(
         "UPDATE people SET lease_owner = $2, lease_until = $3::TIMESTAMP, epoch = epoch + 1 WHERE person_id = $1 "

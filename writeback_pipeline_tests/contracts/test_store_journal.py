@@ -148,8 +148,8 @@ def test_a_settlement_under_an_older_epoch_writes_nothing_and_is_counted(store: 
 
 def test_an_illegal_status_undoes_the_whole_call(store: Store) -> None:
     one, two = claimed(store, people=2)
-    with pytest.raises(IllegalTransition, match="from pending to unknown"):
-        store.record([], [settled(one), settled(two, Status.UNKNOWN)], [opted_out(one)], NOW, release=True)
+    with pytest.raises(IllegalTransition, match="from pending to pending"):
+        store.record([], [settled(one), settled(two, Status.PENDING)], [opted_out(one)], NOW, release=True)
     assert statuses(store) == [Status.PENDING] * 2
     assert store.claim("second", NOW, limit=9) == []
 
