@@ -4,7 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-SIZES = {"listing.py": ["--rounds", "3"], "summaries.py": ["--events", "2000000", "--rounds", "2"]}
+SIZES = {
+    "activity_delivery.py": ["--summaries", "5000"],
+    "listing.py": ["--rounds", "3"],
+    "summaries.py": ["--events", "2000000", "--rounds", "2"],
+}
 
 
 def main() -> None:

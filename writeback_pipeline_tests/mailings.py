@@ -85,6 +85,11 @@ class Mailings:
             path = folder / f"part-{next(self._files):03}.parquet"
             pq.write_table(pa.Table.from_pylist(theirs, SCHEMA), path)
 
+    def correct(self, day: str) -> None:
+        """Take the day's files away, as a platform does that writes them anew."""
+        for path in (self.folder / f"date={day}").iterdir():
+            path.unlink()
+
     def spoil(self, day: str) -> Path:
         """Put a file without a Parquet footer among those of the day."""
         path = self.folder / f"date={day}" / "half-written.parquet"

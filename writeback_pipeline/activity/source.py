@@ -32,6 +32,11 @@ class KindEvents:
         totals = self._summaries.totals.by_kind[self.kind]
         return totals.events + totals.without_recipient.events
 
+    @property
+    def events_in_rows(self) -> int:
+        """Events that the summaries and the rows without a recipient hold; the same number, unless some were lost."""
+        return self._summaries.events_in_rows(self.kind)
+
     def revisions(self) -> Mapping[str, str]:
         """The revision of every summary, by key."""
         return dict(self._summaries.revisions(self.kind))

@@ -92,6 +92,20 @@ class WindowSummaries:
         )
         return [(who, _instant(moment, self.window)) for who, moment in cursor.fetchall()]
 
+    def events_in_rows(self, kind: Kind) -> int:
+        """The events that summaries and `nobody` are made of."""
+        row = (
+            in_schema(self._database, self._schema)
+            .execute(
+                "SELECT coalesce(sum(events), 0)::BIGINT FROM (SELECT events FROM nobody WHERE kind = $kind "
+                "UNION ALL SELECT len([1 FOR event IN events IF event & 2 = $bit]) FROM people)",
+                {"kind": kind.value, "bit": _OPENED if kind is Kind.OPENED else 0},
+            )
+            .fetchone()
+        )
+        assert row is not None
+        return int(row[0])
+
     def _with_ids_checked(self) -> DuckDBPyConnection:
         """A cursor of its own, with the ids that no person can have in `no_person`; they are few, finding them slow."""
         cursor = in_schema(self._database, self._schema)

@@ -16,8 +16,8 @@ import click
 
 from writeback_pipeline.bindings import open_organisation, open_store
 from writeback_pipeline.commands.dagster_home import PROJECT, use_dagster_home
-from writeback_pipeline.commands.run import NOTHING_CHANGED
-from writeback_pipeline.commands.run_activity import counted
+from writeback_pipeline.commands.output import NOTHING_CHANGED
+from writeback_pipeline.commands.run_activity import in_words, statuses_of_run
 from writeback_pipeline.domain.ledger import WritebackFilter
 from writeback_pipeline.domain.notes import note_title
 from writeback_pipeline.domain.people import PersonRef
@@ -59,9 +59,9 @@ def demo() -> None:
     if run.failure:
         click.echo(f"Error: run {run.run_id} failed. {run.failure}", err=True)
         sys.exit(1)
-    settled = store.writebacks(WritebackFilter(run_id=run.run_id))
+    settled = statuses_of_run(store, run.run_id)
     _say("", f"run {run.run_id}")
-    _say("", counted(settled) if settled else "nothing to write: everything in the queue was dealt with before")
+    _say("", in_words(settled) if settled else "nothing to write: everything in the queue was dealt with before")
 
     _deliver_activity(environment, store)
 
@@ -84,8 +84,7 @@ def _deliver_activity(environment: Environment, store: Store) -> None:
     weeks = iter(LAST_TWO_WEEKS)
 
     def finished(run: FinishedRun) -> None:
-        rows = store.writebacks(WritebackFilter(run_id=run.run_id))
-        _say("Activity", f"week of {next(weeks)}: {run.failure or counted(rows)}")
+        _say("Activity", f"week of {next(weeks)}: {run.failure or in_words(statuses_of_run(store, run.run_id))}")
 
     run_activity(Occurrence.WEEKLY, ACTIVITY_KINDS, LAST_TWO_WEEKS, finished=finished)
     written = WritebackFilter(kinds=ACTIVITY_KINDS, statuses=(Status.WRITTEN,), limit=EXAMPLES)

@@ -12,13 +12,16 @@ from writeback_pipeline.domain.writebacks import utc_text
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 NEEDS_A_PERSON = 1
-"""Exit code: done, but some rows need somebody."""
+"""Exit code: some rows need a person, or something passing stopped the run."""
+
+NOTHING_CHANGED = 2
+"""Exit code: the input or the configuration is wrong."""
 
 
 class InputError(click.ClickException):
     """The input or the configuration is wrong and nothing was changed; the message says what to do."""
 
-    exit_code = 2
+    exit_code = NOTHING_CHANGED
 
 
 def format_option(*formats: str) -> Callable[[_F], _F]:

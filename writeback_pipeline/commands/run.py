@@ -11,6 +11,7 @@ import click
 
 from writeback_pipeline.bindings import open_organisation, open_store
 from writeback_pipeline.commands.dagster_home import use_dagster_home
+from writeback_pipeline.commands.output import NEEDS_A_PERSON, NOTHING_CHANGED
 from writeback_pipeline.commands.run_activity import activity
 from writeback_pipeline.delivery.dry_run import dry_run
 from writeback_pipeline.delivery.opt_outs import WrongOrganisation
@@ -23,12 +24,6 @@ from writeback_pipeline.salesforce.connection import from_environment
 
 ROWS_NEEDING_A_PERSON = 10
 """How many of them the summary spells out."""
-
-DONE_IN_PART = 1
-"""Exit code: some rows need a person, or something passing stopped the run."""
-
-NOTHING_CHANGED = 2
-"""Exit code: the input or the configuration is wrong."""
 
 
 @click.group()
@@ -56,10 +51,10 @@ def opt_outs(only_plan: bool, limit: int | None, format_: str) -> None:
     finished = run_opt_outs({} if limit is None else {"limit": limit})
     if finished.failure:
         click.echo(f"Error: run {finished.run_id} failed. {finished.failure}", err=True)
-        sys.exit(DONE_IN_PART if finished.passing else NOTHING_CHANGED)
+        sys.exit(NEEDS_A_PERSON if finished.passing else NOTHING_CHANGED)
     rows = open_store(environment).writebacks(WritebackFilter(run_id=finished.run_id))
     _show_run(finished.run_id, rows, format_)
-    sys.exit(DONE_IN_PART if finished.failed_checks else 0)
+    sys.exit(NEEDS_A_PERSON if finished.failed_checks else 0)
 
 
 def _plan(environment: Environment, limit: int | None) -> DeliveryReport:
@@ -69,7 +64,7 @@ def _plan(environment: Environment, limit: int | None) -> DeliveryReport:
     except (OrganisationUnavailable, WrongOrganisation) as error:
         click.echo(f"Error: {error}", err=True)
         passing = isinstance(error, OrganisationUnavailable) and error.passing
-        sys.exit(DONE_IN_PART if passing else NOTHING_CHANGED)
+        sys.exit(NEEDS_A_PERSON if passing else NOTHING_CHANGED)
 
 
 def _show_plan(report: DeliveryReport, format_: str) -> None:

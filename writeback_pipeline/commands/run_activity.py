@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -17,11 +17,11 @@ import click
 from writeback_pipeline.bindings import open_activity, open_store
 from writeback_pipeline.commands.dagster_home import use_dagster_home
 from writeback_pipeline.commands.output import NEEDS_A_PERSON, InputError, format_option, message, print_json
+from writeback_pipeline.delivery.window_plan import plan_window
 from writeback_pipeline.domain.activity import Presentation
 from writeback_pipeline.domain.ledger import WritebackFilter
-from writeback_pipeline.domain.partitions import partition_of_window
+from writeback_pipeline.domain.partitions import FIRST_DAY, partition_of_window
 from writeback_pipeline.domain.settings import Occurrence, WritebackSettings
-from writeback_pipeline.domain.tasks import is_due
 from writeback_pipeline.domain.window_ledger import scope_of
 from writeback_pipeline.domain.windows import (
     Calendar,
@@ -29,16 +29,15 @@ from writeback_pipeline.domain.windows import (
     Window,
     chosen_kinds,
     window_named,
+    window_of,
     windows_between,
 )
-from writeback_pipeline.domain.writebacks import ACTIVITY_KINDS, Kind, Status, Writeback
+from writeback_pipeline.domain.writebacks import ACTIVITY_KINDS, Kind, Status
 from writeback_pipeline.environment import Environment, read_environment
 from writeback_pipeline.store.store import Store
 
 if TYPE_CHECKING:
     from writeback_pipeline.commands.runs import FinishedRun
-
-ROWS_PER_CALL = 1_000
 
 
 @click.command("activity")
@@ -81,9 +80,14 @@ def activity(
 def _windows(occurrence: Occurrence, first: str, last: str, settings: WritebackSettings) -> list[Window]:
     calendar = Calendar(occurrence, settings.zone, settings.week_starts_on)
     try:
-        return windows_between(window_named(first, calendar), window_named(last, calendar), calendar)
+        windows = windows_between(window_named(first, calendar), window_named(last, calendar), calendar)
     except InvalidWindow as error:
         raise InputError(str(error)) from None
+    if partition_of_window(windows[0]) < FIRST_DAY:
+        raise InputError(f"{first} is too early: windows begin with {FIRST_DAY}")
+    if windows[-1].start > datetime.now(UTC):
+        raise InputError(f"{last} has not begun: the latest window is {window_of(datetime.now(UTC), calendar).name}")
+    return windows
 
 
 def _show_plan(
@@ -98,19 +102,17 @@ def _show_plan(
     for window in windows:
         with open_activity(environment).counted(window, Presentation(settings.platform_name, settings.zone)) as counted:
             for kind in kinds:
-                events = counted.of(kind)
-                known = store.known_summaries(scope_of(kind, window))
-                due = sum(is_due(known.get(key), revision) for key, revision in events.revisions().items())
+                plan = plan_window(store.known_summaries(scope_of(kind, window)), counted.of(kind))
                 lines.append(
                     {
                         "window": window.name,
                         "kind": kind.value,
-                        "events": events.events,
-                        "people": len(events.revisions()),
-                        "tasks": due,
-                        "unchanged": len(events.revisions()) - due,
-                        "no_recipient": len(events.without_recipient()),
-                        "api_calls": -(-due // ROWS_PER_CALL),
+                        "events": plan.counts.events,
+                        "people": plan.counts.summaries,
+                        "tasks": len(plan.due),
+                        "unchanged": sum(plan.left.values()),
+                        "no_recipient": plan.counts.without_recipient,
+                        "api_calls": plan.calls,
                     }
                 )
     if format_ == "json":
@@ -136,7 +138,7 @@ def _deliver(
 
         def finished(run: FinishedRun) -> None:
             bar.update(1)
-            results.append((next(names), run, store.writebacks(WritebackFilter(run_id=run.run_id))))
+            results.append((next(names), run, statuses_of_run(store, run.run_id)))
 
         run_activity(windows[0].occurrence, kinds, [partition_of_window(each) for each in windows], finished=finished)
 
@@ -144,17 +146,17 @@ def _deliver(
         {
             "window": window.name,
             "run_id": run.run_id,
-            "statuses": dict(Counter(row.status.value for row in rows)),
+            "statuses": statuses,
             "error": run.failure,
         }
-        for window, run, rows in results
+        for window, run, statuses in results
     ]
     if format_ == "json":
         print_json(lines)
     else:
-        for window, run, rows in results:
-            click.echo(f"{window.name}: {run.failure or counted(rows)}")
-    failed = any(row.status is Status.FAILED for _, _, rows in results for row in rows)
+        for window, run, statuses in results:
+            click.echo(f"{window.name}: {run.failure or in_words(statuses)}")
+    failed = any(Status.FAILED in statuses for _, _, statuses in results)
     if failed:
         message("Some need a person: writebacks list --status failed")
     sys.exit(max((_exit_code(run) for _, run, _ in results), default=0) or (NEEDS_A_PERSON if failed else 0))
@@ -167,7 +169,12 @@ def _exit_code(run: FinishedRun) -> int:
     return NEEDS_A_PERSON if run.passing else InputError.exit_code
 
 
-def counted(rows: Sequence[Writeback]) -> str:
-    """How many rows came to which status, such as `1 failed, 131 written`."""
-    statuses = Counter(row.status.value for row in rows)
+def statuses_of_run(store: Store, run_id: str) -> dict[Status, int]:
+    """How many rows the run left in which status; a window may have a hundred thousand, so none is read."""
+    counts = {status: store.count(WritebackFilter(run_id=run_id, statuses=(status,))) for status in Status}
+    return {status: count for status, count in counts.items() if count}
+
+
+def in_words(statuses: Mapping[Status, int]) -> str:
+    """Such as `1 failed, 131 written`."""
     return ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in sorted(statuses.items())) or "unchanged"

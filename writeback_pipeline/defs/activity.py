@@ -17,19 +17,16 @@ from writeback_pipeline.defs.metadata import table
 from writeback_pipeline.defs.ports import CountedWindow, MailingActivity, PlatformDatabase, SalesforceConnector
 from writeback_pipeline.delivery.activity import ActivityDelivery, ActivityReport, LeaseLost
 from writeback_pipeline.delivery.opt_outs import WrongOrganisation
+from writeback_pipeline.delivery.window_plan import WindowPlan, plan_window
 from writeback_pipeline.domain.activity import Presentation
-from writeback_pipeline.domain.partitions import window_of_partition
+from writeback_pipeline.domain.partitions import FIRST_DAY, window_of_partition
 from writeback_pipeline.domain.records import OrganisationUnavailable
 from writeback_pipeline.domain.settings import Occurrence, WritebackSettings
-from writeback_pipeline.domain.tasks import is_due
 from writeback_pipeline.domain.window_ledger import scope_of
 from writeback_pipeline.domain.writebacks import ACTIVITY_KINDS, Kind, Status
 
 GROUP = "mailing_activity"
 OWNERS = ["team:email-platform"]
-FIRST_DAY = "2025-01-06"
-"""First window that can be materialised; a Monday, so that days and weeks begin together."""
-
 DISABLED = "The mailing activity writeback is disabled; writebacks settings set activity_enabled=true turns it on."
 _WINDOW_WORD = {Occurrence.DAILY: "day", Occurrence.WEEKLY: "week"}
 
@@ -137,11 +134,8 @@ def writebacks_asset(
                 dg.AssetMaterialization(summaries.key, partition=context.partition_key, metadata=_counted(counted))
             )
             if config.dry_run:
-                known = ledger.known_summaries(scope_of(kind, window))
-                due = [key for key, revision in events.revisions().items() if is_due(known.get(key), revision)]
-                context.log_event(
-                    dg.AssetObservation(context.asset_key, metadata=_planned(due, len(events.revisions())))
-                )
+                plan = plan_window(ledger.known_summaries(scope_of(kind, window)), events)
+                context.log_event(dg.AssetObservation(context.asset_key, metadata=_planned(plan)))
                 return
             delivery = ActivityDelivery(
                 ledger,
@@ -170,25 +164,26 @@ def _progress(context: dg.AssetExecutionContext, window: str) -> Callable[[int, 
     return progress
 
 
-def _planned(due: list[str], summaries: int) -> dict[str, Any]:
+def _planned(plan: WindowPlan) -> dict[str, Any]:
     return {
         "dry_run": True,
-        "summaries": summaries,
-        "planned_tasks": len(due),
-        "planned_api_calls": -(-len(due) // 1000),
-        "tasks": table({"key": key} for key in due),
+        "summaries": plan.counts.summaries,
+        "planned_tasks": len(plan.due),
+        "planned_api_calls": plan.calls,
+        "tasks": table({"key": key, "withdrawn": key in plan.withdrawn} for key in plan.due),
     }
 
 
 def _delivered(report: ActivityReport) -> dict[str, Any]:
     both = report.statuses + report.left
     return {
-        "events": report.events,
-        "summaries": report.summaries,
+        "events": report.counts.events,
+        "summaries": report.counts.summaries,
+        "withdrawn": report.counts.withdrawn,
         "unchanged": report.left[Status.WRITTEN],
         "written": report.statuses[Status.WRITTEN],
         **{status.value: both[status] for status in (Status.FAILED, Status.WAITING, Status.UNKNOWN)},
-        "no_recipient": report.without_recipient,
+        "no_recipient": report.counts.without_recipient,
         "redirected": report.redirected,
         "api_calls": report.calls,
         "left_to_another_run": int(report.busy),

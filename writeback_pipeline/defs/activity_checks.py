@@ -24,7 +24,8 @@ GRACE = {
 """How long after its end a window may be missing; two ticks or more."""
 
 _TO_BACKFILL = (WindowState.MISSING, WindowState.CHANGED, WindowState.PARTLY)
-_COUNTED = ("events", "summaries", "written", "failed", "no_recipient", "open")
+_COUNTED = ("events", "events_in_rows", "summaries", "withdrawn", "without_recipient")
+_BECAME = ("written", "failed", "refused", "no_recipient", "open")
 
 
 def no_window_is_missing(occurrence: Occurrence, kind: Kind, asset: dg.AssetsDefinition) -> dg.AssetChecksDefinition:
@@ -112,7 +113,10 @@ def every_summary_is_accounted_for(
     @dg.asset_check(
         asset=asset,
         name="every_row_is_accounted_for",
-        description="Summaries counted = Tasks written + failed + still open + without a recipient, in every window.",
+        description=(
+            "In every window: events in = events in its rows, and summaries + withdrawn + without a recipient = "
+            "Tasks written + failed + refused + no recipient + still open."
+        ),
     )
     def check(platform_database: dg.ResourceParam[PlatformDatabase]) -> dg.AssetCheckResult:
         ledger, now = platform_database.ledger(), datetime.now(UTC)
@@ -128,8 +132,14 @@ def every_summary_is_accounted_for(
             description=f"{len(windows)} windows, {len(wrong)} do not add up",
             metadata={
                 "windows": len(windows),
-                **{name: sum(getattr(each, name) for each in windows) for name in _COUNTED},
-                "do_not_add_up": table({"window": each.name, "summaries": each.summaries} for each in wrong),
+                **{name: sum(getattr(each.counts, name) for each in windows) for name in _COUNTED},
+                **{name: sum(getattr(each, name) for each in windows) for name in _BECAME},
+                "do_not_add_up": table(
+                    {"window": each.name}
+                    | {name: getattr(each.counts, name) for name in _COUNTED}
+                    | {name: getattr(each, name) for name in _BECAME}
+                    for each in wrong
+                ),
             },
         )
 

@@ -16,23 +16,21 @@ from uuid import uuid4
 from writeback_pipeline.delivery.opt_outs import check_pinned
 from writeback_pipeline.delivery.protocols import ActivityLedger, CountedEvents, Organisation
 from writeback_pipeline.delivery.sending import CALL_ALLOWANCE, Outgoing, Sent, send
+from writeback_pipeline.delivery.window_plan import SUMMARIES_PER_CALL, WindowPlan, plan_window
+from writeback_pipeline.domain.activity import Presentation, Summary, withdrawn_summary
 from writeback_pipeline.domain.ledger import MAX_HOPS
 from writeback_pipeline.domain.records import ApiUsage, RowResult
 from writeback_pipeline.domain.tasks import (
     TaskWrite,
-    is_due,
     lacks_key_field,
     may_have_moved,
     next_try,
     settle_task,
     task_write,
 )
-from writeback_pipeline.domain.window_ledger import KnownSummary, OwedSummary, WindowLease, scope_of
+from writeback_pipeline.domain.window_ledger import KnownSummary, OwedSummary, WindowCounts, WindowLease, scope_of
 from writeback_pipeline.domain.windows import Window
 from writeback_pipeline.domain.writebacks import Kind, Status
-
-SUMMARIES_PER_BATCH = 1_000
-"""Summaries that are journalled together and share one call."""
 
 _DAY = timedelta(days=1)
 
@@ -44,9 +42,7 @@ class ActivityReport:
     `busy` when another worker is delivering the window; `key_in_text` when the organisation has no field for keys.
     """
 
-    events: int = 0
-    summaries: int = 0
-    without_recipient: int = 0
+    counts: WindowCounts = field(default_factory=WindowCounts)
     statuses: Counter[Status] = field(default_factory=Counter)
     left: Counter[Status] = field(default_factory=Counter)
     redirected: int = 0
@@ -77,7 +73,7 @@ class ActivityDelivery:
 
         Raises OrganisationUnavailable for trouble that is not a row's and LeaseLost; what was not sent stays owed.
         """
-        report = ActivityReport(events=counted.events)
+        report = ActivityReport()
         leased = self.ledger.lease_window(scope_of(kind, window), self.owner, self.now())
         if leased is None:
             report.busy = True
@@ -85,13 +81,15 @@ class ActivityDelivery:
         lease, known = leased
         calls_before = self.organisation.usage.calls
         try:
-            self._deliver(window, counted, lease, known, report)
+            plan = plan_window(known, counted)
+            report.counts = plan.counts
+            report.left.update(plan.left)
+            self._deliver(window, counted, lease, known, plan, report)
         except BaseException:
             with suppress(Exception):  # a lease that cannot be given back runs out by itself
                 self.ledger.release_window(lease)
             raise
-        counts = (report.events, report.summaries, report.without_recipient)
-        self.ledger.window_delivered(lease, kind, window, counted.fingerprint, counts, self.now(), self.run_id)
+        self.ledger.window_delivered(lease, kind, window, counted.fingerprint, plan.counts, self.now(), self.run_id)
         report.usage = self.organisation.usage
         report.calls = report.usage.calls - calls_before
         return report
@@ -102,44 +100,39 @@ class ActivityDelivery:
         counted: CountedEvents,
         lease: WindowLease,
         known: Mapping[str, KnownSummary],
+        plan: WindowPlan,
         report: ActivityReport,
     ) -> None:
-        due = self._due(known, counted, report)
-        nobody = counted.without_recipient()
-        report.without_recipient = len(nobody)
-        new_nobody = [each for each in nobody if each.key not in known]
-        if new_nobody:
-            self.ledger.owe_summaries(lease, window, new_nobody, self.now(), self.run_id)
-        if due:
+        if plan.nobody:
+            self.ledger.owe_summaries(lease, window, plan.nobody, self.now(), self.run_id)
+        if plan.dropped:
+            self.ledger.drop_summaries(lease, plan.dropped, self.run_id)
+        if plan.due:
             found = self.organisation.organisation_id
             check_pinned(self.ledger.pin_organisation(found), found)
-        for start in range(0, len(due), SUMMARIES_PER_BATCH):
-            tasks = self._owe(due[start : start + SUMMARIES_PER_BATCH], known, counted, window, lease)
+        for start in range(0, len(plan.due), SUMMARIES_PER_CALL):
+            keys = plan.due[start : start + SUMMARIES_PER_CALL]
+            summaries = [
+                *counted.summaries([key for key in keys if key not in plan.withdrawn]),
+                *(withdrawn_summary(key, window, counted.presentation) for key in keys if key in plan.withdrawn),
+            ]
+            tasks = self._owe(summaries, known, counted.presentation, window, lease)
             self._write(tasks, window, lease, report)
-            self.progress(start + len(tasks), len(due))
-
-    def _due(self, known: Mapping[str, KnownSummary], counted: CountedEvents, report: ActivityReport) -> list[str]:
-        """Keys of what is to be sent; updates apart from the rest, as the two never share a collection of rows."""
-        revisions = counted.revisions()
-        due = [key for key, revision in revisions.items() if is_due(known.get(key), revision)]
-        report.summaries = len(revisions)
-        report.left.update(known[key].status for key in revisions.keys() - set(due))
-        return sorted(due, key=lambda key: (key in known and known[key].task_id is not None, key))
+            self.progress(start + len(tasks), len(plan.due))
 
     def _owe(
         self,
-        keys: Sequence[str],
+        summaries: Sequence[Summary],
         known: Mapping[str, KnownSummary],
-        counted: CountedEvents,
+        presentation: Presentation,
         window: Window,
         lease: WindowLease,
     ) -> list[TaskWrite]:
-        summaries = counted.summaries(keys)
         owed = [OwedSummary(each.key, each.kind, each.person, None, each.last_at) for each in summaries]
         ids = self.ledger.owe_summaries(lease, window, owed, self.now(), self.run_id)
         if len(ids) < len(owed):
             raise LeaseLost(f"another worker took over {lease.scope}")
-        return [task_write(ids[each.key], each, known.get(each.key), counted.presentation) for each in summaries]
+        return [task_write(ids[each.key], each, known.get(each.key), presentation) for each in summaries]
 
     def _write(self, tasks: Sequence[TaskWrite], window: Window, lease: WindowLease, report: ActivityReport) -> None:
         """Send the Tasks and settle them; those worth another try at once are sent again, a few times at most."""

@@ -12,7 +12,7 @@ from writeback_pipeline.domain.ledger import AttemptOutcome, Claim, Intent, Orig
 from writeback_pipeline.domain.people import PersonRef
 from writeback_pipeline.domain.records import ApiUsage, Held, RowResult, RowWrite
 from writeback_pipeline.domain.settings import WritebackSettings
-from writeback_pipeline.domain.window_ledger import KnownSummary, OwedSummary, WindowLease
+from writeback_pipeline.domain.window_ledger import KnownSummary, OwedSummary, WindowCounts, WindowLease
 from writeback_pipeline.domain.windows import Window
 from writeback_pipeline.domain.writebacks import Kind
 
@@ -92,20 +92,20 @@ class ActivityLedger(Journal, Protocol):
         """Enter new summaries, put known ones that changed back to pending; returns writeback ids by key, none when the
         lease has passed to another worker."""
 
+    def drop_summaries(self, held: WindowLease, keys: Sequence[str], run_id: str | None) -> None:
+        """Settle rows that never became a Task and whose events are no longer reported."""
+
     def window_delivered(
         self,
         held: WindowLease,
         kind: Kind,
         window: Window,
         fingerprint: str,
-        counts: tuple[int, int, int],
+        counts: WindowCounts,
         now: datetime,
         run_id: str | None,
     ) -> None:
-        """Remember that a window was delivered as its files stood, and give its lease back.
-
-        `counts` are events, summaries, without recipient.
-        """
+        """Remember that a window was delivered as its files stood, and give its lease back."""
 
 
 class CountedEvents(Protocol):
@@ -122,6 +122,10 @@ class CountedEvents(Protocol):
     @property
     def events(self) -> int:
         """Events counted, each once, those without a recipient included."""
+
+    @property
+    def events_in_rows(self) -> int:
+        """Events that the summaries and the rows without a recipient hold; the same number, unless some were lost."""
 
     def revisions(self) -> Mapping[str, str]:
         """The revision of every summary, by key."""

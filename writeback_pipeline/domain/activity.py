@@ -10,7 +10,7 @@ from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from writeback_pipeline.domain.notes import clean_text, cut, note_timestamp
-from writeback_pipeline.domain.people import PersonRef
+from writeback_pipeline.domain.people import PersonRef, object_type_of
 from writeback_pipeline.domain.settings import Occurrence
 from writeback_pipeline.domain.windows import Window
 from writeback_pipeline.domain.writebacks import Kind
@@ -29,6 +29,7 @@ _LAYOUT = 1
 
 _LINE_LIMIT = 500
 _LINE_BREAKS = str.maketrans(dict.fromkeys("\t\n\r\x85\u2028\u2029", " "))
+_WITHDRAWN = "What this Task listed before has been corrected there, or counts towards another day or week."
 _WHEN = {Occurrence.DAILY: "on", Occurrence.WEEKLY: "in the week of"}
 
 
@@ -63,7 +64,8 @@ class MailingActivity:
 class Summary:
     """One person's events of one kind in one window, a mailing at a time in the order of their first event.
 
-    `revision` changes whenever anything that the Task shows changes.
+    `revision` changes whenever anything that the Task shows changes. Without mailings it stands for events that are no
+    longer reported.
     """
 
     person: PersonRef
@@ -84,13 +86,13 @@ class Summary:
 
     @property
     def first_at(self) -> datetime:
-        """The first event."""
-        return min(mailing.first_at for mailing in self.mailings)
+        """The first event; without one, when the window begins."""
+        return min((mailing.first_at for mailing in self.mailings), default=self.window.start)
 
     @property
     def last_at(self) -> datetime:
-        """The last event."""
-        return max(mailing.last_at for mailing in self.mailings)
+        """The last event; without one, when the window begins."""
+        return max((mailing.last_at for mailing in self.mailings), default=self.window.start)
 
     @property
     def key(self) -> str:
@@ -101,6 +103,20 @@ class Summary:
 def task_key(kind: Kind, window: Window, salesforce_id: str) -> str:
     """The key of a person's Task, such as `sent:daily:2026-11-23:0035g00000ABCDEAA2`; safe in a URL."""
     return f"{kind}:{window.occurrence}:{window.name}:{salesforce_id}"
+
+
+def withdrawn_revision(presentation: Presentation) -> str:
+    """The revision of a summary whose events are no longer reported."""
+    return f"none, {presentation.digest:016x}"
+
+
+def withdrawn_summary(key: str, window: Window, presentation: Presentation) -> Summary:
+    """The summary of that key now that its events are no longer reported: nothing is left to list."""
+    kind, *_, salesforce_id = key.split(":")
+    object_type = object_type_of(salesforce_id)
+    assert object_type is not None
+    revision = withdrawn_revision(presentation)
+    return Summary(PersonRef(object_type, salesforce_id), Kind(kind), window, (), revision)
 
 
 def task_fields(summary: Summary, presentation: Presentation, *, last_line: str | None = None) -> dict[str, str]:
@@ -124,7 +140,8 @@ def task_subject(summary: Summary, presentation: Presentation) -> str:
     subject = (
         f"{presentation.platform}: {_mailings(len(summary.mailings))} {summary.kind} {_window_words(summary.window)}"
     )
-    return f"{subject}, by machines only" if summary.machine_count == summary.count else subject
+    by_machines_only = summary.mailings and summary.machine_count == summary.count
+    return f"{subject}, by machines only" if by_machines_only else subject
 
 
 def task_description(summary: Summary, presentation: Presentation, *, last_line: str | None = None) -> str:
@@ -134,8 +151,9 @@ def task_description(summary: Summary, presentation: Presentation, *, last_line:
     """
     heading = (
         f"{_mailings(len(summary.mailings))} {summary.kind} {_window_words(summary.window)}, "
-        f"as recorded by {presentation.platform}. Times are in {presentation.zone.key}."
+        f"as recorded by {presentation.platform}. "
     )
+    heading += f"Times are in {presentation.zone.key}." if summary.mailings else _WITHDRAWN
     blocks = [_block(mailing, summary.kind, presentation.zone) for mailing in summary.mailings]
     ending = "" if last_line is None else f"\n\n{last_line}"
     limit = DESCRIPTION_LIMIT - len(ending.encode())

@@ -9,6 +9,9 @@ from datetime import date, timedelta
 from writeback_pipeline.domain.settings import Occurrence, Weekday, WritebackSettings
 from writeback_pipeline.domain.windows import Calendar, Window, window_named
 
+FIRST_DAY = "2025-01-06"
+"""The first partition, daily and weekly; a Monday."""
+
 
 def window_of_partition(name: str, occurrence: Occurrence, settings: WritebackSettings) -> Window:
     """The window that the partition stands for under these settings."""

@@ -30,6 +30,7 @@ _MOVED_CODES = (
     "INVALID_CROSS_REFERENCE_KEY",
     "NOT_FOUND",
 )
+_NOTHING_THERE = ("ENTITY_IS_DELETED", "INVALID_CROSS_REFERENCE_KEY", "NOT_FOUND")
 _FIELD_CODES = ("INVALID_FIELD", "INVALID_FIELD_FOR_INSERT_UPDATE", "NOT_FOUND")
 
 _NO_SUCH_RECORD = (
@@ -87,6 +88,12 @@ def is_due(known: KnownSummary | None, revision: str) -> bool:
     return not settled and known.status is not Status.UNKNOWN
 
 
+def may_have_task(known: KnownSummary) -> bool:
+    """Whether Salesforce holds a Task of it, or may: an answer may have been lost."""
+    tried = known.status in (Status.PENDING, Status.WAITING) and known.attempts > 0
+    return known.task_id is not None or tried or known.status in (Status.SENDING, Status.UNKNOWN)
+
+
 def task_write(
     writeback_id: int, summary: Summary, known: KnownSummary | None, presentation: Presentation
 ) -> TaskWrite:
@@ -121,7 +128,7 @@ def next_try(task: TaskWrite, result: RowResult, where: Held | None) -> TaskWrit
         return None if task.exists else replace(task, exists=True)
     if isinstance(where, Moved):
         return replace(task, person=where.to)
-    if isinstance(where, Live) and task.task_id is not None:
+    if isinstance(where, Live) and task.task_id is not None and task.summary.mailings:
         return replace(task, task_id=None)  # somebody deleted the Task: its key makes another
     return None
 
@@ -146,6 +153,8 @@ def settle_task(
     )
     if result.answer is Answer.OK:
         return replace(base, task_id=result.record_id, revision=task.summary.revision, written_at=now)
+    if not task.summary.mailings and result.code in _NOTHING_THERE:
+        return replace(base, revision=task.summary.revision, written_at=now)  # and no Task says anything untrue
     told = replace(base, error_code=result.code, error_message=result.message)
     if result.answer is Answer.UNKNOWN:
         return replace(told, status=Status.UNKNOWN, next_attempt_at=lease.lease_until + QUIET, advice=_NO_ANSWER)

@@ -55,10 +55,25 @@ class OwedSummary:
 
 
 @dataclass(frozen=True, slots=True)
-class DeliveredWindow:
-    """What the ledger remembers of a delivered window, and what became of its summaries since.
+class WindowCounts:
+    """What was counted of one kind in one window when it was delivered.
 
-    `open` are those not settled yet; `owed` those of them that a delivery would send now.
+    `events_in_rows` are those that the summaries and the rows without a recipient hold, `withdrawn` the summaries of
+    earlier deliveries whose events are no longer reported.
+    """
+
+    events: int = 0
+    events_in_rows: int = 0
+    summaries: int = 0
+    without_recipient: int = 0
+    withdrawn: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveredWindow:
+    """What the ledger remembers of a delivered window, and what became since of the rows that it had then.
+
+    `open` are those not settled yet. `owed` is what a delivery would send now, later rows included.
     """
 
     kind: Kind
@@ -67,17 +82,19 @@ class DeliveredWindow:
     start: datetime
     end: datetime
     fingerprint: str
-    events: int
-    summaries: int
-    without_recipient: int
     delivered_at: datetime
+    counts: WindowCounts
     written: int
     failed: int
+    refused: int
     no_recipient: int
     open: int
     owed: int
 
     @property
     def adds_up(self) -> bool:
-        """Whether every summary counted has a row that says what became of it."""
-        return self.written + self.failed + self.no_recipient + self.open >= self.summaries + self.without_recipient
+        """Whether every event is in a row, and every row says what became of it: none lost, none too many."""
+        rows = self.written + self.failed + self.refused + self.no_recipient + self.open
+        counts = self.counts
+        counted = counts.summaries + counts.without_recipient + counts.withdrawn
+        return counts.events == counts.events_in_rows and rows == counted

@@ -57,10 +57,6 @@ class Window:
         """Whether the window has ended."""
         return self.end <= at
 
-    def overlaps(self, other: "Window") -> bool:
-        """Whether the two have an instant in common."""
-        return self.start < other.end and other.start < self.end
-
 
 def calendar_of(settings: WritebackSettings) -> Calendar:
     """The calendar that the settings choose."""

@@ -34,7 +34,7 @@ class Status(StrEnum):
     UNKNOWN = "unknown"  # sent, no answer; only a read-back decides
     WRITTEN = "written"  # Salesforce confirmed it; a summary of activity that changes is owed again
     FAILED = "failed"  # a person must act; a retry puts it back to pending
-    REFUSED = "refused"  # the origin rule forbids it
+    REFUSED = "refused"  # the origin rule forbids it; or activity that was never written, and never happened after all
     NO_RECIPIENT = "no_recipient"  # the person has no Salesforce record
 
 
@@ -57,13 +57,13 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.UNKNOWN: frozenset({Status.WRITTEN, Status.WAITING}),
     Status.WRITTEN: frozenset({Status.PENDING}),
     Status.FAILED: frozenset({Status.PENDING, Status.UNKNOWN}),
-    Status.REFUSED: frozenset(),
+    Status.REFUSED: frozenset({Status.PENDING}),
     Status.NO_RECIPIENT: frozenset(),
 }
 """Legal moves. PENDING reaches WRITTEN directly when Salesforce already holds everything the writeback asks for.
 
 What was not sent becomes UNKNOWN only when the database was put back to an earlier state: it may have been sent since.
-Only a summary of activity leaves WRITTEN: a late event revises it. An opt-out that was written never moves again.
+Only a summary of activity leaves WRITTEN or REFUSED: its events change. An opt-out moves from neither.
 """
 
 OPEN_STATUSES = (Status.PENDING, Status.SENDING, Status.WAITING, Status.UNKNOWN)

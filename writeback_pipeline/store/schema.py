@@ -192,6 +192,11 @@ MIGRATIONS: tuple[Migration, ...] = (
     ),
     ("INSERT INTO settings (name, value) VALUES ('key_records', 'false')",),
     (_RESTORES,),
+    (
+        "ALTER TABLE activity_windows ADD COLUMN events_in_rows BIGINT",
+        "ALTER TABLE activity_windows ADD COLUMN withdrawn BIGINT",
+        "UPDATE activity_windows SET events_in_rows = events, withdrawn = 0",
+    ),
 )
 
 

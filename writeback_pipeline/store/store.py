@@ -26,7 +26,13 @@ from writeback_pipeline.domain.ledger import (
 )
 from writeback_pipeline.domain.people import PersonRef
 from writeback_pipeline.domain.settings import WritebackSettings
-from writeback_pipeline.domain.window_ledger import DeliveredWindow, KnownSummary, OwedSummary, WindowLease
+from writeback_pipeline.domain.window_ledger import (
+    DeliveredWindow,
+    KnownSummary,
+    OwedSummary,
+    WindowCounts,
+    WindowLease,
+)
 from writeback_pipeline.domain.windows import Window
 from writeback_pipeline.domain.writebacks import Change, Kind, Status, Writeback
 from writeback_pipeline.store import (
@@ -155,20 +161,22 @@ class Store:
         with self._database.writing() as session:
             return summaries.owe_summaries(session, held, window, owed, now, run_id)
 
+    def drop_summaries(self, held: WindowLease, keys: Sequence[str], run_id: str | None) -> None:
+        """Settle rows that never became a Task and whose events are no longer reported."""
+        with self._database.writing() as session:
+            summaries.drop_summaries(session, held, keys, run_id)
+
     def window_delivered(
         self,
         held: WindowLease,
         kind: Kind,
         window: Window,
         fingerprint: str,
-        counts: tuple[int, int, int],
+        counts: WindowCounts,
         now: datetime,
         run_id: str | None,
     ) -> None:
-        """Remember that a window was delivered as its files stood, and give its lease back.
-
-        `counts` are events, summaries, without recipient.
-        """
+        """Remember that a window was delivered as its files stood, and give its lease back."""
         with self._database.writing() as session:
             if windows.release_window(session, held):
                 windows.window_delivered(session, kind, window, fingerprint, counts, now, run_id)

@@ -27,6 +27,11 @@ _NO_RECIPIENT = (
     "linked to a Contact or Lead, events that name the record are written."
 )
 
+_NEVER_HAPPENED = (
+    "The platform no longer reports this activity, and nothing of it was written: there is nothing to do. Should it be "
+    "reported again, it is written."
+)
+
 
 def known_summaries(session: Session, scope: str) -> dict[str, KnownSummary]:
     """What the ledger has of the window, by key."""
@@ -75,6 +80,20 @@ def owe_summaries(
     return ids | {each.key: row[0] for each, row in zip(fresh, rows, strict=True)}
 
 
+def drop_summaries(session: Session, held: WindowLease, keys: Sequence[str], run_id: str | None) -> None:
+    """Settle rows that never became a Task and whose events are no longer reported: nobody has to do anything.
+
+    Nothing when the lease has passed to another worker.
+    """
+    session.execute(
+        "UPDATE writebacks SET status = 'refused', advice = $4, error_code = NULL, error_message = NULL, "
+        "next_attempt_at = NULL, run_id = coalesce($5, run_id) WHERE person_id = $1 "
+        "AND delivery_key IN (SELECT unnest($3::TEXT[])) AND status IN ('pending', 'waiting', 'failed') "
+        "AND EXISTS (SELECT 1 FROM people p WHERE p.person_id = $1 AND p.epoch = $2)",
+        [held.scope, held.epoch, list(keys), _NEVER_HAPPENED, run_id],
+    )
+
+
 def _known_ids(session: Session, keys: Sequence[str]) -> dict[str, int]:
     rows = session.execute(
         "SELECT w.delivery_key, w.id FROM writebacks w "
@@ -89,7 +108,7 @@ def _put_back(session: Session, changed: Sequence[tuple[int, datetime]], window:
     session.execute(
         "UPDATE writebacks AS w SET status = 'pending', occurred_at = n.occurred_at, window_start = $3::TIMESTAMP, "
         "window_end = $4::TIMESTAMP, "
-        "attempts = CASE WHEN w.status IN ('written', 'failed') THEN 0 ELSE w.attempts END, "
+        "attempts = CASE WHEN w.status IN ('written', 'failed', 'refused') THEN 0 ELSE w.attempts END, "
         "next_attempt_at = NULL, error_code = NULL, error_message = NULL, advice = NULL "
         f"FROM ({unnested({'id': 'BIGINT', 'occurred_at': 'TIMESTAMP'})}) n WHERE w.id = n.id",
         [*as_columns(changed, 2), window.start, window.end],

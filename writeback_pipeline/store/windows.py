@@ -5,12 +5,11 @@ settling of answers fence it by its epoch in the same way. What a dead worker le
 only when it can no longer arrive: a late request would bring an older text back.
 """
 
-from dataclasses import fields
+from dataclasses import astuple, fields
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from writeback_pipeline.domain.ledger import QUIET
-from writeback_pipeline.domain.window_ledger import DeliveredWindow, WindowLease, scope_of
+from writeback_pipeline.domain.window_ledger import DeliveredWindow, WindowCounts, WindowLease, scope_of
 from writeback_pipeline.domain.windows import Window
 from writeback_pipeline.domain.writebacks import Kind
 from writeback_pipeline.store.people import FIRST_EPOCH
@@ -32,14 +31,15 @@ _DELIVERED = {
     "window_start": "TIMESTAMP",
     "window_end": "TIMESTAMP",
     "fingerprint": "TEXT",
-    "events": "BIGINT",
-    "summaries": "BIGINT",
-    "without_recipient": "BIGINT",
+    **dict.fromkeys((field.name for field in fields(WindowCounts)), "BIGINT"),
     "delivered_at": "TIMESTAMP",
     "run_id": "TEXT",
 }
 
-_DELIVERED_FIELDS = tuple(field.name for field in fields(DeliveredWindow))
+_COUNTS = ", ".join(f"a.{field.name}" for field in fields(WindowCounts))
+
+_THEN = "w.created_at <= a.delivered_at"
+_BECAME = ("'written'", "'failed'", "'refused'", "'no_recipient'", "'pending', 'sending', 'waiting', 'unknown'")
 
 _OWED_NOW = (
     "w.status IN ('pending', 'sending') OR (w.status IN ('waiting', 'unknown') "
@@ -111,13 +111,13 @@ def window_delivered(
     kind: Kind,
     window: Window,
     fingerprint: str,
-    counts: tuple[int, int, int],
+    counts: WindowCounts,
     now: datetime,
     run_id: str | None,
 ) -> None:
-    """Remember that the window was delivered as its files stood; `counts` are events, summaries, without recipient."""
+    """Remember that the window was delivered as its files stood."""
     bounds = [window.occurrence, window.name, window.start, window.end]
-    values = [scope_of(kind, window), kind, *bounds, fingerprint, *counts, now, run_id]
+    values = [scope_of(kind, window), kind, *bounds, fingerprint, *astuple(counts), now, run_id]
     session.execute(
         f"INSERT INTO activity_windows ({', '.join(_DELIVERED)}) "
         f"SELECT {', '.join(f'${n}::{type_}' for n, type_ in enumerate(_DELIVERED.values(), 1))} "
@@ -127,24 +127,33 @@ def window_delivered(
 
 
 def delivered_windows(session: Session, since: datetime, now: datetime) -> list[DeliveredWindow]:
-    """The delivered windows that end after `since`, with what became of their summaries; oldest first."""
+    """The delivered windows that end after `since`, with what became of their rows; oldest first.
+
+    Rows that came later, with a delivery that did not end, are owed and nothing else.
+    """
     rows = session.execute(
-        "SELECT a.kind, a.occurrence, a.name, a.window_start, a.window_end, a.fingerprint, a.events, a.summaries, "
-        "a.without_recipient, a.delivered_at, coalesce(r.written, 0), coalesce(r.failed, 0), "
-        "coalesce(r.no_recipient, 0), coalesce(r.open, 0), coalesce(r.owed, 0) FROM activity_windows a LEFT JOIN ("
-        "SELECT w.person_id, count(*) FILTER (w.status = 'written') AS written, "
-        "count(*) FILTER (w.status = 'failed') AS failed, "
-        "count(*) FILTER (w.status = 'no_recipient') AS no_recipient, "
-        "count(*) FILTER (w.status IN ('pending', 'sending', 'waiting', 'unknown')) AS open, "
-        f"count(*) FILTER ({_OWED_NOW}) AS owed "
-        "FROM writebacks w WHERE w.kind IN ('sent', 'opened') AND w.window_end > $1::TIMESTAMP GROUP BY w.person_id"
-        ") r ON r.person_id = a.scope WHERE a.window_end > $1::TIMESTAMP ORDER BY a.window_start, a.kind",
+        f"SELECT a.kind, a.occurrence, a.name, a.window_start, a.window_end, a.fingerprint, a.delivered_at, {_COUNTS}, "
+        + "".join(f"count(*) FILTER (w.status IN ({statuses}) AND {_THEN}), " for statuses in _BECAME)
+        + f"count(*) FILTER ({_OWED_NOW}) "
+        "FROM activity_windows a LEFT JOIN writebacks w ON w.person_id = a.scope AND w.kind IN ('sent', 'opened') "
+        f"WHERE a.window_end > $1::TIMESTAMP GROUP BY ALL ORDER BY a.window_start, a.kind",
         [since, now],
     ).fetchall()
-    return [_delivered(dict(zip(_DELIVERED_FIELDS, row, strict=True))) for row in rows]
+    return [_delivered(*row) for row in rows]
 
 
-def _delivered(value: dict[str, Any]) -> DeliveredWindow:
-    for name in ("start", "end", "delivered_at"):
-        value[name] = value[name].replace(tzinfo=UTC)
-    return DeliveredWindow(**{**value, "kind": Kind(value["kind"])})
+def _delivered(
+    kind: str,
+    occurrence: str,
+    name: str,
+    start: datetime,
+    end: datetime,
+    fingerprint: str,
+    at: datetime,
+    *numbers: int,
+) -> DeliveredWindow:
+    counts = WindowCounts(*numbers[: len(fields(WindowCounts))])
+    start, end, at = (instant.replace(tzinfo=UTC) for instant in (start, end, at))
+    return DeliveredWindow(
+        Kind(kind), occurrence, name, start, end, fingerprint, at, counts, *numbers[len(fields(WindowCounts)) :]
+    )

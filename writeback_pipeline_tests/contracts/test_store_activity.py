@@ -8,7 +8,7 @@ from writeback_pipeline.domain.ledger import LEASE, QUIET, AttemptOutcome, Inten
 from writeback_pipeline.domain.people import PersonRef
 from writeback_pipeline.domain.records import Answer, Operation
 from writeback_pipeline.domain.settings import Occurrence
-from writeback_pipeline.domain.window_ledger import DeliveredWindow, OwedSummary, WindowLease, scope_of
+from writeback_pipeline.domain.window_ledger import DeliveredWindow, OwedSummary, WindowCounts, WindowLease, scope_of
 from writeback_pipeline.domain.windows import Calendar, Window, window_named
 from writeback_pipeline.domain.writebacks import Kind, Status, Writeback
 from writeback_pipeline.store.store import Store
@@ -225,10 +225,23 @@ def test_a_delivered_window_is_remembered_with_what_became_of_its_rows(store: St
     settled(store, lease, ids[1], Status.FAILED)
     settled(store, lease, ids[2], Status.WAITING, next_attempt_at=NOW + MINUTE)
     settled(store, lease, ids[3], Status.UNKNOWN, next_attempt_at=NOW + 20 * MINUTE)
-    store.window_delivered(lease, Kind.SENT, DAY, "print", (8, 5, 1), NOW, "run")
+    store.window_delivered(lease, Kind.SENT, DAY, "print", WindowCounts(8, 8, 5, 1, 0), NOW, "run")
     (window,) = delivered(store)
     assert window == DeliveredWindow(
-        Kind.SENT, "daily", DAY.name, DAY.start, DAY.end, "print", 8, 5, 1, NOW, 1, 1, 1, 3, 1
+        Kind.SENT,
+        "daily",
+        DAY.name,
+        DAY.start,
+        DAY.end,
+        "print",
+        NOW,
+        WindowCounts(8, 8, 5, 1, 0),
+        written=1,
+        failed=1,
+        refused=0,
+        no_recipient=1,
+        open=3,
+        owed=1,
     )
     assert window.adds_up
     assert delivered(store, NOW + MINUTE)[0].owed == 2
@@ -238,13 +251,32 @@ def test_a_delivered_window_is_remembered_with_what_became_of_its_rows(store: St
 def test_a_row_that_is_lost_does_not_add_up(store: Store) -> None:
     lease = leased(store)
     owe(store, lease, summary(contact(1)))
-    store.window_delivered(lease, Kind.SENT, DAY, "print", (2, 2, 0), NOW, None)
+    store.window_delivered(lease, Kind.SENT, DAY, "print", WindowCounts(2, 2, 2, 0, 0), NOW, None)
+    assert not delivered(store)[0].adds_up
+
+
+def test_a_row_too_many_does_not_add_up_unless_it_came_after_the_delivery(store: Store) -> None:
+    lease = leased(store)
+    owe(store, lease, summary(contact(1)), summary(contact(2)))
+    store.window_delivered(lease, Kind.SENT, DAY, "print", WindowCounts(1, 1, 1, 0, 0), NOW, None)
+    assert not delivered(store)[0].adds_up
+    store.window_delivered(leased(store), Kind.SENT, DAY, "print", WindowCounts(2, 2, 2, 0, 0), NOW, None)
+    assert delivered(store)[0].adds_up
+    store.owe_summaries(leased(store), DAY, [summary(contact(3))], NOW + MINUTE, "one that died")
+    (window,) = delivered(store)
+    assert (window.adds_up, window.open, window.owed) == (True, 2, 3)
+
+
+def test_an_event_that_is_in_no_row_does_not_add_up(store: Store) -> None:
+    lease = leased(store)
+    owe(store, lease, summary(contact(1)))
+    store.window_delivered(lease, Kind.SENT, DAY, "print", WindowCounts(2, 1, 1, 0, 0), NOW, None)
     assert not delivered(store)[0].adds_up
 
 
 def remember(store: Store, window: Window, fingerprint: str, kind: Kind = Kind.SENT, at: datetime = NOW) -> None:
     lease = leased(store, scope=scope_of(kind, window))
-    store.window_delivered(lease, kind, window, fingerprint, (0, 0, 0), at, "run")
+    store.window_delivered(lease, kind, window, fingerprint, WindowCounts(), at, "run")
 
 
 def test_delivering_a_window_again_replaces_what_is_remembered(store: Store) -> None:
@@ -259,7 +291,7 @@ def test_delivering_a_window_again_replaces_what_is_remembered(store: Store) -> 
 def test_only_the_worker_that_has_the_window_says_that_it_is_delivered(store: Store) -> None:
     first = leased(store, owner="first")
     leased(store, NOW + LEASE, "second")
-    store.window_delivered(first, Kind.SENT, DAY, "print", (0, 0, 0), NOW, "run")
+    store.window_delivered(first, Kind.SENT, DAY, "print", WindowCounts(), NOW, "run")
     assert delivered(store) == []
     assert store.lease_window(SCOPE, "third", NOW + LEASE) is None
 

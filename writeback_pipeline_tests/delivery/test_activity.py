@@ -13,7 +13,7 @@ from writeback_pipeline.domain.ledger import LEASE, QUIET, AttemptOutcome, Origi
 from writeback_pipeline.domain.people import ObjectType, PersonRef
 from writeback_pipeline.domain.records import OrganisationUnavailable
 from writeback_pipeline.domain.settings import Occurrence
-from writeback_pipeline.domain.window_ledger import scope_of
+from writeback_pipeline.domain.window_ledger import WindowCounts, scope_of
 from writeback_pipeline.domain.writebacks import Kind, Status
 from writeback_pipeline.local_org import admin, faults
 from writeback_pipeline.local_org import settings as org_settings
@@ -47,7 +47,12 @@ def test_a_persons_day_becomes_one_completed_task(world: World, mailings: Mailin
     mailings.sent(contact, when="11-20 23:59", mailing_id="m-2", subject="Grüße — 冬")
     mailings.sent(contact, when="11-21 00:00", mailing_id="m-3")  # belongs to the next day
     report = deliver(world, mailings)
-    assert (report.events, report.summaries, report.statuses, report.calls) == (3, 2, {Status.WRITTEN: 2}, 1)
+    assert (report.counts.events, report.counts.summaries, report.statuses, report.calls) == (
+        3,
+        2,
+        {Status.WRITTEN: 2},
+        1,
+    )
     (task,) = tasks(world, contact)
     assert {name: task[name] for name in ("Subject", "Status", "Priority", "TaskSubtype", "ActivityDate")} == {
         "Subject": "Informz: 2 mailings sent on 11/20/25",
@@ -92,7 +97,7 @@ def test_an_event_delivered_twice_counts_once_and_changes_nothing(world: World, 
     deliver(world, mailings)
     mailings.add(event, event)
     again = deliver(world, mailings)
-    assert (again.events, again.calls, again.left) == (1, 0, {Status.WRITTEN: 1})
+    assert (again.counts.events, again.calls, again.left) == (1, 0, {Status.WRITTEN: 1})
 
 
 def test_sent_and_opened_of_a_day_and_of_its_week_are_tasks_of_their_own(world: World, mailings: Mailings) -> None:
@@ -201,10 +206,10 @@ def test_people_without_a_record_are_counted_and_cost_no_call(world: World, mail
     mailings.sent(None, subscriber_id="unlinked")
     mailings.sent("unlinked", subscriber_id="s-3")  # no Contact or Lead has such an id
     report = deliver(world, mailings)
-    assert (report.events, report.summaries, report.without_recipient, report.calls) == (4, 0, 2, 0)
+    assert (report.counts, report.calls) == (WindowCounts(4, 4, 0, 2, 0), 0)
     assert statuses(world) == [Status.NO_RECIPIENT, Status.NO_RECIPIENT]
     assert all(row.advice for row in world.rows())
-    assert deliver(world, mailings).without_recipient == 2
+    assert deliver(world, mailings).counts.without_recipient == 2
     assert len(world.rows()) == 2
 
 

@@ -175,12 +175,6 @@ def test_the_reach_holds_the_windows_that_closed_in_it() -> None:
     assert [window.name for window in weeks] == ["2026-10-19", "2026-10-26", "2026-11-02", "2026-11-09", "2026-11-16"]
 
 
-def test_windows_overlap_across_occurrences_only_where_they_share_time() -> None:
-    week = window_named("2026-11-02", weekly())
-    assert week.overlaps(window_named("2026-11-08", daily()))
-    assert not week.overlaps(window_named("2026-11-09", daily()))
-
-
 TICK = datetime(2026, 11, 23, 6, tzinfo=UTC)
 DAILY = WritebackSettings(frequency=Frequency.DAILY)
 

@@ -1,0 +1,121 @@
+"""`writebacks run activity` in a home of its own, with the embedded organisation and its people."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from writeback_pipeline.cli import main
+from writeback_pipeline.store.store import Store
+from writeback_pipeline_tests.mailings import DAY, Mailings
+
+PERSON = "003wb000000CcWNAA0"  # of the sample
+NOBODY = "003wb00000zzzzzAAA"
+
+
+@pytest.fixture
+def mailings(home: Path) -> Mailings:
+    return Mailings(home / "mailing_activity")
+
+
+def run(home: Path, *arguments: str) -> Result:
+    names = ("WRITEBACK_DATABASE", "WRITEBACK_ACTIVITY", "SALESFORCE_URL", "DAGSTER_HOME")
+    environment = {"WRITEBACK_HOME": str(home), **dict.fromkeys(names)}
+    return CliRunner().invoke(main, ["run", "activity", *arguments], env=environment)
+
+
+def document(result: Result) -> list[dict[str, Any]]:
+    lines = json.loads(result.stdout)
+    assert isinstance(lines, list)
+    return lines
+
+
+def test_windows_are_delivered_and_again_without_a_change(home: Path, mailings: Mailings) -> None:
+    mailings.sent(PERSON, None)
+    mailings.sent(PERSON, when="11-21 09:05")
+    ends = ("--from", DAY, "--to", "2025-11-21")
+    first = run(home, *ends, "--format", "json")
+    assert first.exit_code == 0, first.output
+    lines = document(first)
+    assert [(line["window"], line["statuses"], line["error"]) for line in lines] == [
+        (DAY, {"written": 1, "no_recipient": 1}, None),
+        ("2025-11-21", {"written": 1}, None),
+    ]
+    again = run(home, *ends)
+    assert (again.exit_code, again.stdout) == (0, f"{DAY}: unchanged\n2025-11-21: unchanged\n")
+
+
+def test_a_row_that_needs_a_person_exits_1_and_names_the_remedy(home: Path, mailings: Mailings) -> None:
+    mailings.sent(PERSON, NOBODY)
+    result = run(home, "--from", DAY)
+    assert result.exit_code == 1
+    assert result.stdout == f"{DAY}: 1 failed, 1 written\n"
+    assert "writebacks list --status failed" in result.stderr
+
+
+def test_a_spoiled_file_is_named_and_does_not_stop_the_next_window(home: Path, mailings: Mailings) -> None:
+    spoiled = mailings.spoil(DAY)
+    mailings.sent(PERSON, when="11-21 09:05")
+    result = run(home, "--from", DAY, "--to", "2025-11-21")
+    assert result.exit_code == 1
+    assert str(spoiled) in result.stdout
+    assert "Replace the file" in result.stdout
+    assert "2025-11-21: 1 written" in result.stdout
+
+
+def test_a_dry_run_says_what_it_would_take_and_writes_nothing(home: Path, mailings: Mailings) -> None:
+    mailings.sent(PERSON, None)
+    mailings.opened(PERSON)
+    result = run(home, "--from", DAY, "--kind", "sent", "--kind", "opened", "--dry-run", "--format", "json")
+    assert result.exit_code == 0
+    sent, opened = document(result)
+    assert (sent["kind"], sent["events"], sent["tasks"], sent["no_recipient"], sent["api_calls"]) == (
+        "sent",
+        2,
+        1,
+        1,
+        1,
+    )
+    assert (opened["kind"], opened["tasks"]) == ("opened", 1)
+    assert not (home / "local_org.sqlite").exists()
+    assert not (home / "dagster").exists()
+
+
+def test_a_disabled_activity_is_refused_with_the_remedy(home: Path) -> None:
+    Store(home / "writebacks.duckdb").change_settings({"activity_enabled": "false"}, "tester", datetime.now(UTC))
+    for arguments in ((), ("--dry-run",)):
+        result = run(home, "--from", DAY, *arguments)
+        assert result.exit_code == 2
+        assert "activity_enabled=true turns it on" in result.stderr
+    assert not (home / "dagster").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--from", "20.11.2025"), "write its first day as YYYY-MM-DD"),
+        (("--from", DAY, "--to", "2025-11-19"), "the range ends before it begins"),
+        (("--from", DAY, "--occurrence", "weekly"), "the one with that day is 2025-11-17"),
+        (("--from", "2024-12-31"), "windows begin with 2025-01-06"),
+        (("--from", (datetime.now(UTC) + timedelta(days=3)).date().isoformat()), "has not begun"),
+        (("--from", DAY, "--kind", "clicked"), "Invalid value for '--kind'"),
+        ((), "Missing option '--from'"),
+    ],
+)
+def test_what_cannot_be_delivered_is_refused_before_anything_starts(
+    home: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    result = run(home, *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert not (home / "dagster").exists()
+
+
+def test_without_a_chosen_kind_one_has_to_be_named(home: Path) -> None:
+    Store(home / "writebacks.duckdb").change_settings({"sent": "false"}, "tester", datetime.now(UTC))
+    result = run(home, "--from", DAY)
+    assert result.exit_code == 2
+    assert "name one with --kind" in result.stderr
