@@ -32,6 +32,13 @@ _DEADLINE = "Passing trouble in Salesforce; it is tried again by itself."
 PERMISSION_SET = "Salesforce_Writebacks"
 """The permission set in `salesforce_package` that gives the integration user every right it needs."""
 
+_MAINTENANCE = "Salesforce takes no changes during maintenance; it is tried again by itself."
+_INSIDE = (
+    "Salesforce failed inside itself; it is tried again by itself. If it stays, open a case with Salesforce and give "
+    "the ErrorId of the message."
+)
+_REPORT = "Salesforce refuses what this project sent: report this with the message. Nothing was marked failed."
+_BULK = "A Bulk job was not in the state that was expected: report this with the message, then retry."
 _FIELD_ACCESS = (
     "The integration user may not read and write this field. Deploy salesforce_package and assign its permission set "
     f"{PERMISSION_SET} to that user, or give read and edit access to Email Opt Out in another way; then run again. "
@@ -43,10 +50,18 @@ OUTCOMES: dict[str, Outcome] = {
     "ALL_OR_NONE_OPERATION_ROLLED_BACK": Outcome(Action.RETRY, _DEADLINE),
     "PROCESSING_HALTED": Outcome(Action.RETRY, _DEADLINE),
     "SERVER_UNAVAILABLE": Outcome(Action.RETRY, _DEADLINE),
-    "INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE": Outcome(Action.RETRY, _DEADLINE),
+    "INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE": Outcome(Action.RETRY, _MAINTENANCE),
+    "INVALID_READ_ONLY_USER_DML": Outcome(Action.RETRY, _MAINTENANCE),
     "API_CURRENTLY_DISABLED": Outcome(Action.RETRY, _DEADLINE),
     "QUERY_TIMEOUT": Outcome(Action.RETRY, _DEADLINE),
     "TXN_SECURITY_METERING_ERROR": Outcome(Action.RETRY, _DEADLINE),
+    "UNKNOWN_EXCEPTION": Outcome(Action.RETRY, _INSIDE),
+    "APEX_ERROR": Outcome(Action.RETRY, _INSIDE),
+    "DUPLICATE_VALUE": Outcome(
+        Action.RETRY,
+        "Another record carries the same unique value, which an earlier try may have made; it is tried again by "
+        "itself. If it stays, the message names the other record: remove its value in Salesforce.",
+    ),
     "ENTITY_IS_LOCKED": Outcome(
         Action.PERSON,
         "The record is locked by an approval process: finish or recall the approval, then retry.",
@@ -110,12 +125,21 @@ OUTCOMES: dict[str, Outcome] = {
         Action.PERSON,
         "A flow of the organisation failed on this record: show the message to its administrator, then retry.",
     ),
+    "EXCEEDED_ID_LIMIT": Outcome(Action.PERSON, "Too many records were sent at once: report this, then retry."),
+    "JSON_PARSER_ERROR": Outcome(
+        Action.PERSON, "Salesforce could not read what was sent for this record: report this with the record's id."
+    ),
+    "INVALIDENTITY": Outcome(Action.PERSON, _BULK),
+    "INVALIDJOBSTATE": Outcome(Action.PERSON, _BULK),
     "STORAGE_LIMIT_EXCEEDED": Outcome(
         Action.QUOTA,
         "The organisation's storage is full: free some or buy more; it is tried again by itself.",
     ),
     "REQUEST_LIMIT_EXCEEDED": Outcome(
         Action.QUOTA, "The organisation's API requests are used up for now; it is tried again by itself."
+    ),
+    "LIMIT_EXCEEDED": Outcome(
+        Action.QUOTA, "The organisation's Bulk API allowance is used up for now; it is tried again by itself."
     ),
     "INVALID_FIELD": Outcome(Action.CONFIGURATION, _FIELD_ACCESS),
     "INVALID_FIELD_FOR_INSERT_UPDATE": Outcome(Action.CONFIGURATION, _FIELD_ACCESS),
@@ -129,6 +153,15 @@ OUTCOMES: dict[str, Outcome] = {
     "INVALID_SESSION_ID": Outcome(
         Action.CONFIGURATION,
         "Salesforce rejects the session even after a new login: check the app's API scope and policies.",
+    ),
+    "INVALID_AUTH_HEADER": Outcome(Action.CONFIGURATION, _REPORT),
+    "MALFORMED_QUERY": Outcome(Action.CONFIGURATION, _REPORT),
+    "INVALID_QUERY_FILTER_OPERATOR": Outcome(Action.CONFIGURATION, _REPORT),
+    "METHOD_NOT_ALLOWED": Outcome(Action.CONFIGURATION, _REPORT),
+    "UNSUPPORTED_MEDIA_TYPE": Outcome(Action.CONFIGURATION, _REPORT),
+    "GONE": Outcome(
+        Action.CONFIGURATION,
+        "The organisation has retired this version of its API: install a newer release. Nothing was marked failed.",
     ),
     "API_DISABLED_FOR_ORG": Outcome(
         Action.CONFIGURATION,
@@ -145,12 +178,38 @@ UNLISTED = Outcome(
     "Salesforce gave an error this project does not know: read the message, mend the record, then retry.",
 )
 
+CONCURRENT = Outcome(
+    Action.QUOTA, "Too many long requests run in the organisation at once; it is tried again within seconds."
+)
+
+OF_THE_RECORD = frozenset(
+    {
+        "CANNOT_UPDATE_CONVERTED_LEAD",
+        "DUPLICATE_EXTERNAL_ID",
+        "ENTITY_IS_DELETED",
+        "ENTITY_IS_LOCKED",
+        "FIELD_INTEGRITY_EXCEPTION",
+        "INVALID_CROSS_REFERENCE_KEY",
+        "INVALID_EMAIL_ADDRESS",
+        "MALFORMED_ID",
+        "NOT_FOUND",
+        "STRING_TOO_LONG",
+    }
+)
+"""Codes that lie in one record's own data: however many rows have one, the next row may well be fine."""
+
 _TRIGGER_CODES = ("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "CANNOT_EXECUTE_FLOW_TRIGGER")
-_INNER_PASSING = re.compile(r"UNABLE_TO_LOCK_ROW|Too many SOQL queries|Apex CPU time limit|QUERY_TIMEOUT")
+_INNER_PASSING = re.compile(
+    r"UNABLE_TO_LOCK_ROW|QUERY_TIMEOUT|System\.LimitException|Too many SOQL queries|Apex CPU time limit"
+)
+_CONCURRENT_LIMITS = ("ConcurrentRequests", "ConcurrentPerOrgLongTxn")
 
 
 def classify(code: str, message: str = "") -> Outcome:
-    """What to do about an error code; of a trigger's or flow's message only the inner code is read."""
+    """What to do about an error code; of a message only the names are read that are the same in every language: the
+    inner code of a trigger's or flow's, and which limit was exceeded."""
     if code in _TRIGGER_CODES and _INNER_PASSING.search(message):
         return Outcome(Action.RETRY, _RETRIED)
+    if code == "REQUEST_LIMIT_EXCEEDED" and message.startswith(_CONCURRENT_LIMITS):
+        return CONCURRENT
     return OUTCOMES.get(code, UNLISTED)

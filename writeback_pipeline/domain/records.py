@@ -101,7 +101,7 @@ class OrganisationUnavailable(Exception):
     """Trouble that concerns the whole organisation, not a row: login, permission, quota, outage.
 
     `code` is Salesforce's or the transport's; `advice` says what to do; `passing` whether a later run can succeed
-    without anybody doing anything. `retry_after` is set where a much shorter wait than for other trouble makes sense.
+    without anybody doing anything. `retry_after` is set where the trouble itself says how long to wait.
     """
 
     def __init__(

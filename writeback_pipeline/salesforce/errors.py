@@ -14,7 +14,7 @@ import requests
 from simple_salesforce.exceptions import SalesforceError
 from urllib3.exceptions import NewConnectionError
 
-from writeback_pipeline.domain.outcomes import Action, classify
+from writeback_pipeline.domain.outcomes import CONCURRENT, Action, classify
 from writeback_pipeline.domain.records import OrganisationUnavailable
 
 
@@ -80,7 +80,11 @@ _ERROR_KEYS = (
     ("error", "error_description"),
 )  # calls, rows, OAuth
 _GENERAL = (Action.QUOTA, Action.CONFIGURATION, Action.RETRY)
+_OF_THE_ADDRESS = ("NOT_FOUND",)
+"""Codes of a whole request that lie in where it went, such as a field for keys that the organisation lacks."""
+
 _CONCURRENT_WAIT = timedelta(seconds=10)
+_QUOTA_WAIT = timedelta(hours=1)
 
 
 def salesforce_error(body: Any) -> tuple[str, str] | None:
@@ -123,17 +127,20 @@ def concerns_everything(trouble: Trouble) -> bool:
     return trouble.maybe_executed or trouble.code in _ADVICE or classify(trouble.code).action in _GENERAL
 
 
+def may_be_one_row(trouble: Trouble) -> bool:
+    """Whether one of the rows that a request carried may be why Salesforce refused it, unexecuted, as a whole."""
+    return not concerns_everything(trouble) and trouble.code not in _OF_THE_ADDRESS
+
+
 def unavailable(trouble: Trouble) -> OrganisationUnavailable:
     """The trouble as what delivery is told, with advice."""
     if trouble.code in _ADVICE:
         advice, passing = _ADVICE[trouble.code]
         return OrganisationUnavailable(trouble.code, trouble.message, advice, passing=passing)
-    if trouble.code == "REQUEST_LIMIT_EXCEEDED" and "Concurrent" in trouble.message:
-        advice = "Too many long requests run in the organisation at once; it is tried again within seconds."
-        return OrganisationUnavailable(
-            trouble.code, trouble.message, advice, passing=True, retry_after=_CONCURRENT_WAIT
-        )
-    outcome = classify(trouble.code)
+    outcome = classify(trouble.code, trouble.message)
+    if outcome.action is Action.QUOTA:
+        wait = _CONCURRENT_WAIT if outcome is CONCURRENT else _QUOTA_WAIT
+        return OrganisationUnavailable(trouble.code, trouble.message, outcome.advice, passing=True, retry_after=wait)
     if outcome.action in _GENERAL:
         passing = outcome.action is not Action.CONFIGURATION
         return OrganisationUnavailable(trouble.code, trouble.message, outcome.advice, passing=passing)

@@ -7,40 +7,52 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from itertools import chain
+from time import monotonic
 from typing import Any
 
+from writeback_pipeline.domain.budget import CallGate
 from writeback_pipeline.domain.bulk import JobKind, JobStatus
 from writeback_pipeline.domain.people import InvalidSalesforceId, PersonRef, normalise_id, person_ref
 from writeback_pipeline.domain.records import ApiUsage, Gone, Held, RowResult, RowWrite
 from writeback_pipeline.domain.settings import NoteObject
 from writeback_pipeline.salesforce import lookup
+from writeback_pipeline.salesforce.bisect import Positions, isolate, refused_together
 from writeback_pipeline.salesforce.bulk import BulkJobs
 from writeback_pipeline.salesforce.bulk_csv import jobs_for
-from writeback_pipeline.salesforce.calls import Calls, Reply
+from writeback_pipeline.salesforce.calls import Calls, Reply, Request
 from writeback_pipeline.salesforce.connection import SalesforceConnection
 from writeback_pipeline.salesforce.errors import UNREADABLE, CallFailed, Trouble, unavailable
 from writeback_pipeline.salesforce.graphs import Graphs, settle_graphs
 from writeback_pipeline.salesforce.key_records import Pair, found_keys, key_queries, settle_pair
 from writeback_pipeline.salesforce.packing import Part, batches, pack_calls
 from writeback_pipeline.salesforce.reads import Reads
-from writeback_pipeline.salesforce.session import CONNECT_SECONDS, READ_SECONDS, OrganisationSession
+from writeback_pipeline.salesforce.session import CONNECT_SECONDS, READ_SECONDS, OrganisationSession, Ungated
 from writeback_pipeline.salesforce.settling import same_fate, settle
+
+SECONDS_TO_BISECT = 30.0
+"""How long after the beginning of a write its further calls may leave: well within what a lease has left then."""
+
+_OUT_OF_TIME = Trouble("SERVER_UNAVAILABLE", "There was no time to send it again in parts.", maybe_executed=False)
 
 
 class SalesforceOrganisation:
     """One organisation over its REST API. Logs in at the first call; time-outs in seconds; safe between threads.
 
+    `gate` is asked before each call.
     Everything raises OrganisationUnavailable for trouble that is not one row's: login, permission, quota, outage.
     """
 
     def __init__(
         self,
         connection: SalesforceConnection,
+        gate: CallGate | None = None,
         *,
         connect_seconds: float = CONNECT_SECONDS,
         read_seconds: float = READ_SECONDS,
     ) -> None:
-        self._session = OrganisationSession(connection, connect_seconds=connect_seconds, read_seconds=read_seconds)
+        self._session = OrganisationSession(
+            connection, gate or Ungated(), connect_seconds=connect_seconds, read_seconds=read_seconds
+        )
         self._calls = Calls(connection, self._session)
         self._reads = Reads(self._calls)
         self._bulk = BulkJobs(self._calls)
@@ -58,6 +70,16 @@ class SalesforceOrganisation:
     def usage(self) -> ApiUsage:
         """API calls made so far and the organisation's own count."""
         return self._session.usage
+
+    def ask_limits(self) -> None:
+        """Hear the organisation's own count from its list of limits, for where answers do not tell it."""
+        try:
+            daily = self._calls.single(Request("GET", "limits"))["DailyApiRequests"]
+            self._session.heard(int(daily["Max"]) - int(daily["Remaining"]), int(daily["Max"]))
+        except CallFailed as failed:
+            raise failed.unavailable from None
+        except (KeyError, TypeError, ValueError):
+            raise unavailable(UNREADABLE) from None
 
     def look(self, people: Sequence[PersonRef]) -> dict[str, Held]:
         """What the organisation holds under each person's id, keyed by the 18-character id; redirects one hop.
@@ -121,12 +143,16 @@ class SalesforceOrganisation:
     def write(self, rows: Sequence[RowWrite]) -> list[RowResult]:
         """Write the rows and tell what became of each, in the order given: up to 1,000 a call, or 75 with their links.
 
-        Raises only while nothing was executed. After that, trouble is told row by row, and what concerns the whole
-        organisation keeps the remaining calls from being made: their rows are NOT_SENT.
+        A request that is refused because of what it carries is halved until the row that spoils it is alone, and
+        REJECTED; that takes further calls. Raises only while nothing was executed. After that, trouble is told row by
+        row, and what concerns the whole organisation keeps the remaining calls from being made: their rows are
+        NOT_SENT.
         """
+        begun = monotonic()
         results: dict[int, RowResult] = {}
         stopped: Trouble | None = None
-        for parts in pack_calls(rows):
+        calls = pack_calls(rows)
+        for parts in calls:
             try:
                 results |= self._send(rows, parts) if stopped is None else _alike(parts, stopped)
             except CallFailed as failed:
@@ -135,6 +161,17 @@ class SalesforceOrganisation:
                 results |= _alike(parts, failed.trouble)
                 if failed.concerns_everything:
                     stopped = replace(failed.trouble, maybe_executed=False)
+
+        def send(positions: Positions) -> dict[int, RowResult]:
+            if monotonic() - begun > SECONDS_TO_BISECT:
+                raise CallFailed(_OUT_OF_TIME)
+            (parts,) = pack_calls([rows[position] for position in positions])
+            answers = self._send([rows[position] for position in positions], parts)
+            return {positions[place]: answer for place, answer in answers.items()}
+
+        if stopped is None:
+            for group in refused_together([[part.positions for part in parts] for parts in calls], results):
+                results |= isolate(group, results, send)
         return [results[position] for position in range(len(rows))]
 
     def jobs(self, rows: Sequence[RowWrite]) -> list[tuple[JobKind, tuple[int, ...]]]:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 
+from writeback_pipeline.domain.budget import CallGate
 from writeback_pipeline.domain.records import ApiUsage, OrganisationUnavailable
 from writeback_pipeline.salesforce.connection import SalesforceConnection
 from writeback_pipeline.salesforce.errors import RequestRefused, salesforce_error, trouble_in, trouble_of, unavailable
@@ -28,6 +29,17 @@ HEADERS = {
     "Sforce-Call-Options": "client=writeback_pipeline",
 }
 """On every request, and on every part of a composite: a part inherits only Accept, Authorization and Content-Type."""
+
+
+class Ungated:
+    """Lets every call through."""
+
+    def admit(self, heard: ApiUsage) -> None:
+        """Every call may be made."""
+
+    def not_made(self) -> None:
+        """Nothing was reserved."""
+
 
 _USAGE = re.compile(r"\bapi-usage=(\d+)/(\d+)")
 _Auth = Callable[[requests.PreparedRequest], requests.PreparedRequest]
@@ -64,6 +76,7 @@ class OrganisationSession(requests.Session):
     def __init__(
         self,
         connection: SalesforceConnection,
+        gate: CallGate,
         *,
         connect_seconds: float = CONNECT_SECONDS,
         read_seconds: float = READ_SECONDS,
@@ -74,6 +87,7 @@ class OrganisationSession(requests.Session):
         self.mount("https://", adapter)
         self.mount("http://", adapter)
         self._connection = connection
+        self._gate = gate
         self._timeout = (connect_seconds, read_seconds)
         self._login: Login | None = None
         self._refusal: OrganisationUnavailable | None = None
@@ -97,15 +111,35 @@ class OrganisationSession(requests.Session):
 
     def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
         """Send a request as the logged-in user, within the time-outs, following no redirect."""
-        login = self.login()
-        response = self._counted(method, url, login, *args, **kwargs)
+        login, response = self._admitted(None, method, url, *args, **kwargs)
         if not _session_is_refused(response):
             return response
-        response = self._counted(method, url, self.login(stale=login), *args, **kwargs)
+        _, response = self._admitted(login, method, url, *args, **kwargs)
         if _session_is_refused(response):
             self._refusal = unavailable(trouble_of(response.status_code, body_of(response)))
             raise self._refusal.with_traceback(None)
         return response
+
+    def heard(self, used: int, limit: int) -> None:
+        """Take what the organisation says of its own count from elsewhere than a header."""
+        with self._usage_lock:
+            self._usage = ApiUsage(self._usage.calls, used, limit)
+
+    def _admitted(
+        self, stale: Login | None, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any
+    ) -> tuple[Login, requests.Response]:
+        """One call, asked for at the gate first; one that never left is given back."""
+        self._gate.admit(self._usage)
+        try:
+            login = self.login(stale)
+            return login, self._counted(method, url, login, *args, **kwargs)
+        except OrganisationUnavailable:
+            self._gate.not_made()
+            raise
+        except requests.RequestException as error:
+            if not trouble_in(error).maybe_executed:
+                self._gate.not_made()
+            raise
 
     def _counted(
         self, method: str | bytes, url: str | bytes, login: Login, *args: Any, **kwargs: Any

@@ -8,7 +8,7 @@ import requests
 from writeback_pipeline.domain.people import InvalidSalesforceId, ObjectType, PersonRef
 from writeback_pipeline.domain.records import Gone, OrganisationUnavailable
 from writeback_pipeline.salesforce.organisation import SalesforceOrganisation
-from writeback_pipeline.salesforce.session import OrganisationSession
+from writeback_pipeline.salesforce.session import OrganisationSession, Ungated
 from writeback_pipeline_tests.salesforce.scripted import (
     EXPIRED,
     ORGANISATION_ID,
@@ -73,7 +73,7 @@ def test_a_session_that_a_login_does_not_mend_is_given_up_for_good(
 
 def test_a_refused_session_is_never_handed_on_as_an_answer(server: ScriptedServer) -> None:
     server.answers(Say(401, EXPIRED))
-    with OrganisationSession(server.connection) as session, pytest.raises(OrganisationUnavailable):
+    with OrganisationSession(server.connection, Ungated()) as session, pytest.raises(OrganisationUnavailable):
         session.get(f"{server.url}/services/data")
 
 
@@ -174,7 +174,7 @@ def test_a_next_page_on_another_host_is_not_fetched(server: ScriptedServer, scri
 
 
 def test_a_request_for_another_host_never_leaves(server: ScriptedServer) -> None:
-    with scripted_server() as elsewhere, OrganisationSession(server.connection) as session:
+    with scripted_server() as elsewhere, OrganisationSession(server.connection, Ungated()) as session:
         for url in (f"{elsewhere.url}/x", f"https://ann@{server.netloc}/x", "https://evil.example/x"):
             with pytest.raises(requests.RequestException, match="was stopped"):
                 session.get(url)

@@ -126,11 +126,13 @@ def test_a_part_without_an_answer_leaves_its_rows_unknown(
     assert answers(scripted.write([*flags(1), note()])) == [Answer.OK, Answer.UNKNOWN]
 
 
-def test_a_refused_part_was_not_executed(server: ScriptedServer, scripted: SalesforceOrganisation) -> None:
+def test_a_refused_part_of_one_row_is_that_rows_own_trouble(
+    server: ScriptedServer, scripted: SalesforceOrganisation
+) -> None:
     refusal = [{"errorCode": "JSON_PARSER_ERROR", "message": "Unexpected character"}]
     server.answers(composite((400, refusal), (201, [ok("002000000000009AAA")])))
     refused, written = scripted.write([*flags(1), note()])
-    assert refused == RowResult(Answer.NOT_SENT, code="JSON_PARSER_ERROR", message="Unexpected character")
+    assert refused == RowResult(Answer.REJECTED, code="JSON_PARSER_ERROR", message="Unexpected character")
     assert written.answer is Answer.OK
 
 
@@ -162,16 +164,6 @@ def test_after_sending_anything_but_a_plain_answer_leaves_the_rows_unknown(
     assert {(result.answer, result.code) for result in results[:1000]} == {(Answer.UNKNOWN, code)}
     assert {(result.answer, result.code) for result in results[1000:]} == {(Answer.NOT_SENT, code)}
     assert len(server.heard) == scripted.usage.calls == 1
-
-
-def test_a_refused_request_was_not_executed_and_the_next_one_is_still_made(
-    server: ScriptedServer, scripted: SalesforceOrganisation
-) -> None:
-    poison = Say(400, [{"errorCode": "JSON_PARSER_ERROR", "message": "m"}])
-    server.script = lambda heard: poison if len(server.heard) == 1 else written_by(heard)
-    results = scripted.write(flags(1100))
-    assert set(answers(results[:1000])) == {Answer.NOT_SENT}
-    assert set(answers(results[1000:])) == {Answer.OK}
 
 
 @pytest.mark.parametrize(
