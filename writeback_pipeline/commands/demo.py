@@ -106,7 +106,7 @@ def _show_organisation(
     }
     keys = [(row.salesforce_id or "", titles[row.id]) for row in written]
     notes = organisation.find_notes(keys, (settings.note_object,))
-    found = {note for ids in notes.values() for note in ids}
+    found = {note.note_id for theirs in notes.values() for note in theirs}
     _say("Salesforce", f"{len(found)} Notes for {len(written)} written changes of {len(people)} people")
     _say("", f"Email Opt Out is checked for {flags[True]} of them and unchecked for {flags[False]}")
     with_reason = sorted(

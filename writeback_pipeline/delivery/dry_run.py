@@ -6,6 +6,7 @@ from datetime import datetime
 
 from writeback_pipeline.delivery.opt_outs import check_pinned
 from writeback_pipeline.delivery.protocols import OptOutLedger, Organisation
+from writeback_pipeline.delivery.reading_back import read_back_all, still_there
 from writeback_pipeline.delivery.report import DeliveryReport, planned_changes
 from writeback_pipeline.delivery.sending import LANE
 from writeback_pipeline.domain.ledger import MAX_HOPS, Claim
@@ -27,11 +28,9 @@ def dry_run(
     check_pinned(ledger.pinned_organisation(), organisation.organisation_id)
     settings = ledger.settings()
     claims, held = _where_they_are(claims, ledger, organisation, now)
-    plans = []
-    for claim in claims:
-        where = held[claim.person.salesforce_id]
-        if not isinstance(where, Moved):
-            plans.append(plan_person(claim, where, settings, now))
+    there = [claim for claim in claims if not isinstance(held[claim.person.salesforce_id], Moved)]
+    read = read_back_all(there, held, organisation, settings, now)
+    plans = [plan_person(each.claim, still_there(held, each.claim), settings, now) for each in read]
     rows = [write.write for write in in_sending_order(plans)]
     report.planned = [change for plan in plans for change in planned_changes(plan, LANE)]
     report.usage = organisation.usage
@@ -72,6 +71,9 @@ def _joined(claims: Iterable[Claim]) -> list[Claim]:
                 taken=first.taken + claim.taken,
                 events=first.events + claim.events,
                 flag_is_ours=first.flag_is_ours or claim.flag_is_ours,
+                verify_after=max(filter(None, (first.verify_after, claim.verify_after)), default=None),
+                doubts=first.doubts + claim.doubts,
+                known_notes=first.known_notes | claim.known_notes,
             )
         )
     return list(by_person.values())

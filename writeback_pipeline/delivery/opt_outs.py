@@ -1,4 +1,4 @@
-"""Deliver opt-outs: claim what is owed, look at what Salesforce holds, plan, journal, send, settle.
+"""Deliver opt-outs: claim what is owed, look at what Salesforce holds, read back, plan, journal, send, settle.
 
 The order of the steps is the safety. A person is leased before anything is decided; every row write is journalled and
 committed before a byte of it is sent; no transaction is open during a call; each row is settled by its own answer.
@@ -6,24 +6,29 @@ Rules are in `domain`, calls in `salesforce`, transactions in `store`.
 """
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from uuid import uuid4
 
 from writeback_pipeline.delivery.protocols import OptOutLedger, Organisation
+from writeback_pipeline.delivery.reading_back import read_back_all, still_there
 from writeback_pipeline.delivery.report import DeliveryReport
-from writeback_pipeline.delivery.sending import CALL_ALLOWANCE, Outgoing, Sent, send
+from writeback_pipeline.delivery.sending import CALL_ALLOWANCE, Outgoing, Sent, insist, send
 from writeback_pipeline.domain.ledger import AttemptOutcome, Claim, OriginChange, Settlement
 from writeback_pipeline.domain.planning import (
     PersonPlan,
     PlannedWrite,
     WriteKey,
     cannot_follow,
+    has_resubscribes,
     in_sending_order,
+    lost_flag,
     origin_changes,
     plan_person,
+    reopened,
     settle_person,
 )
 from writeback_pipeline.domain.records import Held, Live, Moved, RowResult
@@ -85,7 +90,10 @@ class OptOutDelivery:
         settings = self.ledger.settings()
         held = self.organisation.look([claim.person for claim in claims])
         report.usage = self.organisation.usage
-        stay = sorted(self._follow(claims, held, report), key=lambda claim: _lock_group(claim, held))
+        stay = self._join(self._follow(claims, held, report), report)
+        stay = self._read_back(stay, held, settings)
+        stay = self._reopen(stay, held, settings)
+        stay.sort(key=lambda claim: _lock_group(claim, held))
         for start in range(0, len(stay), PEOPLE_PER_WAVE):
             wave = self._with_time_to_send(stay[start : start + PEOPLE_PER_WAVE])
             self._send(self._plans(wave, held, settings), report)
@@ -101,10 +109,45 @@ class OptOutDelivery:
         for claim in claims:
             reason = lost.get(claim.person.salesforce_id)
             if reason is not None:
-                self._record([], cannot_follow(claim, reason), [], report)
+                self._record([], cannot_follow(claim, reason), [], report, seen=[claim.lease])
         targets = {to.salesforce_id for to in moves.values()}
         self.ledger.release(self.owner, [claim for claim in claims if claim.person.salesforce_id in targets])
         return [claim for claim in claims if claim.person.salesforce_id not in targets | moves.keys()]
+
+    def _join(self, claims: Sequence[Claim], report: DeliveryReport) -> list[Claim]:
+        """Before anybody is resubscribed: find what the ledger has of them under the records that became theirs."""
+        asked = [claim.person for claim in claims if has_resubscribes(claim)]
+        moves = self.ledger.unjoined(self.organisation.predecessors(asked)) if asked else {}
+        if not moves:
+            return list(claims)
+        lost = self.ledger.redirect(moves, self.now())
+        report.redirected += len(moves) - len(lost)
+        targets = {to.salesforce_id for person, to in moves.items() if person not in lost}
+        self.ledger.release(self.owner, [claim for claim in claims if claim.person.salesforce_id in targets])
+        return [claim for claim in claims if claim.person.salesforce_id not in targets]
+
+    def _read_back(self, claims: Sequence[Claim], held: Mapping[str, Held], settings: WritebackSettings) -> list[Claim]:
+        read = read_back_all(claims, held, self.organisation, settings, self.now())
+        settlements = [settlement for each in read for settlement in each.settlements]
+        if settlements:
+            origins = [origin for each in read for origin in each.origins]
+            self.ledger.record([], settlements, origins, self.now(), release=False)
+        return [each.claim for each in read]
+
+    def _reopen(self, claims: Sequence[Claim], held: Mapping[str, Held], settings: WritebackSettings) -> list[Claim]:
+        """Take unsubscribes again that were dealt with and whose flag is gone."""
+        lost = {
+            claim.lease: id_
+            for claim in claims
+            if (id_ := lost_flag(claim, still_there(held, claim), settings)) is not None
+        }
+        if not lost:
+            return list(claims)
+        rows = {row.id: row for row in self.ledger.reopen([(id_, *lease) for lease, id_ in lost.items()], self.now())}
+        return [
+            reopened(claim, row) if (row := rows.get(lost.get(claim.lease, 0))) is not None else claim
+            for claim in claims
+        ]
 
     def _with_time_to_send(self, wave: list[Claim]) -> list[Claim]:
         if all(claim.lease_until - self.now() >= 2 * CALL_ALLOWANCE for claim in wave):
@@ -113,12 +156,7 @@ class OptOutDelivery:
 
     def _plans(self, wave: Sequence[Claim], held: dict[str, Held], settings: WritebackSettings) -> list[PersonPlan]:
         now = self.now()
-        plans = []
-        for claim in wave:
-            where = held[claim.person.salesforce_id]
-            assert not isinstance(where, Moved)
-            plans.append(plan_person(claim, where, settings, now))
-        return plans
+        return [plan_person(claim, still_there(held, claim), settings, now) for claim in wave]
 
     def _send(self, plans: Sequence[PersonPlan], report: DeliveryReport) -> None:
         claims = {write.key: plan.claim for plan in plans for write in plan.writes}
@@ -137,7 +175,8 @@ class OptOutDelivery:
         ours = [plan for plan in plans if all(write.key in results for write in plan.writes)]
         report.fenced += len(plans) - len(ours)
         settlements = [s for plan in ours for s in (*plan.settled, *settle_person(plan, results, now, self.jitter))]
-        self._record(sent.unrecorded, settlements, _origins(ours, results), report)
+        seen = [plan.claim.lease for plan in ours]
+        self._record(sent.unrecorded, settlements, _origins(ours, results), report, seen=seen)
         report.usage = self.organisation.usage
         if sent.trouble is not None:
             raise sent.trouble
@@ -150,9 +189,11 @@ class OptOutDelivery:
         report: DeliveryReport,
         *,
         release: bool = True,
+        seen: Sequence[tuple[str, int]] = (),
     ) -> None:
         settled = [replace(settlement, run_id=self.run_id) for settlement in settlements]
-        report.fenced += self.ledger.record(outcomes, settled, origins, self.now(), release=release)
+        record = partial(self.ledger.record, outcomes, settled, origins, release=release, seen=seen)
+        report.fenced += insist(lambda: record(now=self.now()))
         report.add(settled)
         self.progress(report.settled)
 

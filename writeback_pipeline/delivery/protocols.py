@@ -3,18 +3,18 @@
 Every ledger call is one transaction that ends before it returns. No ledger call happens during an organisation call.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 from typing import Protocol
 
 from writeback_pipeline.domain.activity import Presentation, Summary
 from writeback_pipeline.domain.ledger import AttemptOutcome, Claim, Intent, OriginChange, Settlement
 from writeback_pipeline.domain.people import PersonRef
-from writeback_pipeline.domain.records import ApiUsage, Held, RowResult, RowWrite
-from writeback_pipeline.domain.settings import WritebackSettings
+from writeback_pipeline.domain.records import ApiUsage, FoundNote, Held, RowResult, RowWrite
+from writeback_pipeline.domain.settings import NoteObject, WritebackSettings
 from writeback_pipeline.domain.window_ledger import KnownSummary, OwedSummary, WindowCounts, WindowLease
 from writeback_pipeline.domain.windows import Window
-from writeback_pipeline.domain.writebacks import Kind
+from writeback_pipeline.domain.writebacks import Kind, Writeback
 
 
 class Journal(Protocol):
@@ -40,8 +40,12 @@ class Journal(Protocol):
         now: datetime,
         *,
         release: bool,
+        seen: Collection[tuple[str, int]] = (),
     ) -> int:
-        """Commit answers and what follows from them; returns how many settlements came too late and were ignored."""
+        """Commit answers and what follows from them; returns how many settlements came too late and were ignored.
+
+        `seen` are leases of people who were looked at, whatever there was to do: nothing is left to verify of them.
+        """
 
 
 class OptOutLedger(Journal, Protocol):
@@ -58,6 +62,12 @@ class OptOutLedger(Journal, Protocol):
 
     def redirect(self, moves: Mapping[str, PersonRef], now: datetime) -> Mapping[str, str]:
         """Follow converted and merged records and release those people; what cannot be followed, with the reason."""
+
+    def unjoined(self, moves: Mapping[str, PersonRef]) -> Mapping[str, PersonRef]:
+        """Those of the moves that lead away from people who are known and are not recorded as gone there yet."""
+
+    def reopen(self, lost: Collection[tuple[int, str, int]], now: datetime) -> Sequence[Writeback]:
+        """Put unsubscribes, each with its person and epoch, whose flag is gone from Salesforce back to pending."""
 
     def extend(self, owner: str, claims: Sequence[Claim], now: datetime) -> list[Claim]:
         """The claims that are still the owner's, with fresh leases."""
@@ -150,6 +160,14 @@ class Organisation(Protocol):
 
     def look(self, people: Sequence[PersonRef]) -> dict[str, Held]:
         """What the organisation holds, by salesforce_id."""
+
+    def find_notes(
+        self, keys: Sequence[tuple[str, str]], objects: Collection[NoteObject]
+    ) -> Mapping[tuple[str, str], Sequence[FoundNote]]:
+        """The Notes with each (parent's id, title), those in the recycle bin too."""
+
+    def predecessors(self, people: Sequence[PersonRef]) -> Mapping[str, PersonRef]:
+        """The records that became these people by conversion or merge, one hop each, and the hops that lead there."""
 
     def find_tasks(self, keys: Sequence[tuple[str, str]], first: date, last: date) -> Mapping[str, str]:
         """The ids of Tasks whose text ends in the key, by key; `keys` are (person's id, key), both days included."""

@@ -5,12 +5,14 @@ journalled, and nothing is journalled for a person whom another worker has taken
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 from uuid import uuid4
 
 from writeback_pipeline.delivery.protocols import Journal, Organisation
-from writeback_pipeline.domain.ledger import AttemptOutcome, Intent
+from writeback_pipeline.domain.ledger import AttemptOutcome, Intent, StoreBusy
 from writeback_pipeline.domain.planning import payload_hash
 from writeback_pipeline.domain.records import Answer, OrganisationUnavailable, RowResult, RowWrite
 
@@ -18,6 +20,20 @@ CALL_ALLOWANCE = timedelta(seconds=65)
 """Longest that a write call takes; it is not sent under a lease with less left."""
 
 LANE = "composite"
+
+
+RECORDING_TRIES = 5
+"""How often the ledger is asked to take answers while other processes keep it busy; it waits by itself each time."""
+
+_Recorded = TypeVar("_Recorded")
+
+
+def insist(record: Callable[[], _Recorded]) -> _Recorded:
+    """Record answers, again while the ledger is busy: what is not recorded has to be read back later."""
+    for _ in range(RECORDING_TRIES - 1):
+        with suppress(StoreBusy):
+            return record()
+    return record()
 
 
 @dataclass(frozen=True, slots=True)

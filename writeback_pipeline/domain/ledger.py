@@ -28,12 +28,29 @@ class StoreBusy(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Doubt:
+    """A writeback that was sent and never answered, with what a read-back needs to find out.
+
+    Its Note is looked for by `titles` under `targets` (ids of records) and wherever the person is now. From
+    `readable_at` on it can no longer arrive, so that what is not found then was not done. `flag` is the value that an
+    unanswered write of it may have given the flag, which was the other one before; None where there was none.
+    """
+
+    writeback: Writeback
+    titles: frozenset[str]
+    targets: frozenset[str]
+    readable_at: datetime
+    flag: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """One person leased to this worker, with everything the fold needs.
 
-    `person` is where writes go now (after recorded redirects). `taken` are the writebacks to deliver; `events` all of
-    the person's opt-out events, those taken included. `epoch` fences: an outcome is recorded only while it is current.
-    `verify_after` is set while an older write may still land.
+    `person` is where writes go now (after recorded redirects). `taken` are the writebacks to deliver, `doubts` those to
+    read back; `events` all of the person's opt-out events, these included, and `known_notes` the ids of their Notes.
+    `epoch` fences: an outcome is recorded only while it is current. `verify_after` is set while an older write may
+    still land.
     """
 
     person: PersonRef
@@ -43,6 +60,13 @@ class Claim:
     events: tuple[OptOutEvent, ...]
     flag_is_ours: bool
     verify_after: datetime | None
+    doubts: tuple[Doubt, ...] = ()
+    known_notes: frozenset[str] = frozenset()
+
+    @property
+    def lease(self) -> tuple[str, int]:
+        """The person's id and the epoch: what an outcome is fenced by."""
+        return self.person.salesforce_id, self.epoch
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,22 @@ from writeback_pipeline.domain.writebacks import FlagResult, Kind, Status
 
 @dataclass(frozen=True, slots=True)
 class OptOutEvent:
-    """One unsubscribe or resubscribe of a person, as far as the ledger has it."""
+    """One unsubscribe or resubscribe of a person, as far as the ledger has it.
+
+    `flag_result` is what it did to the flag so far, whatever became of the rest of it.
+    """
 
     id: int
     kind: Kind
     occurred_at: datetime
     status: Status
+    flag_result: FlagResult | None = None
+
+    @property
+    def has_happened(self) -> bool:
+        """Whether it was written or may have been, or has cleared the flag even though its note failed."""
+        done = (Status.WRITTEN, Status.SENDING, Status.UNKNOWN)
+        return self.status in done or self.flag_result is FlagResult.CLEARED
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +77,10 @@ def decide(events: Iterable[OptOutEvent], taken: frozenset[int], flag: Flag, *, 
     """Fold all of a person's events into the flag that must stand.
 
     `taken` are the ids being delivered now. Of the others an unsubscribe always counts; a resubscribe counts only
-    once it was written or may have been, so that a failed one never opts anybody in.
+    once it has happened or may have, so that a failed one never opts anybody in.
     """
     set_by_others = flag.opted_out and not flag.ours and not suppressed
+    set_by_us = flag.opted_out and flag.ours
     refusals: dict[int, Refusal] = {}
     unsubscribed = False
     last: OptOutEvent | None = None
@@ -78,15 +89,15 @@ def decide(events: Iterable[OptOutEvent], taken: frozenset[int], flag: Flag, *, 
             continue
         if event.kind is Kind.UNSUBSCRIBE:
             unsubscribed, last = True, event
+        elif event.has_happened:
+            unsubscribed, last = False, event
         elif event.id in taken:
             if set_by_others:
                 refusals[event.id] = Refusal.SET_IN_SALESFORCE
-            elif not unsubscribed:
+            elif not unsubscribed and not set_by_us:  # set by us still: an earlier resubscribe was suppressed
                 refusals[event.id] = Refusal.NOTHING_TO_UNDO
             else:
                 unsubscribed, last = False, event
-        elif event.status in (Status.WRITTEN, Status.SENDING, Status.UNKNOWN):
-            unsubscribed, last = False, event
     write = None if suppressed else _flag_write(unsubscribed, last, taken, flag)
     return Decision(
         flag_results={

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from writeback_pipeline.domain.ledger import QUIET, Claim, OriginChange, Settlement
+from writeback_pipeline.domain.ledger import QUIET, Claim, Doubt, OriginChange, Settlement
 from writeback_pipeline.domain.notes import content_note, note_body, note_title
 from writeback_pipeline.domain.opt_outs import Decision, Flag, Refusal, decide, in_order
 from writeback_pipeline.domain.outcomes import UNLISTED, Action, classify
@@ -26,6 +26,7 @@ MAX_ATTEMPTS = 8
 """Tries of one writeback before a person has to look; with the back-off below they span about a day and a half."""
 
 _NOT_SENT = "It was not sent, so nothing happened in Salesforce; it is tried again by itself."
+_READ_BACK = "Salesforce gave no answer. What it holds is read back before anything is sent again."
 _FIRST_RETRY = timedelta(seconds=30)
 _LAST_RETRY = timedelta(hours=8)
 
@@ -63,16 +64,16 @@ class PersonPlan:
     decision: Decision | None
     writes: tuple[PlannedWrite, ...]
     settled: tuple[Settlement, ...]
-    in_doubt_until: datetime | None = None
 
 
 def plan_person(claim: Claim, held: Live | Gone, settings: WritebackSettings, now: datetime) -> PersonPlan:
     """The plan for a claimed person whose record is where `claim.person` says.
 
-    While an older write may still land no resubscribe is decided: it waits. An unsubscribe never waits.
+    While an older write may still land no resubscribe is decided: it waits. An unsubscribe never waits: its flag is set
+    even while it is not known what became of its note.
     """
     if isinstance(held, Gone):
-        return PersonPlan(claim, None, None, (), tuple(_gone(claim, row, held) for row in claim.taken))
+        return PersonPlan(claim, None, None, (), _all_gone(claim, held))
     taken = {row.id: row for row in claim.taken}
     doubt_until = in_doubt_until(claim, now)
     settled: list[Settlement] = []
@@ -91,8 +92,33 @@ def plan_person(claim: Claim, held: Live | Gone, settings: WritebackSettings, no
         for id_ in decision.flag_results
         if id_ not in written_to
     ]
-    plan = PersonPlan(claim, held.opted_out, decision, tuple(writes), (), doubt_until)
-    return replace(plan, settled=tuple(_until_verified(plan, each) for each in settled))
+    settled += [
+        _still_unknown(claim, doubt, doubt.readable_at)
+        for doubt in claim.doubts
+        if doubt.writeback.id not in written_to
+    ]
+    return PersonPlan(claim, held.opted_out, decision, tuple(writes), tuple(settled))
+
+
+def lost_flag(claim: Claim, held: Live | Gone, settings: WritebackSettings) -> int | None:
+    """The id of the dealt-with unsubscribe that Salesforce's flag no longer shows, though it should; None for none."""
+    if isinstance(held, Gone):
+        return None
+    decision = _decide(claim, frozenset(row.id for row in claim.taken), held, settings)
+    in_hand = {row.id for row in claim.taken} | {doubt.writeback.id for doubt in claim.doubts}
+    return decision.decided_by if decision.write and decision.decided_by not in in_hand else None
+
+
+def has_resubscribes(claim: Claim) -> bool:
+    """Whether a resubscribe is to be decided, or may be once what is in doubt is settled."""
+    rows = (*claim.taken, *(doubt.writeback for doubt in claim.doubts))
+    return any(row.kind is Kind.RESUBSCRIBE for row in rows)
+
+
+def reopened(claim: Claim, row: Writeback) -> Claim:
+    """The claim with that event taken again."""
+    events = tuple(replace(event, status=row.status) if event.id == row.id else event for event in claim.events)
+    return replace(claim, taken=(*claim.taken, row), events=events)
 
 
 def in_sending_order(plans: Sequence[PersonPlan]) -> list[PlannedWrite]:
@@ -116,11 +142,20 @@ def settle_person(plan: PersonPlan, results: Results, now: datetime, jitter: ran
         return []
     settlements = []
     for row in plan.claim.taken:
-        answers = {write.write.operation: results[write.key] for write in plan.writes if write.writeback_id == row.id}
+        answers = _answers(plan, results, row.id)
         if answers:
             flag_result = plan.decision.flag_results[row.id]
-            settlements.append(_until_verified(plan, _settle(plan.claim, row, flag_result, answers, now, jitter)))
+            settlements.append(_settle(plan.claim, row, flag_result, answers, now, jitter))
+    for doubt in plan.claim.doubts:
+        answers = _answers(plan, results, doubt.writeback.id)
+        if answers:
+            settlements.append(_flag_of_unknown(plan.claim, doubt, answers, now, jitter))
     return settlements
+
+
+def _answers(plan: PersonPlan, results: Results, writeback_id: int) -> dict[Operation, RowResult]:
+    writes = [write for write in plan.writes if write.writeback_id == writeback_id]
+    return {write.write.operation: results[write.key] for write in writes}
 
 
 def origin_changes(plan: PersonPlan, results: Results) -> list[OriginChange]:
@@ -168,29 +203,10 @@ def payload_hash(write: RowWrite) -> str:
 def in_doubt_until(claim: Claim, now: datetime) -> datetime | None:
     """Until when an older flag write of ours may still land, or an unsubscribe of ours is not known to have: what the
     flag shows, and whose it is, says nothing till then. None when nothing is in doubt."""
-    if claim.verify_after is not None and claim.verify_after > now:
-        return claim.verify_after
-    unsettled = (Status.SENDING, Status.UNKNOWN)
-    if any(event.kind is Kind.UNSUBSCRIBE and event.status in unsettled for event in claim.events):
-        return now + QUIET
-    return None
-
-
-def _until_verified(plan: PersonPlan, settlement: Settlement) -> Settlement:
-    """The opt-out that decides the flag is looked at again once an older write can no longer overtake it."""
-    decides = (
-        plan.decision is not None and plan.decision.desired and plan.decision.decided_by == settlement.writeback_id
-    )
-    if not decides or plan.in_doubt_until is None or settlement.status is not Status.WRITTEN:
-        return settlement
-    return replace(
-        settlement,
-        status=Status.WAITING,
-        written_at=None,
-        next_attempt_at=plan.in_doubt_until,
-        error_code="OLDER_WRITE_IN_DOUBT",
-        advice="An earlier write for this person may still arrive in Salesforce; the flag is looked at again then.",
-    )
+    doubts = [doubt.readable_at for doubt in claim.doubts if doubt.writeback.kind is Kind.UNSUBSCRIBE]
+    if claim.verify_after is not None:
+        doubts.append(claim.verify_after)
+    return max((until for until in doubts if until > now), default=None)
 
 
 def _decide(claim: Claim, taken: frozenset[int], held: Live, settings: WritebackSettings) -> Decision:
@@ -218,6 +234,34 @@ def _note(person: PersonRef, row: Writeback, settings: WritebackSettings) -> Pla
 
 def _settlement(claim: Claim, row: Writeback, status: Status) -> Settlement:
     return Settlement(row.id, claim.person.salesforce_id, claim.epoch, status, person=claim.person)
+
+
+def _all_gone(claim: Claim, held: Gone) -> tuple[Settlement, ...]:
+    """Nothing can be written to the record; what is in doubt still arrived there or did not."""
+    failed = [_gone(claim, row, held) for row in claim.taken]
+    return (*failed, *(_still_unknown(claim, doubt, doubt.readable_at) for doubt in claim.doubts))
+
+
+def _still_unknown(claim: Claim, doubt: Doubt, until: datetime) -> Settlement:
+    return replace(
+        _settlement(claim, doubt.writeback, Status.UNKNOWN),
+        next_attempt_at=until,
+        error_code=doubt.writeback.error_code,
+        error_message=doubt.writeback.error_message,
+        advice=_READ_BACK,
+    )
+
+
+def _flag_of_unknown(
+    claim: Claim, doubt: Doubt, answers: Mapping[Operation, RowResult], now: datetime, jitter: random.Random
+) -> Settlement:
+    """The flag of an unsubscribe was set without waiting for what became of its note, which stays unknown."""
+    row = doubt.writeback
+    [result] = answers.values()
+    written = result.answer is Answer.OK
+    readable_at = claim.lease_until + QUIET if result.answer is Answer.UNKNOWN else doubt.readable_at
+    until = readable_at if written else min(retry_at(row.attempts + 1, now, jitter), readable_at)
+    return replace(_still_unknown(claim, doubt, until), flag_result=FlagResult.SET if written else None, attempted=True)
 
 
 def _gone(claim: Claim, row: Writeback, held: Gone) -> Settlement:
@@ -281,10 +325,10 @@ def _settle(
         return replace(
             base,
             status=Status.UNKNOWN,
-            next_attempt_at=claim.lease_until + QUIET,
+            next_attempt_at=retry_at(row.attempts + 1, now, jitter),
             error_code=unknown.code,
             error_message=unknown.message,
-            advice="Salesforce gave no answer. What it holds is read back before anything is sent again.",
+            advice=_READ_BACK,
         )
     return _try_again_or_fail(base, row, trouble, now, jitter)
 

@@ -89,6 +89,15 @@ class RowResult:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundNote:
+    """A Note or ContentNote that the organisation has, in the recycle bin too; `body` is None where it was not read."""
+
+    note_id: str
+    title: str
+    body: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ApiUsage:
     """Calls made by this session, and the organisation's own count as last heard (requests in 24 hours)."""
 

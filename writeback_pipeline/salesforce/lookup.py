@@ -11,7 +11,7 @@ from urllib.parse import quote
 from simple_salesforce.format import format_soql
 
 from writeback_pipeline.domain.people import ObjectType, PersonRef, person_ref
-from writeback_pipeline.domain.records import Gone, Held, Live, Moved
+from writeback_pipeline.domain.records import FoundNote, Gone, Held, Live, Moved
 from writeback_pipeline.domain.settings import NoteObject
 from writeback_pipeline.salesforce.calls import Request, soql_request
 from writeback_pipeline.salesforce.reads import MAX_QUERY_BYTES, in_chunks
@@ -24,8 +24,13 @@ FIELDS = {
     ObjectType.LEAD: ("Id", "HasOptedOutOfEmail", "IsConverted", "ConvertedContactId"),
 }
 
+_PREDECESSORS = {
+    ObjectType.CONTACT: ((ObjectType.LEAD, "ConvertedContactId"), (ObjectType.CONTACT, "MasterRecordId")),
+    ObjectType.LEAD: ((ObjectType.LEAD, "MasterRecordId"),),
+}
+
 _NOTE_QUERIES = {
-    NoteObject.NOTE: "SELECT Id, ParentId, Title FROM Note WHERE ParentId IN {parents} AND Title IN {titles}",
+    NoteObject.NOTE: "SELECT Id, ParentId, Title, Body FROM Note WHERE ParentId IN {parents} AND Title IN {titles}",
     NoteObject.CONTENT_NOTE: (
         "SELECT Id, LinkedEntityId, ContentDocumentId, ContentDocument.Title FROM ContentDocumentLink "
         "WHERE LinkedEntityId IN {parents} AND ContentDocument.Title IN {titles}"
@@ -84,12 +89,34 @@ def note_queries(keys: Sequence[tuple[str, str]], objects: Collection[NoteObject
     ]
 
 
-def found_note(record: Mapping[str, Any]) -> tuple[tuple[str, str], str]:
-    """What one record of such a query says: the (parent's id, title) and the id of a Note or a ContentNote."""
+def found_note(record: Mapping[str, Any]) -> tuple[str, FoundNote]:
+    """What one record of such a query says: the id of the parent, and the Note or ContentNote."""
     if "LinkedEntityId" in record:
         document = record["ContentDocument"] or {}
-        return (record["LinkedEntityId"], document.get("Title", "")), record["ContentDocumentId"]
-    return (record["ParentId"], record["Title"]), record["Id"]
+        return record["LinkedEntityId"], FoundNote(record["ContentDocumentId"], document.get("Title", ""))
+    return record["ParentId"], FoundNote(record["Id"], record["Title"], record["Body"] or "")
+
+
+def predecessor_queries(people: Iterable[PersonRef]) -> list[Request]:
+    """Queries for the records that became these people: Leads converted to them, records merged into them."""
+    return [
+        soql_request(
+            format_soql(
+                "SELECT Id, {link:literal} FROM {sobject:literal} WHERE {link:literal} IN {ids}",
+                link=link,
+                sobject=sobject,
+                ids=chunk,
+            )
+        )
+        for kind, ids in _by_object(people)
+        for sobject, link in _PREDECESSORS[kind]
+        for chunk in in_chunks(ids, encoded_size, MAX_QUERY_BYTES)
+    ]
+
+
+def predecessor(record: Mapping[str, Any]) -> tuple[str, str]:
+    """What one record of such a query says: its id, and the id of the record that it became."""
+    return record["Id"], record.get("ConvertedContactId") or record["MasterRecordId"]
 
 
 def task_queries(people: Iterable[str], first: date, last: date) -> list[Request]:

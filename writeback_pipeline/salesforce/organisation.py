@@ -3,17 +3,24 @@
 Puts the other rooms together. Nothing here retries: what an answer calls for is delivery's decision.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from itertools import chain
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 from writeback_pipeline.domain.budget import CallGate
 from writeback_pipeline.domain.bulk import JobKind, JobStatus
-from writeback_pipeline.domain.people import InvalidSalesforceId, PersonRef, normalise_id, person_ref
-from writeback_pipeline.domain.records import ApiUsage, Gone, Held, RowResult, RowWrite
+from writeback_pipeline.domain.ledger import MAX_HOPS
+from writeback_pipeline.domain.people import (
+    InvalidSalesforceId,
+    PersonRef,
+    normalise_id,
+    object_type_of,
+    person_ref,
+)
+from writeback_pipeline.domain.records import ApiUsage, FoundNote, Gone, Held, RowResult, RowWrite
 from writeback_pipeline.domain.settings import NoteObject
 from writeback_pipeline.salesforce import lookup
 from writeback_pipeline.salesforce.bisect import Positions, isolate, refused_together
@@ -33,6 +40,8 @@ SECONDS_TO_BISECT = 30.0
 """How long after the beginning of a write its further calls may leave: well within what a lease has left then."""
 
 _OUT_OF_TIME = Trouble("SERVER_UNAVAILABLE", "There was no time to send it again in parts.", maybe_executed=False)
+
+_Read = TypeVar("_Read")
 
 
 class SalesforceOrganisation:
@@ -98,19 +107,39 @@ class SalesforceOrganisation:
 
     def find_notes(
         self, keys: Sequence[tuple[str, str]], objects: Collection[NoteObject] = (NoteObject.NOTE,)
-    ) -> dict[tuple[str, str], list[str]]:
-        """The ids of the notes with each (parent's id, title), those in the recycle bin too; an empty list for none.
+    ) -> dict[tuple[str, str], list[FoundNote]]:
+        """The notes with each (parent's id, title), those in the recycle bin too; an empty list for none.
 
         `objects` are what to look for: Notes, ContentNotes or both. Raises InvalidSalesforceId for a parent whose id is
         not one.
         """
-        found: dict[tuple[str, str], list[str]] = {(normalise_id(parent), title): [] for parent, title in keys}
+        found: dict[tuple[str, str], list[FoundNote]] = {(normalise_id(parent), title): [] for parent, title in keys}
         for record in self._reads.records(lookup.note_queries(list(found), objects)):
-            key, note_id = _found_note(record)
+            parent, note = _read(lookup.found_note, record)
             # SOQL compares titles without regard to case, and each query mixes several keys.
-            if key in found:
-                found[key].append(note_id)
-        return {(parent, title): sorted(found[normalise_id(parent), title]) for parent, title in keys}
+            if (parent, note.title) in found:
+                found[parent, note.title].append(note)
+        return {
+            (parent, title): sorted(found[normalise_id(parent), title], key=lambda note: note.note_id)
+            for parent, title in keys
+        }
+
+    def predecessors(self, people: Sequence[PersonRef]) -> dict[str, PersonRef]:
+        """The Leads that were converted to these people and the records that were merged into them, by their ids: one
+        hop each, and the hops that lead there too."""
+        moves: dict[str, PersonRef] = {}
+        asked = {person.salesforce_id: person for person in people}
+        for _ in range(MAX_HOPS):
+            found = [
+                _read(lookup.predecessor, record)
+                for record in self._reads.records(lookup.predecessor_queries(asked.values()))
+            ]
+            new = {id_: asked[became] for id_, became in found if id_ not in moves and became in asked}
+            moves |= new
+            asked = {id_: PersonRef(kind, id_) for id_ in new if (kind := object_type_of(id_)) is not None}
+            if not asked:
+                break
+        return moves
 
     def find_tasks(self, keys: Sequence[tuple[str, str]], first: date, last: date) -> dict[str, str]:
         """The id of the Task of each (person's id, key) whose text ends in the key as a line of its own, by key.
@@ -120,7 +149,7 @@ class SalesforceOrganisation:
         asked = {key for _, key in keys}
         found: dict[str, str] = {}
         for task in self._reads.records(lookup.task_queries((normalise_id(who) for who, _ in keys), first, last)):
-            line = _last_line(task)
+            line = _read(lookup.last_line, task)
             if line in asked:
                 found.setdefault(line, task["Id"])
         return found
@@ -224,17 +253,10 @@ def _alike(parts: Sequence[Part], trouble: Trouble) -> dict[int, RowResult]:
     return dict.fromkeys(positions, same_fate(trouble))
 
 
-def _found_note(record: Mapping[str, Any]) -> tuple[tuple[str, str], str]:
+def _read(reader: Callable[[Mapping[str, Any]], _Read], record: Mapping[str, Any]) -> _Read:
     try:
-        return lookup.found_note(record)
-    except (KeyError, AttributeError):
-        raise unavailable(UNREADABLE) from None
-
-
-def _last_line(task: Mapping[str, Any]) -> str:
-    try:
-        return lookup.last_line(task)
-    except (KeyError, AttributeError):
+        return reader(record)
+    except (KeyError, AttributeError, TypeError):
         raise unavailable(UNREADABLE) from None
 
 

@@ -13,17 +13,24 @@ from typing import Any
 from writeback_pipeline.domain.ledger import LEASE, Claim
 from writeback_pipeline.domain.opt_outs import OptOutEvent
 from writeback_pipeline.domain.people import ObjectType, PersonRef
-from writeback_pipeline.domain.writebacks import Kind, Status, Writeback
+from writeback_pipeline.domain.writebacks import FlagResult, Kind, Status, Writeback
+from writeback_pipeline.store.doubts import doubts, known_notes
 from writeback_pipeline.store.origins import flags_set_by_us
 from writeback_pipeline.store.rows import WRITEBACK, writebacks_from
 from writeback_pipeline.store.session import Session, as_columns, in_utc, unnested
 
 _OWED_NOW = (
-    "w.kind IN ('unsubscribe', 'resubscribe') AND w.status IN ('pending', 'waiting') "
+    "w.kind IN ('unsubscribe', 'resubscribe') AND w.status IN ('pending', 'waiting', 'unknown') "
     "AND (w.next_attempt_at IS NULL OR w.next_attempt_at <= $1::TIMESTAMP)"
 )
 
 _FREE = "NOT EXISTS (SELECT 1 FROM people p WHERE p.person_id = w.person_id AND p.lease_until > $1::TIMESTAMP)"
+
+_TO_VERIFY = (
+    "p.verify_after <= $1::TIMESTAMP AND p.moved_to_id IS NULL "
+    "AND (p.lease_until IS NULL OR p.lease_until <= $1::TIMESTAMP)"
+)
+"""Nothing may be owed, but a flag write of ours could have landed late: what the flag shows has to be looked at."""
 
 _TO_TAKE = (Status.PENDING, Status.WAITING)
 """Taken due or not: what waits must not be overtaken by what came later."""
@@ -40,7 +47,8 @@ def claim(session: Session, owner: str, now: datetime, limit: int, lease: timede
     until = now + lease
     session.execute(
         "UPDATE people AS p SET lease_owner = $2, lease_until = $3::TIMESTAMP, epoch = p.epoch + 1, "
-        "verify_after_at_claim = p.verify_after WHERE p.person_id IN (SELECT unnest($4::TEXT[])) "
+        "verify_after_at_claim = CASE WHEN p.verify_after > $1::TIMESTAMP THEN p.verify_after END "
+        "WHERE p.person_id IN (SELECT unnest($4::TEXT[])) "
         "AND (p.lease_until IS NULL OR p.lease_until <= $1::TIMESTAMP)",
         [now, owner, until, chosen],
     )
@@ -60,10 +68,12 @@ def preview(session: Session, now: datetime, limit: int, people: Sequence[str] |
 
 
 def due(session: Session, now: datetime) -> int:
-    """Opt-outs that a delivery would move now: owed and free to claim, without recipient, or left by a dead worker."""
+    """What a delivery would move now: opt-outs that are owed and free to claim, without recipient, or left by a dead
+    worker, and people whose flag is to be verified."""
     [(count,)] = session.execute(
-        f"SELECT count(*) FROM writebacks w WHERE {_FREE} "
-        f"AND (({_OWED_NOW}) OR (w.status = 'sending' AND w.kind IN ('unsubscribe', 'resubscribe')))",
+        f"SELECT (SELECT count(*) FROM writebacks w WHERE {_FREE} "
+        f"AND (({_OWED_NOW}) OR (w.status = 'sending' AND w.kind IN ('unsubscribe', 'resubscribe')))) "
+        f"+ (SELECT count(*) FROM people p WHERE {_TO_VERIFY})",
         [now],
     ).fetchall()
     return int(count)
@@ -112,8 +122,11 @@ def _leases(claims: Sequence[Claim]) -> list[list[object]]:
 
 def _due(session: Session, now: datetime, limit: int) -> list[str]:
     rows = session.execute(
-        f"SELECT w.person_id FROM writebacks w WHERE {_OWED_NOW} AND {_FREE} AND w.person_id IS NOT NULL "
-        "GROUP BY w.person_id ORDER BY min(w.occurred_at), w.person_id LIMIT $2",
+        "SELECT d.person_id FROM ("
+        f"SELECT w.person_id, w.occurred_at AS since FROM writebacks w WHERE {_OWED_NOW} AND {_FREE} "
+        "AND w.person_id IS NOT NULL "
+        f"UNION ALL SELECT p.person_id, p.verify_after FROM people p WHERE {_TO_VERIFY}) d "
+        "GROUP BY d.person_id ORDER BY min(d.since), d.person_id LIMIT $2",
         [now, limit],
     )
     return [person for (person,) in rows.fetchall()]
@@ -127,6 +140,13 @@ def _claims(
     events = _events(session, found)
     taken = _taken(session, [event.id for theirs in events.values() for event in theirs if event.status in _TO_TAKE])
     ours = flags_set_by_us(session, found)
+    unknown = {
+        person: ids
+        for person, theirs in events.items()
+        if (ids := [event.id for event in theirs if event.status is Status.UNKNOWN])
+    }
+    doubted = doubts(session, [id_ for ids in unknown.values() for id_ in ids])
+    notes = known_notes(session, unknown)
     claims = []
     for person in order:
         if person not in found:
@@ -142,21 +162,34 @@ def _claims(
                 events=tuple(events.get(person, ())),
                 flag_is_ours=person in ours,
                 verify_after=in_doubt_until if in_doubt_until and in_doubt_until > now else None,
+                doubts=tuple(doubted[id_] for id_ in unknown.get(person, ())),
+                known_notes=notes.get(person, frozenset()),
             )
         )
     return claims
 
 
 def _events(session: Session, people: Collection[str]) -> dict[str, list[OptOutEvent]]:
+    # A time in the future is somebody's mistake: the event happened at the latest when it was queued.
     rows = session.execute(
-        "SELECT w.person_id, w.id, w.kind, w.occurred_at, w.status FROM writebacks w "
+        "SELECT w.person_id, w.id, w.kind, "
+        "CASE WHEN w.occurred_at > w.created_at + INTERVAL '1 hour' THEN w.created_at ELSE w.occurred_at END, "
+        "w.status, w.flag_result FROM writebacks w "
         "WHERE w.kind IN ('unsubscribe', 'resubscribe') AND w.person_id IN (SELECT unnest($1::TEXT[])) "
         "ORDER BY w.occurred_at, w.id",
         [list(people)],
     ).fetchall()
     events: dict[str, list[OptOutEvent]] = defaultdict(list)
-    for person, id_, kind, occurred_at, status in rows:
-        events[person].append(OptOutEvent(id_, Kind(kind), occurred_at.replace(tzinfo=UTC), Status(status)))
+    for person, id_, kind, occurred_at, status, flag_result in rows:
+        events[person].append(
+            OptOutEvent(
+                id_,
+                Kind(kind),
+                occurred_at.replace(tzinfo=UTC),
+                Status(status),
+                flag_result and FlagResult(flag_result),
+            )
+        )
     return events
 
 

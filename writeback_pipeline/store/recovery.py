@@ -1,12 +1,11 @@
 """What workers left behind: sends under a lease that ran out, whose outcome nobody recorded.
 
-Nothing of it is sent again from here. It becomes unknown, for a read-back to decide once it can no longer arrive.
+Nothing of it is sent again from here. It becomes unknown, for a read-back to decide.
 """
 
 from datetime import datetime
 
-from writeback_pipeline.domain.ledger import QUIET
-from writeback_pipeline.store.session import Session, as_columns, unnested
+from writeback_pipeline.store.session import Session
 
 _ADVICE = (
     "The worker that sent it ended before it recorded an answer. What Salesforce holds is read back before anything "
@@ -54,15 +53,9 @@ def _unsettled_writebacks(session: Session, now: datetime) -> set[str]:
         [now],
     ).fetchall()
     if left:
-        deadlines = session.execute(
-            "SELECT a.writeback_id, max(a.send_deadline) FROM delivery_attempts a "
-            "WHERE a.writeback_id IN (SELECT unnest($1::BIGINT[])) GROUP BY a.writeback_id",
-            [[id_ for id_, _ in left]],
-        ).fetchall()
-        columns = {"id": "BIGINT", "in_doubt_until": "TIMESTAMP"}
         session.execute(
-            "UPDATE writebacks SET status = 'unknown', next_attempt_at = n.in_doubt_until, advice = $3 "
-            f"FROM ({unnested(columns)}) n WHERE writebacks.id = n.id",
-            [*as_columns([(id_, deadline + QUIET) for id_, deadline in deadlines], 2), _ADVICE],
+            "UPDATE writebacks SET status = 'unknown', next_attempt_at = $2::TIMESTAMP, advice = $3 "
+            "WHERE id IN (SELECT unnest($1::BIGINT[]))",
+            [[id_ for id_, _ in left], now, _ADVICE],
         )
     return {person for _, person in left}

@@ -24,6 +24,21 @@ def where_they_went(session: Session, people: Collection[str]) -> dict[str, Pers
     return {person: _way(person, hops)[-1] for person in people if person in hops}
 
 
+def unjoined(session: Session, moves: Hops) -> dict[str, PersonRef]:
+    """The moves, if they lead away from anybody whose rows have not followed yet; nothing otherwise."""
+    known = session.execute(
+        "SELECT p.person_id FROM people p WHERE p.moved_to_id IS NULL AND p.person_id IN (SELECT unnest($1::TEXT[]))",
+        [list(moves)],
+    ).fetchall()
+    left = {person for (person,) in known}
+    return {person: to for person, to in moves.items() if left & {person, *_stations_before(person, moves)}}
+
+
+def _stations_before(person: str, moves: Hops) -> set[str]:
+    """Everybody whose way leads through this person."""
+    return {other for other in moves if person in (to.salesforce_id for to in _way(other, moves))}
+
+
 def redirect(session: Session, moves: Hops, now: datetime) -> dict[str, str]:
     """Record where people went and let everything of theirs follow; returns whom it cannot follow, and why.
 

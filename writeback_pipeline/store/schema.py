@@ -197,6 +197,7 @@ MIGRATIONS: tuple[Migration, ...] = (
         "ALTER TABLE activity_windows ADD COLUMN withdrawn BIGINT",
         "UPDATE activity_windows SET events_in_rows = events, withdrawn = 0",
     ),
+    ("ALTER TABLE delivery_attempts ADD COLUMN read_back_at TIMESTAMP",),
 )
 
 

@@ -33,6 +33,10 @@ _SETTLEMENT = {
 }
 
 
+_MAY_STAY = (Status.WAITING, Status.UNKNOWN)
+"""What waits may go on waiting, and what is in doubt stay so."""
+
+
 def record(
     session: Session,
     outcomes: Sequence[AttemptOutcome],
@@ -41,21 +45,24 @@ def record(
     now: datetime,
     *,
     release: bool,
+    seen: Collection[tuple[str, int]] = (),
 ) -> int:
     """Record answers and what follows from them; returns how many settlements were fenced off.
 
-    An origin change counts together with an outcome or settlement of its person. Raises IllegalTransition for a
-    status that the arrows do not allow; then nothing at all is recorded.
+    `seen` are leases of people who were looked at and need nothing, or nothing more: what was to be verified of them
+    at their claim is. An origin change counts together with an outcome or settlement of its person. Raises
+    IllegalTransition for a status that the arrows do not allow; then nothing at all is recorded.
     """
     by_attempt = senders(session, [outcome.attempt_id for outcome in outcomes])
-    concerned = {*by_attempt.values(), *((s.person_id, s.epoch) for s in settlements)}
+    concerned = {*by_attempt.values(), *((s.person_id, s.epoch) for s in settlements), *seen}
     current = leases_of(session, concerned).keys()
     answered = [outcome for outcome in outcomes if by_attempt.get(outcome.attempt_id) in current]
     answer(session, answered)
-    settled = _settle(session, [s for s in settlements if (s.person_id, s.epoch) in current])
+    settled = _settle(session, [s for s in settlements if (s.person_id, s.epoch) in current], now)
     people = {person for person, _ in current}
     stands = record_origins(session, [change for change in origins if change.person_id in people])
-    doubts = _doubts(session, {by_attempt[outcome.attempt_id][0] for outcome in answered}, now)
+    looked_at = {person for person, epoch in seen if (person, epoch) in current}
+    doubts = _doubts(session, {by_attempt[outcome.attempt_id][0] for outcome in answered} | looked_at, now)
     _update_people(session, people if release else {*stands, *doubts}, doubts, stands, release=release)
     return len(settlements) - settled
 
@@ -79,7 +86,7 @@ def _update_people(
     )
 
 
-def _settle(session: Session, settlements: Sequence[Settlement]) -> int:
+def _settle(session: Session, settlements: Sequence[Settlement], now: datetime) -> int:
     states = {
         id_: (person, Status(status))
         for id_, person, status in session.execute(
@@ -88,12 +95,15 @@ def _settle(session: Session, settlements: Sequence[Settlement]) -> int:
         ).fetchall()
     }
     rows = []
+    read_back = []
     for settlement in settlements:
         person, status = states[settlement.writeback_id]
         if person == settlement.person_id:
-            if not status is settlement.status is Status.WAITING:  # what waits may go on waiting
+            if not (status is settlement.status and status in _MAY_STAY):
                 check_transition(status, settlement.status)
             rows.append(_row(settlement))
+            if status is Status.UNKNOWN is not settlement.status:
+                read_back.append(settlement.writeback_id)
     session.execute(
         "UPDATE writebacks AS w SET status = n.status, "
         "redirected_from = CASE WHEN n.salesforce_id <> w.salesforce_id "
@@ -108,6 +118,12 @@ def _settle(session: Session, settlements: Sequence[Settlement]) -> int:
         f"FROM ({unnested(_SETTLEMENT)}) n WHERE w.id = n.id",
         as_columns(rows, len(_SETTLEMENT)),
     )
+    if read_back:
+        session.execute(
+            "UPDATE delivery_attempts SET read_back_at = $2::TIMESTAMP WHERE outcome = 'unknown' "
+            "AND read_back_at IS NULL AND writeback_id IN (SELECT unnest($1::BIGINT[]))",
+            [read_back, now],
+        )
     return len(rows)
 
 
@@ -133,15 +149,17 @@ def _row(settlement: Settlement) -> tuple[object, ...]:
 
 
 def _doubts(session: Session, people: Collection[str], now: datetime) -> dict[str, datetime | None]:
-    """Until when a flag write may still land, for those of the people who had one under their current epoch."""
+    """Until when a flag write may still land: what was not due at the claim, and the writes under the current epoch."""
     by_person: dict[str, tuple[datetime | None, list[tuple[str | None, datetime]]]] = {}
     for person, before, outcome, deadline in session.execute(
         "SELECT p.person_id, p.verify_after_at_claim, a.outcome, a.send_deadline FROM people p "
-        "JOIN delivery_attempts a ON a.person_id = p.person_id AND a.epoch = p.epoch "
-        "WHERE a.operation IN ('set_flag', 'clear_flag') AND p.person_id IN (SELECT unnest($1::TEXT[]))",
+        "LEFT JOIN delivery_attempts a ON a.person_id = p.person_id AND a.epoch = p.epoch "
+        "AND a.operation IN ('set_flag', 'clear_flag') WHERE p.person_id IN (SELECT unnest($1::TEXT[]))",
         [list(people)],
     ).fetchall():
-        by_person.setdefault(person, (in_utc(before), []))[1].append((outcome, deadline.replace(tzinfo=UTC)))
+        attempts = by_person.setdefault(person, (in_utc(before), []))[1]
+        if deadline is not None:
+            attempts.append((outcome, deadline.replace(tzinfo=UTC)))
     return {person: in_doubt_until(before, attempts, now) for person, (before, attempts) in by_person.items()}
 
 

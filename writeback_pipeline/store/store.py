@@ -44,6 +44,7 @@ from writeback_pipeline.store import (
     queue,
     recovery,
     redirects,
+    reopening,
     settings,
     settling,
     summaries,
@@ -127,10 +128,30 @@ class Store:
         now: datetime,
         *,
         release: bool,
+        seen: Collection[tuple[str, int]] = (),
     ) -> int:
-        """Commit answers and what follows from them; returns how many settlements were fenced off."""
+        """Commit answers and what follows from them; returns how many settlements were fenced off.
+
+        `seen` are the leases of people who were looked at, whatever there was to do: nothing is left to verify of them.
+        """
         with self._database.writing() as session:
-            return settling.record(session, outcomes, settlements, origins, now, release=release)
+            return settling.record(session, outcomes, settlements, origins, now, release=release, seen=seen)
+
+    def reopen(self, lost: Collection[tuple[int, str, int]], now: datetime) -> list[Writeback]:
+        """Put unsubscribes, each with its person and epoch, whose flag is gone from Salesforce back to pending; those
+        that were, as they are now."""
+        with self._database.writing() as session:
+            return reopening.reopen(session, lost, now)
+
+    def unjoined(self, moves: Mapping[str, PersonRef]) -> dict[str, PersonRef]:
+        """Those of the moves that lead away from people who are known and are not recorded as gone there yet."""
+        with self._database.reading() as session:
+            return redirects.unjoined(session, moves)
+
+    def question(self, since: datetime, now: datetime) -> int:
+        """Have the flag verified of everybody to whom an opt-out was written since then; returns how many."""
+        with self._database.writing() as session:
+            return reopening.question(session, since, now)
 
     def lease_window(self, scope: str, owner: str, now: datetime) -> tuple[WindowLease, dict[str, KnownSummary]] | None:
         """Lease a window of activity, with what the ledger has of it, by key; None while another worker has it."""

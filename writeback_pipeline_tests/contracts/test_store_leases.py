@@ -101,17 +101,18 @@ def test_what_waits_is_taken_along_so_that_nothing_overtakes_it(store: Store) ->
     assert [row.status for row in claim_one(store).taken] == [Status.WAITING, Status.PENDING]
 
 
-def test_what_is_unknown_or_failed_is_not_taken_but_stays_in_the_history(store: Store) -> None:
+def test_what_is_unknown_is_to_be_read_back_and_what_failed_stays_in_the_history(store: Store) -> None:
     store.enqueue([unsubscribe(contact(1), NOW - n * MINUTE) for n in (3, 2)], NOW)
     claim = claim_one(store)
     first, second = claim.taken
     journalled(store, [intent(claim, row=first)])
     outcomes = [settled(claim, Status.UNKNOWN, first), settled(claim, Status.FAILED, second)]
     store.record([], outcomes, [], NOW, release=True)
-    assert store.claim("worker", NOW + timedelta(days=1), limit=9) == []
+    assert store.claim("worker", NOW + 9 * MINUTE, limit=9) == []
     store.enqueue([resubscribe(contact(1))], NOW)
-    claim = claim_one(store)
+    claim = claim_one(store, NOW + 10 * MINUTE)
     assert [row.kind for row in claim.taken] == [Kind.RESUBSCRIBE]
+    assert [doubt.writeback.id for doubt in claim.doubts] == [first.id]
     assert [event.status for event in claim.events] == [Status.UNKNOWN, Status.FAILED, Status.PENDING]
 
 
@@ -131,16 +132,22 @@ def test_a_preview_of_named_people_shows_them_due_or_not(store: Store) -> None:
     assert (known.person, known.taken, len(known.events), known.flag_is_ours) == (contact(1), (), 1, True)
 
 
-def test_what_a_dead_worker_sent_becomes_unknown_until_it_can_no_longer_arrive(store: Store) -> None:
+def test_what_a_dead_worker_sent_becomes_unknown_and_is_to_be_read_back(store: Store) -> None:
     store.enqueue([unsubscribe(contact(1))], NOW)
     claim = claim_one(store)
     (attempt,) = journalled(store, [intent(claim, Operation.SET_FLAG)])
     assert store.claim("second", claim.lease_until - MINUTE, limit=9) == []
     assert statuses(store) == [Status.SENDING]
     assert store.due(LATER) == 1
-    assert store.claim("second", LATER, limit=9) == []
+    (doubt,) = claim_one(store, LATER, "second").doubts
+    assert (doubt.titles, doubt.targets) == (
+        frozenset({"Contact unsubscribed"}),
+        frozenset({claim.person.salesforce_id}),
+    )
+    assert doubt.flag is True
+    assert doubt.readable_at == claim.lease_until + QUIET  # until then it may still arrive
     (row,) = everything(store)
-    assert (row.status, row.next_attempt_at) == (Status.UNKNOWN, claim.lease_until + QUIET)
+    assert row.status is Status.UNKNOWN
     assert "read back" in (row.advice or "")
     (recovered,) = store.attempts_of([row.id])
     assert recovered.outcome is not None
@@ -178,8 +185,6 @@ def test_a_doubt_about_the_flag_is_told_with_the_claim_until_it_is_over(store: S
     store.enqueue([unsubscribe(contact(1))], NOW)
     claim = claim_one(store)
     journalled(store, [intent(claim, Operation.SET_FLAG)])
-    store.claim("second", LATER, limit=9)
-    store.enqueue([resubscribe(contact(1), NOW + MINUTE)], LATER)
     doubtful = claim_one(store, LATER)
     assert doubtful.verify_after == claim.lease_until + QUIET
     store.release("worker", [doubtful])
@@ -189,6 +194,60 @@ def test_a_doubt_about_the_flag_is_told_with_the_claim_until_it_is_over(store: S
 def test_a_note_in_doubt_does_not_put_the_flag_in_doubt(store: Store) -> None:
     store.enqueue([unsubscribe(contact(1))], NOW)
     journalled(store, [intent(claim_one(store), Operation.CREATE_NOTE)])
-    store.claim("second", LATER, limit=9)
-    store.enqueue([resubscribe(contact(1), NOW + MINUTE)], LATER)
-    assert claim_one(store, LATER).verify_after is None
+    claim = claim_one(store, LATER)
+    assert (claim.verify_after, claim.doubts[0].flag) == (None, None)
+
+
+def test_a_flag_that_a_late_write_may_have_changed_is_verified_once_that_is_over(store: Store) -> None:
+    store.enqueue([unsubscribe(contact(1))], NOW)
+    claim = claim_one(store)
+    (attempt,) = journalled(store, [intent(claim, Operation.SET_FLAG)])
+    store.record([answered(attempt, Answer.UNKNOWN)], [settled(claim, Status.UNKNOWN)], [], NOW, release=True)
+    again = claim_one(store, NOW + 10 * MINUTE)
+    store.record([], [settled(again, Status.WAITING, again.doubts[0].writeback)], [], NOW, release=False)
+    store.record([], [settled(again, row=again.doubts[0].writeback)], [], NOW, release=True, seen=[again.lease])
+    over = claim.lease_until + QUIET
+    assert (store.due(over - MINUTE), store.due(over)) == (0, 1)
+    verifying = claim_one(store, over)
+    assert (verifying.taken, verifying.doubts, verifying.verify_after) == ((), (), None)
+    store.record([], [], [], over, release=True, seen=[verifying.lease])
+    assert store.due(over + MINUTE) == 0
+
+
+def test_a_verification_that_was_cut_short_is_owed_still(store: Store) -> None:
+    store.enqueue([unsubscribe(contact(1))], NOW)
+    written(store, claim_one(store))
+    assert store.question(NOW - MINUTE, NOW) == 1
+    claim = claim_one(store)
+    store.release("worker", [claim])
+    assert store.due(NOW) == 1
+
+
+def test_only_whom_something_was_written_to_is_questioned(store: Store) -> None:
+    store.enqueue([unsubscribe(contact(1)), unsubscribe(contact(2), NOW + MINUTE)], NOW)
+    written(store, claim_one(store))
+    assert store.question(NOW, NOW) == 0
+    assert store.question(NOW - MINUTE, NOW) == 1
+
+
+def test_an_unsubscribe_whose_flag_is_gone_is_owed_again_under_the_lease_of_its_person(store: Store) -> None:
+    store.enqueue([unsubscribe(contact(1))], NOW)
+    done = claim_one(store)
+    written(store, done)
+    store.question(NOW - MINUTE, NOW)
+    claim = claim_one(store)
+    id_, person = done.taken[0].id, claim.person.salesforce_id
+    assert store.reopen([(id_, person, claim.epoch - 1)], NOW) == []
+    assert statuses(store) == [Status.WRITTEN]
+    (row,) = store.reopen([(id_, person, claim.epoch)], NOW)
+    assert (row.id, row.status, row.error_code) == (id_, Status.PENDING, "FLAG_LOST")
+    journalled(store, [intent(claim, Operation.SET_FLAG, row)])
+    assert statuses(store) == [Status.SENDING]
+
+
+def test_an_event_in_the_future_happened_when_it_was_queued(store: Store) -> None:
+    absurd, near = NOW + timedelta(days=900), NOW + timedelta(minutes=30)
+    store.enqueue([unsubscribe(contact(1), absurd), unsubscribe(contact(1), near)], NOW)
+    claim = claim_one(store)
+    assert [event.occurred_at for event in claim.events] == [near, NOW]
+    assert [row.occurred_at for row in claim.taken] == [near, absurd]

@@ -143,8 +143,18 @@ def test_an_answer_that_comes_after_the_redirect_decides_nothing(store: Store) -
     store.record([answered(attempt)], [], [], NOW, release=False)
     (kept,) = store.attempts_of([claim.taken[0].id])
     assert kept.outcome is None
-    assert store.claim("second", NOW, limit=9) == []
+    assert len(claim_one(store, owner="second").doubts) == 1
     assert statuses(store) == [Status.UNKNOWN]
+
+
+def test_only_moves_away_from_people_who_are_known_and_have_not_followed_are_unjoined(store: Store) -> None:
+    store.enqueue([unsubscribe(contact(1)), unsubscribe(lead(3))], NOW)
+    to_two, to_nine = {contact(1).salesforce_id: contact(2)}, {contact(8).salesforce_id: contact(9)}
+    through_a_stranger = {lead(3).salesforce_id: contact(8), **to_nine}
+    assert store.unjoined(to_two | to_nine) == to_two
+    assert store.unjoined(through_a_stranger) == through_a_stranger
+    store.redirect(to_two | through_a_stranger, NOW)
+    assert store.unjoined(to_two | through_a_stranger) == {}
 
 
 def test_a_doubt_about_the_flag_moves_along(store: Store) -> None:

@@ -1,6 +1,6 @@
 """Delivery of mailing activity against a real ledger, event files and an organisation that answers over HTTP."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -238,6 +238,7 @@ class DiesBeforeRecording(Store):
         now: datetime,
         *,
         release: bool,
+        seen: Collection[tuple[str, int]] = (),
     ) -> int:
         raise KeyboardInterrupt
 

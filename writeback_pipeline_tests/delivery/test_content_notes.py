@@ -10,7 +10,7 @@ import pytest
 
 from writeback_pipeline.delivery.dry_run import dry_run
 from writeback_pipeline.delivery.opt_outs import OptOutDelivery
-from writeback_pipeline.domain.records import OrganisationUnavailable
+from writeback_pipeline.domain.records import FoundNote, OrganisationUnavailable
 from writeback_pipeline.domain.settings import NoteObject
 from writeback_pipeline.domain.writebacks import FlagResult, Status
 from writeback_pipeline.local_org import admin
@@ -211,7 +211,7 @@ def test_an_enhanced_note_is_found_by_person_and_title_also_in_the_recycle_bin(e
     enhanced.as_user(admin.delete, ids[1])
     keys = [(one, TITLE), (two, TITLE), (one, TITLE.upper())]
     find = enhanced.organisation.find_notes
-    found = {keys[0]: [ids[0]], keys[1]: [ids[1]], keys[2]: []}
+    found = {keys[0]: [FoundNote(ids[0], TITLE)], keys[1]: [FoundNote(ids[1], TITLE)], keys[2]: []}
     assert find(keys, objects=(NoteObject.CONTENT_NOTE,)) == find(keys, objects=tuple(NoteObject)) == found
     assert find(keys) == {key: [] for key in keys}
 
@@ -227,4 +227,4 @@ def test_a_read_back_finds_the_notes_of_both_modes_in_one_call(enhanced: World) 
     before = enhanced.organisation.usage.calls
     found = enhanced.organisation.find_notes([(person, title) for title in titles], objects=tuple(NoteObject))
     assert enhanced.organisation.usage.calls == before + 1
-    assert [found[person, title][0][:3] for title in titles] == ["069", "002"]
+    assert [found[person, title][0].note_id[:3] for title in titles] == ["069", "002"]

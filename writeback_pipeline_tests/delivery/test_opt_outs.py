@@ -5,9 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from writeback_pipeline.delivery.opt_outs import OptOutDelivery, WrongOrganisation
-from writeback_pipeline.domain.records import OrganisationUnavailable
 from writeback_pipeline.domain.writebacks import FlagResult, Status
-from writeback_pipeline.local_org import admin, faults
+from writeback_pipeline.local_org import admin
 from writeback_pipeline_tests.world import START, World, world_in
 
 AT = datetime(2026, 11, 23, 9, 5, 7, tzinfo=UTC)
@@ -245,17 +244,3 @@ def test_another_organisation_gets_nothing(world: World, tmp_path_factory: pytes
         assert not other.opted_out(person)
     assert world.rows(person)[0].status is Status.PENDING
     assert world.ledger.claim("next", world.clock(), limit=10)  # and its lease was given back
-
-
-def test_a_lost_answer_is_in_doubt_and_nothing_more_is_sent_into_an_outage(world: World) -> None:
-    people = [world.contact() for _ in range(3)]
-    with world.inside.connection() as connection:
-        faults.arm(connection, "drop_after", path="composite", method="POST", times=1, every=2)  # the look is answered
-    world.unsubscribe_all(people)
-    with pytest.raises(OrganisationUnavailable, match="in doubt"):
-        world.deliver()
-    assert {row.status for row in world.rows()} == {Status.UNKNOWN}
-    assert all(world.opted_out(person) for person in people)  # it did arrive
-    world.clock.advance(timedelta(hours=1))
-    assert world.deliver().settled == 0  # and is not sent again blindly
-    assert [len(world.notes(person)) for person in people] == [1, 1, 1]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from writeback_pipeline.domain.ledger import Claim
+from writeback_pipeline.domain.ledger import Claim, Doubt
 from writeback_pipeline.domain.opt_outs import OptOutEvent
 from writeback_pipeline.domain.people import ObjectType, PersonRef
 from writeback_pipeline.domain.planning import (
@@ -177,10 +177,17 @@ def test_a_resubscribe_waits_while_an_older_write_may_still_land() -> None:
 
 def test_a_resubscribe_is_not_refused_while_nobody_knows_whether_our_unsubscribe_arrived() -> None:
     past = (OptOutEvent(1, Kind.UNSUBSCRIBE, NOW, Status.UNKNOWN),)
+    until = NOW + timedelta(minutes=10)
+    doubt = Doubt(row(1, Kind.UNSUBSCRIBE), frozenset(), frozenset(), until)
     for held in (Live(opted_out=True), Live(opted_out=False)):
-        plan = plan_person(claim(row(2, Kind.RESUBSCRIBE), past=past), held, SETTINGS, NOW)
+        plan = plan_person(replace(claim(row(2, Kind.RESUBSCRIBE), past=past), doubts=(doubt,)), held, SETTINGS, NOW)
         assert all(write.write.operation is FLAG for write in plan.writes)  # to opt out is always right
-        assert [settlement.status for settlement in plan.settled] == [Status.WAITING]
+        assert plan.settled[0].status is Status.WAITING
+        settlements = [*plan.settled, *settle_person(plan, {write.key: OK for write in plan.writes}, NOW, JITTER)]
+        assert [(each.status, each.next_attempt_at) for each in settlements] == [
+            (Status.WAITING, until),
+            (Status.UNKNOWN, until),
+        ]
 
 
 def test_of_two_resubscribes_none_is_decided_while_an_older_write_may_still_land() -> None:
@@ -190,16 +197,6 @@ def test_of_two_resubscribes_none_is_decided_while_an_older_write_may_still_land
     plan = plan_person(doubtful, Live(opted_out=True), SETTINGS, NOW)
     assert plan.writes == ()
     assert [settlement.status for settlement in plan.settled] == [Status.WAITING] * 2
-
-
-@pytest.mark.parametrize("opted_out", [True, False])
-def test_an_unsubscribe_that_an_older_write_may_overtake_is_looked_at_again(opted_out: bool) -> None:
-    until = NOW + timedelta(minutes=1)
-    doubtful = replace(claim(row(1, Kind.UNSUBSCRIBE), ours=True), verify_after=until)
-    plan = plan_person(doubtful, Live(opted_out=opted_out), SETTINGS, NOW)
-    results = {write.key: OK for write in plan.writes}
-    (settlement,) = settle_person(plan, results, NOW, JITTER)
-    assert (settlement.status, settlement.next_attempt_at, settlement.note_id) == (Status.WAITING, until, OK.record_id)
 
 
 def test_a_flag_asserted_again_for_an_older_event_is_evidence_too() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from writeback_pipeline.domain.records import Answer, Operation, OrganisationUnavailable, RowResult, RowWrite
+from writeback_pipeline.domain.records import Answer, FoundNote, Operation, OrganisationUnavailable, RowResult, RowWrite
 from writeback_pipeline.domain.settings import NoteObject
 from writeback_pipeline.salesforce.organisation import SalesforceOrganisation
 from writeback_pipeline_tests.salesforce.scripted import Say, ScriptedServer
@@ -149,7 +149,7 @@ def test_both_kinds_of_notes_are_looked_for_in_one_call(
     server: ScriptedServer, scripted: SalesforceOrganisation
 ) -> None:
     page = {"totalSize": 1, "done": True}
-    notes = page | {"records": [{"Id": "002000000000001AAA", "ParentId": PEOPLE[0], "Title": "t"}]}
+    notes = page | {"records": [{"Id": "002000000000001AAA", "ParentId": PEOPLE[0], "Title": "t", "Body": None}]}
     link = {"Id": "06A000000000001AAA", "LinkedEntityId": PEOPLE[0], "ContentDocumentId": NOTE_ID}
     links = page | {"records": [link | {"ContentDocument": {"Title": "t"}}, link | {"ContentDocument": None}]}
     parts = [
@@ -158,7 +158,7 @@ def test_both_kinds_of_notes_are_looked_for_in_one_call(
     ]
     server.answers(Say(body={"compositeResponse": parts}))
     found = scripted.find_notes([(PEOPLE[0], "t")], objects=tuple(NoteObject))
-    assert found == {(PEOPLE[0], "t"): ["002000000000001AAA", NOTE_ID]}
+    assert found == {(PEOPLE[0], "t"): [FoundNote("002000000000001AAA", "t", ""), FoundNote(NOTE_ID, "t")]}
     assert len(server.heard) == 1
 
 

@@ -12,6 +12,7 @@ import pytest
 from writeback_pipeline.domain.people import ObjectType, PersonRef, id_suffix
 from writeback_pipeline.domain.records import (
     Answer,
+    FoundNote,
     Gone,
     Live,
     Moved,
@@ -295,7 +296,7 @@ def test_notes_are_found_by_parent_and_title_also_in_the_recycle_bin(org: Org) -
     ids = [result.record_id or "" for result in results]
     admin.delete(admin.session(org.connection), ids[1])
     found = gateway.find_notes([(one.salesforce_id, title), (two.salesforce_id, title), (two.salesforce_id, "kept")])
-    assert found == {
+    assert {key: [each.note_id for each in notes] for key, notes in found.items()} == {
         (one.salesforce_id, title): sorted(ids[:2]),
         (two.salesforce_id, title): [],
         (two.salesforce_id, "kept"): [ids[3]],
@@ -307,10 +308,10 @@ def test_hundreds_of_notes_are_found_in_a_call_or_two(org: Org) -> None:
     gateway = org.gateway()
     title = "Contact unsubscribed from Informz on 11/23/26 09:05:07 AM"
     written = gateway.write([note(person, title) for person in people])
-    found: dict[tuple[str, str], list[str]] = {}
+    found: dict[tuple[str, str], list[FoundNote]] = {}
     keys = [(person.salesforce_id, title) for person in people]
     assert counting(org, lambda: found.update(gateway.find_notes(keys))) <= 2
-    assert [found[key] for key in keys] == [[result.record_id] for result in written]
+    assert [[each.note_id for each in found[key]] for key in keys] == [[result.record_id] for result in written]
 
 
 def test_a_task_is_created_once_for_its_key(org: Org) -> None:

@@ -3,7 +3,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from writeback_pipeline.domain.people import ObjectType, PersonRef, id_suffix
-from writeback_pipeline.domain.records import Gone, Live, OrganisationUnavailable
+from writeback_pipeline.domain.records import FoundNote, Gone, Live, OrganisationUnavailable
 from writeback_pipeline.salesforce.organisation import SalesforceOrganisation
 from writeback_pipeline.salesforce.reads import in_chunks
 from writeback_pipeline_tests.salesforce.scripted import Heard, Say, ScriptedServer, composite
@@ -153,13 +153,15 @@ def test_missing_people_are_asked_for_in_queries_short_enough_for_a_url(
 
 def test_every_page_of_a_query_is_read(server: ScriptedServer, scripted: SalesforceOrganisation) -> None:
     parent = CONTACTS[0].salesforce_id
-    first, second = ({"Id": f"00200000000000{n}AAA", "ParentId": parent, "Title": "t"} for n in (2, 1))
+    first, second = ({"Id": f"00200000000000{n}AAA", "ParentId": parent, "Title": "t", "Body": "b"} for n in (2, 1))
     more = "/services/data/v65.0/query/0r8000000000001-2000"
     server.answers(
         Say(body={"records": [first], "totalSize": 2, "done": False, "nextRecordsUrl": more}),
         Say(body={"records": [second], "totalSize": 2, "done": True}),
     )
-    assert scripted.find_notes([(parent, "t")]) == {(parent, "t"): [second["Id"], first["Id"]]}
+    assert scripted.find_notes([(parent, "t")]) == {
+        (parent, "t"): [FoundNote(second["Id"], "t", "b"), FoundNote(first["Id"], "t", "b")]
+    }
     assert server.heard[1].path == more
 
 
@@ -168,13 +170,14 @@ def test_a_note_counts_only_for_its_exact_parent_and_title(
 ) -> None:
     one, two = (person.salesforce_id for person in CONTACTS[:2])
     notes = [
-        {"Id": "002000000000001AAA", "ParentId": one, "Title": "Left at 9 AM"},
-        {"Id": "002000000000002AAA", "ParentId": one, "Title": "left at 9 am"},
-        {"Id": "002000000000003AAA", "ParentId": two, "Title": "Left at 9 AM"},
+        {"Id": "002000000000001AAA", "ParentId": one, "Title": "Left at 9 AM", "Body": None},
+        {"Id": "002000000000002AAA", "ParentId": one, "Title": "left at 9 am", "Body": None},
+        {"Id": "002000000000003AAA", "ParentId": two, "Title": "Left at 9 AM", "Body": None},
     ]
     server.answers(Say(body={"records": notes, "totalSize": 3, "done": True}))
     found = scripted.find_notes([(one[:15], "Left at 9 AM"), (two, "left at 9 am")])
-    assert found == {(one[:15], "Left at 9 AM"): ["002000000000001AAA"], (two, "left at 9 am"): []}
+    left = FoundNote("002000000000001AAA", "Left at 9 AM", "")
+    assert found == {(one[:15], "Left at 9 AM"): [left], (two, "left at 9 am"): []}
 
 
 def test_a_title_cannot_leave_its_quotes(server: ScriptedServer, scripted: SalesforceOrganisation) -> None:

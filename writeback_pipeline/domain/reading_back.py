@@ -1,0 +1,140 @@
+"""What a read-back of writebacks without an answer proves, and what the ledger learns from it.
+
+Pure: what Salesforce holds is an argument. A Note that is found was written, whenever it is found; one that is missing
+was not, but only once its request can no longer arrive.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from writeback_pipeline.domain.ledger import Claim, Doubt, OriginChange, Settlement
+from writeback_pipeline.domain.notes import note_body, note_title
+from writeback_pipeline.domain.people import ObjectType, PersonRef
+from writeback_pipeline.domain.records import FoundNote, Gone, Live
+from writeback_pipeline.domain.settings import WritebackSettings
+from writeback_pipeline.domain.writebacks import FlagResult, Kind, Status, Writeback
+
+NoteKey = tuple[str, str]
+"""The record that a Note hangs on, and its title."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBack:
+    """A claim after its doubts were looked into: what is settled of them waits to be planned."""
+
+    claim: Claim
+    settlements: tuple[Settlement, ...] = ()
+    origins: tuple[OriginChange, ...] = ()
+
+
+def note_keys(claim: Claim, settings: WritebackSettings) -> set[NoteKey]:
+    """Where Notes of the claim's doubts may be: a merge or conversion takes a Note to another record."""
+    return {key for doubt in claim.doubts for key in _keys(doubt, claim.person, settings)}
+
+
+def read_back(
+    claim: Claim,
+    held: Live | Gone,
+    found: Mapping[NoteKey, Iterable[FoundNote]],
+    settings: WritebackSettings,
+    now: datetime,
+) -> ReadBack:
+    """What the Notes that were `found`, by their keys, and the flag that is `held` say of the claim's doubts."""
+    notes = _notes_by_doubt(claim, found, settings)
+    flag = held.opted_out if isinstance(held, Live) else None
+    resolved = {
+        doubt.writeback.id: _resolved(doubt, notes.get(doubt.writeback.id), flag, now)
+        for doubt in claim.doubts
+        if doubt.writeback.id in notes or doubt.readable_at <= now
+    }
+    if not resolved:
+        return ReadBack(claim)
+    origins = [
+        OriginChange(
+            claim.person.salesforce_id,
+            opted_out=row.kind is Kind.UNSUBSCRIBE,
+            at=event.occurred_at,
+            writeback_id=row.id,
+            flag_set=row.kind is Kind.UNSUBSCRIBE,
+        )
+        for event in claim.events
+        if (row := resolved.get(event.id)) and row.flag_result in (FlagResult.SET, FlagResult.CLEARED)
+    ]
+    events = (
+        replace(event, status=row.status, flag_result=row.flag_result) if (row := resolved.get(event.id)) else event
+        for event in claim.events
+    )
+    after = replace(
+        claim,
+        taken=(*claim.taken, *resolved.values()),
+        doubts=tuple(doubt for doubt in claim.doubts if doubt.writeback.id not in resolved),
+        events=tuple(events),
+        flag_is_ours=claim.flag_is_ours or any(origin.flag_set for origin in origins),
+    )
+    return ReadBack(after, tuple(_settlement(claim, row) for row in resolved.values()), tuple(origins))
+
+
+def _keys(doubt: Doubt, person: PersonRef, settings: WritebackSettings) -> set[NoteKey]:
+    row = doubt.writeback
+    titles = doubt.titles or {
+        note_title(row.kind, object_type, row.occurred_at, settings.zone, settings.platform_name)
+        for object_type in ObjectType
+    }
+    return {(parent, title) for parent in {*doubt.targets, person.salesforce_id} for title in titles}
+
+
+def _notes_by_doubt(
+    claim: Claim, found: Mapping[NoteKey, Iterable[FoundNote]], settings: WritebackSettings
+) -> dict[int, str]:
+    """A Note each, as far as there are any: events of one second share a title, so Notes are told apart by text first
+    and by number last."""
+    free = {note_id for notes in found.values() for note in notes if (note_id := note.note_id) not in claim.known_notes}
+    given: dict[int, str] = {}
+    for by_text in (True, False):
+        for doubt in sorted(claim.doubts, key=lambda doubt: doubt.writeback.id):
+            row = doubt.writeback
+            candidates = sorted(
+                note.note_id
+                for key in _keys(doubt, claim.person, settings)
+                for note in found.get(key, ())
+                if note.note_id in free and (not by_text or _tells(note, row))
+            )
+            if row.id not in given and candidates:
+                given[row.id] = candidates[0]
+                free.discard(candidates[0])
+    return given
+
+
+def _tells(note: FoundNote, row: Writeback) -> bool:
+    """Whether the Note's text is this row's; line ends and blanks at the end are not kept as they were sent."""
+    return note.body is not None and note.body.split() == note_body(note.title, row.reason).split()
+
+
+def _resolved(doubt: Doubt, note_id: str | None, flag: bool | None, now: datetime) -> Writeback:
+    row = doubt.writeback
+    flag_result = row.flag_result
+    if doubt.flag is not None and doubt.flag == flag:
+        flag_result = FlagResult.SET if flag else FlagResult.CLEARED
+    return replace(
+        row, status=Status.WAITING, note_id=row.note_id or note_id, flag_result=flag_result, next_attempt_at=now
+    )
+
+
+def _settlement(claim: Claim, row: Writeback) -> Settlement:
+    return Settlement(
+        row.id,
+        claim.person.salesforce_id,
+        claim.epoch,
+        row.status,
+        flag_result=row.flag_result,
+        note_id=row.note_id,
+        next_attempt_at=row.next_attempt_at,
+        error_code=row.error_code,
+        error_message=row.error_message,
+        advice=_FOUND if row.note_id else _ABSENT,
+    )
+
+
+_FOUND = "Read back: its Note is in Salesforce; what else it needs is done next."
+_ABSENT = "Read back: it did not reach Salesforce, so it is sent again."

@@ -1,0 +1,50 @@
+"""What was dealt with and is looked at again: flags to verify, unsubscribes whose flag is gone from Salesforce."""
+
+from collections.abc import Collection
+from datetime import datetime
+
+from writeback_pipeline.domain.writebacks import TRANSITIONS, Status, Writeback
+from writeback_pipeline.store.claims import leases_of
+from writeback_pipeline.store.rows import WRITEBACK, writebacks_from
+from writeback_pipeline.store.session import Session
+
+_REOPENED = tuple(status for status, after in TRANSITIONS.items() if Status.PENDING in after)
+
+_ADVICE = "Salesforce no longer showed this opt-out, so the flag is set again."
+
+
+def reopen(session: Session, lost: Collection[tuple[int, str, int]], now: datetime) -> list[Writeback]:
+    """Put unsubscribes that were dealt with back to pending, under the lease of their person, and return them.
+
+    `lost` are writeback ids, each with the person and the epoch that fences it.
+    """
+    leases = leases_of(session, [(person, epoch) for _, person, epoch in lost])
+    ids = [id_ for id_, person, epoch in lost if (until := leases.get((person, epoch))) is not None and until > now]
+    if not ids:
+        return []
+    session.execute(
+        "UPDATE writebacks SET status = 'pending', attempts = 0, next_attempt_at = NULL, error_code = 'FLAG_LOST', "
+        "error_message = NULL, advice = $2 WHERE id IN (SELECT unnest($1::BIGINT[])) AND kind = 'unsubscribe' "
+        "AND status IN (SELECT unnest($3::TEXT[]))",
+        [ids, _ADVICE, [status.value for status in _REOPENED]],
+    )
+    rows = session.execute(
+        f"SELECT {WRITEBACK} FROM writebacks w WHERE w.id IN (SELECT unnest($1::BIGINT[])) AND w.status = 'pending'",
+        [ids],
+    ).fetchall()
+    return writebacks_from(rows)
+
+
+def question(session: Session, since: datetime, now: datetime) -> int:
+    """Have the flag verified of everybody to whom an opt-out was written after `since`; returns how many."""
+    people = session.execute(
+        "SELECT DISTINCT w.person_id FROM writebacks w WHERE w.kind IN ('unsubscribe', 'resubscribe') "
+        "AND w.person_id IS NOT NULL AND w.written_at > $1::TIMESTAMP",
+        [since],
+    ).fetchall()
+    session.execute(
+        "UPDATE people SET verify_after = coalesce(verify_after, $2::TIMESTAMP) "
+        "WHERE person_id IN (SELECT unnest($1::TEXT[]))",
+        [[person for (person,) in people], now],
+    )
+    return len(people)
