@@ -174,7 +174,7 @@ def test_a_hidden_flag_is_one_configuration_error(org: Org) -> None:
         with pytest.raises(OrganisationUnavailable) as refused:
             org.gateway().look(people)
         assert refused.value.code == "INVALID_FIELD"
-        assert "field-level security" in refused.value.advice
+        assert "permission set" in refused.value.advice
         assert not refused.value.passing
 
 
