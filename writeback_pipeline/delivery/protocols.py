@@ -166,6 +166,9 @@ class Organisation(Protocol):
     ) -> Mapping[tuple[str, str], Sequence[FoundNote]]:
         """The Notes with each (parent's id, title), those in the recycle bin too."""
 
+    def find_key_records(self, keys: Sequence[str]) -> Mapping[str, str | None]:
+        """The keys among these that have a key record, each with the id of its Note where that is known."""
+
     def predecessors(self, people: Sequence[PersonRef]) -> Mapping[str, PersonRef]:
         """The records that became these people by conversion or merge, one hop each, and the hops that lead there."""
 

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from writeback_pipeline.delivery.protocols import Organisation
 from writeback_pipeline.domain.ledger import Claim
-from writeback_pipeline.domain.reading_back import ReadBack, note_keys, read_back
+from writeback_pipeline.domain.reading_back import ReadBack, note_keys, read_back, record_keys
 from writeback_pipeline.domain.records import Gone, Held, Live, Moved
 from writeback_pipeline.domain.settings import NoteObject, WritebackSettings
 
@@ -21,7 +21,9 @@ def read_back_all(
     keys = {key for claim in claims for key in note_keys(claim, settings)}
     # Both kinds: the setting may have changed since the Note was sent.
     found = organisation.find_notes(sorted(keys), tuple(NoteObject)) if keys else {}
-    return [read_back(claim, still_there(held, claim), found, settings, now) for claim in claims]
+    records = {key for claim in claims for key in record_keys(claim)} if settings.key_records else ()
+    keyed = organisation.find_key_records(sorted(records)) if records else {}
+    return [read_back(claim, still_there(held, claim), found, keyed, settings, now) for claim in claims]
 
 
 def still_there(held: Mapping[str, Held], claim: Claim) -> Live | Gone:

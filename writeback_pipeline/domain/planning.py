@@ -18,7 +18,7 @@ from writeback_pipeline.domain.outcomes import UNLISTED, Action, classify
 from writeback_pipeline.domain.people import PersonRef
 from writeback_pipeline.domain.records import Answer, Gone, Live, Operation, RowResult, RowWrite
 from writeback_pipeline.domain.settings import NoteObject, WritebackSettings
-from writeback_pipeline.domain.writebacks import FlagResult, Kind, Status, Writeback
+from writeback_pipeline.domain.writebacks import FlagResult, Kind, Status, Writeback, record_key
 
 OPT_OUT_FIELD = "HasOptedOutOfEmail"
 
@@ -27,6 +27,8 @@ MAX_ATTEMPTS = 8
 
 _NOT_SENT = "It was not sent, so nothing happened in Salesforce; it is tried again by itself."
 _READ_BACK = "Salesforce gave no answer. What it holds is read back before anything is sent again."
+_WRITTEN_BEFORE = "DUPLICATE_VALUE"
+_HAS_A_KEY = "Its key record is in Salesforce already: its Note is read back."
 _FIRST_RETRY = timedelta(seconds=30)
 _LAST_RETRY = timedelta(hours=8)
 
@@ -196,7 +198,7 @@ def retry_at(attempts: int, now: datetime, jitter: random.Random) -> datetime:
 
 def payload_hash(write: RowWrite) -> str:
     """Hex SHA-256 of exactly what is sent for a row."""
-    payload = [write.sobject, write.record_id, write.external_id, write.linked_to, dict(write.fields)]
+    payload = [write.sobject, write.record_id, write.external_id, write.linked_to, write.record_key, dict(write.fields)]
     return hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()
 
 
@@ -223,12 +225,13 @@ def _flag(person: PersonRef, writeback_id: int, value: bool, *, before: bool) ->
 def _note(person: PersonRef, row: Writeback, settings: WritebackSettings) -> PlannedWrite:
     title = note_title(row.kind, person.object_type, row.occurred_at, settings.zone, settings.platform_name)
     body, parent = note_body(title, row.reason), person.salesforce_id
+    key = record_key(row) if settings.key_records else None
     if settings.note_object is NoteObject.CONTENT_NOTE:
         fields = {"Title": title, "Content": content_note(body)}
-        write = RowWrite(Operation.CREATE_NOTE, settings.note_object.value, fields, linked_to=parent)
+        write = RowWrite(Operation.CREATE_NOTE, settings.note_object.value, fields, linked_to=parent, record_key=key)
     else:
         fields = {"ParentId": parent, "Title": title, "Body": body}
-        write = RowWrite(Operation.CREATE_NOTE, settings.note_object.value, fields)
+        write = RowWrite(Operation.CREATE_NOTE, settings.note_object.value, fields, record_key=key)
     return PlannedWrite(row.id, write)
 
 
@@ -320,6 +323,8 @@ def _settle(
     trouble = [result for result in answers.values() if result.answer is not Answer.OK]
     if not trouble:
         return replace(base, written_at=now)
+    if note is not None and note.code == _WRITTEN_BEFORE and row.attempts + 1 < MAX_ATTEMPTS:
+        return replace(base, status=Status.UNKNOWN, next_attempt_at=now, error_code=note.code, advice=_HAS_A_KEY)
     unknown = next((result for result in trouble if result.answer is Answer.UNKNOWN), None)
     if unknown is not None:
         return replace(

@@ -13,7 +13,7 @@ from writeback_pipeline.domain.notes import note_body, note_title
 from writeback_pipeline.domain.people import ObjectType, PersonRef
 from writeback_pipeline.domain.records import FoundNote, Gone, Live
 from writeback_pipeline.domain.settings import WritebackSettings
-from writeback_pipeline.domain.writebacks import FlagResult, Kind, Status, Writeback
+from writeback_pipeline.domain.writebacks import FlagResult, Kind, Status, Writeback, record_key
 
 NoteKey = tuple[str, str]
 """The record that a Note hangs on, and its title."""
@@ -28,6 +28,11 @@ class ReadBack:
     origins: tuple[OriginChange, ...] = ()
 
 
+def record_keys(claim: Claim) -> set[str]:
+    """The keys of the key records of the claim's doubts, in an organisation that has those."""
+    return {record_key(doubt.writeback) for doubt in claim.doubts}
+
+
 def note_keys(claim: Claim, settings: WritebackSettings) -> set[NoteKey]:
     """Where Notes of the claim's doubts may be: a merge or conversion takes a Note to another record."""
     return {key for doubt in claim.doubts for key in _keys(doubt, claim.person, settings)}
@@ -37,11 +42,13 @@ def read_back(
     claim: Claim,
     held: Live | Gone,
     found: Mapping[NoteKey, Iterable[FoundNote]],
+    keyed: Mapping[str, str | None],
     settings: WritebackSettings,
     now: datetime,
 ) -> ReadBack:
-    """What the Notes that were `found`, by their keys, and the flag that is `held` say of the claim's doubts."""
-    notes = _notes_by_doubt(claim, found, settings)
+    """What the Notes that were `found`, the Notes of key records, by record key, and the flag that is `held` say of the
+    claim's doubts."""
+    notes = _notes_by_doubt(claim, found, keyed, settings)
     flag = held.opted_out if isinstance(held, Live) else None
     resolved = {
         doubt.writeback.id: _resolved(doubt, notes.get(doubt.writeback.id), flag, now)
@@ -85,12 +92,20 @@ def _keys(doubt: Doubt, person: PersonRef, settings: WritebackSettings) -> set[N
 
 
 def _notes_by_doubt(
-    claim: Claim, found: Mapping[NoteKey, Iterable[FoundNote]], settings: WritebackSettings
+    claim: Claim,
+    found: Mapping[NoteKey, Iterable[FoundNote]],
+    keyed: Mapping[str, str | None],
+    settings: WritebackSettings,
 ) -> dict[int, str]:
     """A Note each, as far as there are any: events of one second share a title, so Notes are told apart by text first
     and by number last."""
-    free = {note_id for notes in found.values() for note in notes if (note_id := note.note_id) not in claim.known_notes}
-    given: dict[int, str] = {}
+    given = {
+        doubt.writeback.id: note_id
+        for doubt in claim.doubts
+        if (note_id := keyed.get(record_key(doubt.writeback))) is not None
+    }
+    taken = {*claim.known_notes, *given.values()}
+    free = {note.note_id for notes in found.values() for note in notes} - taken
     for by_text in (True, False):
         for doubt in sorted(claim.doubts, key=lambda doubt: doubt.writeback.id):
             row = doubt.writeback

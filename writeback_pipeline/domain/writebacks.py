@@ -113,12 +113,23 @@ class Change:
         return self.key or _derived_key(self)
 
 
+RECORD_KEY_LIMIT = 255
+"""Characters that the key of a key record may have."""
+
+
 def _derived_key(change: Change) -> str:
     who = change.salesforce_id or change.subscriber_id or change.email or ""
     parts = [change.kind.value, who, utc_text(change.occurred_at)]
     if change.reason:
         parts.append(hashlib.sha256(change.reason.encode()).hexdigest()[:12])
     return "/".join(parts)
+
+
+def record_key(row: "Writeback") -> str:
+    """What names a writeback's key record in Salesforce: its delivery key, or a hash of one that is too long."""
+    if len(row.delivery_key) <= RECORD_KEY_LIMIT:
+        return row.delivery_key
+    return hashlib.sha256(row.delivery_key.encode()).hexdigest()
 
 
 def utc_text(instant: datetime) -> str:
