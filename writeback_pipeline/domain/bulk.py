@@ -85,8 +85,8 @@ class JobRefused(Exception):
 
 
 def kind_of(row: RowWrite) -> JobKind | None:
-    """The job that can carry the row; None for one that cannot go in a file, or that its results would not name."""
-    if row.linked_to is not None:
+    """The job that can carry the row; None for one that is several records, or that results would not name."""
+    if row.linked_to is not None or row.record_key is not None:
         return None
     if row.external_id is not None:
         return JobKind(row.sobject, "upsert", row.external_id[0])

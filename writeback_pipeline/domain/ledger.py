@@ -73,7 +73,8 @@ class Claim:
 class Intent:
     """One row write about to be sent, journalled and committed before any byte of it leaves.
 
-    `title` is the frozen Note title (what a read-back looks for); `flag_before` the flag's before-image.
+    `title` is the frozen Note title (what a read-back looks for); `flag_before` the flag's before-image; `revision`
+    what a Task says once the write is confirmed.
     """
 
     person_id: str
@@ -90,6 +91,7 @@ class Intent:
     run_id: str | None = None
     flag_before: bool | None = None
     title: str | None = None
+    revision: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

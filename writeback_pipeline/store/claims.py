@@ -14,6 +14,7 @@ from writeback_pipeline.domain.ledger import LEASE, Claim
 from writeback_pipeline.domain.opt_outs import OptOutEvent
 from writeback_pipeline.domain.people import ObjectType, PersonRef
 from writeback_pipeline.domain.writebacks import FlagResult, Kind, Status, Writeback
+from writeback_pipeline.store.bulk_jobs import PEOPLE_IN_JOBS
 from writeback_pipeline.store.doubts import doubts, known_notes
 from writeback_pipeline.store.origins import flags_set_by_us
 from writeback_pipeline.store.rows import WRITEBACK, writebacks_from
@@ -126,6 +127,7 @@ def _due(session: Session, now: datetime, limit: int) -> list[str]:
         f"SELECT w.person_id, w.occurred_at AS since FROM writebacks w WHERE {_OWED_NOW} AND {_FREE} "
         "AND w.person_id IS NOT NULL "
         f"UNION ALL SELECT p.person_id, p.verify_after FROM people p WHERE {_TO_VERIFY}) d "
+        f"WHERE d.person_id NOT IN ({PEOPLE_IN_JOBS}) "
         "GROUP BY d.person_id ORDER BY min(d.since), d.person_id LIMIT $2",
         [now, limit],
     )

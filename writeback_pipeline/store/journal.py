@@ -34,6 +34,7 @@ _INTENT = {
     "run_id": "TEXT",
     "flag_before": "BOOLEAN",
     "title": "TEXT",
+    "revision": "TEXT",
 }
 """Columns of an intent: its id, then the fields of `Intent` in their order."""
 

@@ -5,6 +5,8 @@ Nothing of it is sent again from here. It becomes unknown, for a read-back to de
 
 from datetime import datetime
 
+from writeback_pipeline.store.bulk_jobs import IN_UNFINISHED_JOB, WRITEBACKS_IN_JOBS
+from writeback_pipeline.store.evidence import settle_left
 from writeback_pipeline.store.session import Session
 
 _ADVICE = (
@@ -18,9 +20,10 @@ _ABANDONED = "(p.lease_until IS NULL OR p.lease_until <= $1::TIMESTAMP)"
 def recover(session: Session, now: datetime) -> None:
     """Turn what is still `sending` under an ended lease into `unknown`, and fence its worker off.
 
-    The journal had raised the person's `verify_after` before the send; that stays.
+    The journal had raised the person's `verify_after` before the send; that stays. What is in a Bulk job that has not
+    ended stays as it is, for a worker to take the job over.
     """
-    people = _unanswered_attempts(session, now) | _unsettled_writebacks(session, now)
+    people = settle_left(session, now) | _unanswered_attempts(session, now) | _unsettled_writebacks(session, now)
     if not people:
         return
     session.execute(
@@ -33,7 +36,8 @@ def recover(session: Session, now: datetime) -> None:
 def _unanswered_attempts(session: Session, now: datetime) -> set[str]:
     left = session.execute(
         "SELECT a.id, a.person_id FROM delivery_attempts a JOIN people p ON p.person_id = a.person_id "
-        f"WHERE a.outcome IS NULL AND a.operation <> 'upsert_task' AND {_ABANDONED}",
+        f"WHERE a.outcome IS NULL AND a.operation <> 'upsert_task' AND {_ABANDONED} "
+        f"AND NOT {IN_UNFINISHED_JOB}",
         [now],
     ).fetchall()
     if left:
@@ -49,7 +53,8 @@ def _unsettled_writebacks(session: Session, now: datetime) -> set[str]:
     """Those whose attempts were all answered count too: a worker may have ended between two of its calls."""
     left = session.execute(
         "SELECT w.id, w.person_id FROM writebacks w JOIN people p ON p.person_id = w.person_id "
-        f"WHERE w.status = 'sending' AND w.kind IN ('unsubscribe', 'resubscribe') AND {_ABANDONED}",
+        f"WHERE w.status = 'sending' AND w.kind IN ('unsubscribe', 'resubscribe') AND {_ABANDONED} "
+        f"AND w.id NOT IN ({WRITEBACKS_IN_JOBS})",
         [now],
     ).fetchall()
     if left:

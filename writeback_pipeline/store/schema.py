@@ -173,6 +173,24 @@ CREATE TABLE restores (
 )
 """
 
+# A job's rows are the attempts with its batch and call number. `operation` is Salesforce's word.
+_BULK_JOBS = """
+CREATE TABLE bulk_jobs (
+    job_id TEXT PRIMARY KEY,
+    batch_id TEXT NOT NULL,
+    call_number INTEGER NOT NULL,
+    object TEXT NOT NULL,
+    operation TEXT NOT NULL,
+    external_id_field TEXT,
+    rows INTEGER NOT NULL,
+    stage TEXT NOT NULL,
+    created_at TIMESTAMP NOT NULL,
+    uploaded_at TIMESTAMP,
+    ended_at TIMESTAMP,
+    run_id TEXT
+)
+"""
+
 MIGRATIONS: tuple[Migration, ...] = (
     (
         "CREATE SEQUENCE writeback_ids",
@@ -198,6 +216,7 @@ MIGRATIONS: tuple[Migration, ...] = (
         "UPDATE activity_windows SET events_in_rows = events, withdrawn = 0",
     ),
     ("ALTER TABLE delivery_attempts ADD COLUMN read_back_at TIMESTAMP",),
+    (_BULK_JOBS, "ALTER TABLE delivery_attempts ADD COLUMN revision TEXT"),
 )
 
 

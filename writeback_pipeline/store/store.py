@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from writeback_pipeline.domain.adoption import AdoptedJob
+from writeback_pipeline.domain.bulk import BulkJob, Stage
 from writeback_pipeline.domain.ledger import (
     LEASE,
     Attempt,
@@ -36,7 +38,9 @@ from writeback_pipeline.domain.window_ledger import (
 from writeback_pipeline.domain.windows import Window
 from writeback_pipeline.domain.writebacks import Change, Kind, Status, Writeback
 from writeback_pipeline.store import (
+    bulk_jobs,
     claims,
+    evidence,
     high_water,
     journal,
     listing,
@@ -152,6 +156,39 @@ class Store:
         """Have the flag verified of everybody to whom an opt-out was written since then; returns how many."""
         with self._database.writing() as session:
             return reopening.question(session, since, now)
+
+    def enter_job(self, job: BulkJob, owner: str) -> bool:
+        """Enter a Bulk job before anything is uploaded; False when its rows are no longer the owner's to send."""
+        with self._database.writing() as session:
+            return bulk_jobs.enter_job(session, job, owner)
+
+    def move_job(self, job: BulkJob, stage: Stage, owner: str, now: datetime) -> bool:
+        """Enter that the job is one stage further; False when another worker has it or has moved it."""
+        with self._database.writing() as session:
+            return bulk_jobs.move_job(session, job, stage, owner, now)
+
+    def renew_job(self, job: BulkJob, owner: str, now: datetime) -> bool:
+        """Keep everybody in the job's batch leased; False when another worker has taken the job over."""
+        with self._database.writing() as session:
+            return bulk_jobs.renew_job(session, job, owner, now + LEASE)
+
+    def end_job(self, job: BulkJob, now: datetime) -> None:
+        """Enter that the job has ended, if every row of it has its answer."""
+        with self._database.writing() as session:
+            bulk_jobs.end_job(session, job, now)
+
+    def adopt_jobs(self, owner: str, now: datetime, scope: str | None = None) -> list[AdoptedJob]:
+        """Take over what dead workers left in Bulk jobs: opt-outs, or the activity of the window with that scope."""
+        with self._database.writing() as session:
+            return bulk_jobs.adopt_jobs(session, owner, now, LEASE, scope)
+
+    def settle_job(self, job: BulkJob, outcomes: Sequence[AttemptOutcome], now: datetime) -> int:
+        """Record the answers of an adopted job, and what follows for its writebacks; returns how many were settled."""
+        with self._database.writing() as session:
+            ids = bulk_jobs.writebacks_of(session, job)
+            settled = evidence.settle_answered(session, ids, outcomes, now)
+            bulk_jobs.end_job(session, job, now)
+            return len(settled)
 
     def lease_window(self, scope: str, owner: str, now: datetime) -> tuple[WindowLease, dict[str, KnownSummary]] | None:
         """Lease a window of activity, with what the ledger has of it, by key; None while another worker has it."""

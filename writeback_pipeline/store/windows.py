@@ -12,6 +12,8 @@ from writeback_pipeline.domain.ledger import QUIET
 from writeback_pipeline.domain.window_ledger import DeliveredWindow, WindowCounts, WindowLease, scope_of
 from writeback_pipeline.domain.windows import Window
 from writeback_pipeline.domain.writebacks import Kind
+from writeback_pipeline.store.bulk_jobs import PEOPLE_IN_JOBS
+from writeback_pipeline.store.evidence import settle_left
 from writeback_pipeline.store.people import FIRST_EPOCH
 from writeback_pipeline.store.session import Session, as_columns, unnested
 
@@ -48,7 +50,13 @@ _OWED_NOW = (
 
 
 def lease_window(session: Session, scope: str, owner: str, now: datetime, lease: timedelta) -> WindowLease | None:
-    """Lease the window, None while another worker has it; what can no longer arrive of earlier tries is owed again."""
+    """Lease the window, None while another worker has it; what can no longer arrive of earlier tries is owed again.
+
+    None too while a Bulk job that has not ended may still write to it: it has to be adopted first.
+    """
+    settle_left(session, now)
+    if session.execute(f"SELECT 1 WHERE $1 IN ({PEOPLE_IN_JOBS})", [scope]).fetchall():
+        return None
     session.execute(
         f"INSERT INTO people (person_id, object_type, epoch) VALUES ($1, $2, {FIRST_EPOCH}) ON CONFLICT DO NOTHING",
         [scope, _WINDOW],
