@@ -23,7 +23,7 @@ GRACE = {
 }
 """How long after its end a window may be missing; two ticks or more."""
 
-_TO_BACKFILL = (WindowState.MISSING, WindowState.CHANGED, WindowState.PARTLY)
+_TO_BACKFILL = (WindowState.MISSING, WindowState.CHANGED)
 _COUNTED = ("events", "events_in_rows", "summaries", "withdrawn", "without_recipient")
 _BECAME = ("written", "failed", "refused", "no_recipient", "open")
 

@@ -1,8 +1,9 @@
 """The schedules of mailing activity: fixed ticks that obey the settings as they are at the tick.
 
-All are on. A tick whose cadence or occurrence the settings do not choose skips, and says so in words; the others ask
-for every closed window in reach that is missing or changed, oldest first. Nothing is remembered between ticks, so the
-first tick after days without a daemon asks for what those days left out.
+All are on. A tick whose cadence the settings do not choose skips, and says so in words; the others ask for every closed
+window in reach that is missing or changed, oldest first. Nothing is remembered between ticks, so the first tick after
+days without a daemon asks for what those days left out. Of the occurrence that is not chosen only what was begun under
+it is asked for.
 """
 
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from writeback_pipeline.defs.ports import Ledger, MailingActivity, PlatformDatab
 from writeback_pipeline.defs.sensors import UNFINISHED
 from writeback_pipeline.delivery.owed_windows import window_states
 from writeback_pipeline.domain.ledger import StoreBusy
-from writeback_pipeline.domain.partitions import partition_of_window
+from writeback_pipeline.domain.partitions import partition_of_window, window_of_partition
 from writeback_pipeline.domain.settings import Frequency, Occurrence
 from writeback_pipeline.domain.windows import (
     Calendar,
@@ -31,6 +32,11 @@ CRON = {
     Frequency.DAILY: "20 5 * * *",
     Frequency.WEEKLY: "35 5 * * *",  # every day, for the weeks that have ended: the first weekday is a setting
 }
+
+PARTITION = "dagster/partition"
+"""The tag of a run that names its partition."""
+
+FAILURES_LOOKED_AT = 200
 
 
 def activity_schedule(occurrence: Occurrence, cadence: Frequency, job: AssetJob, zone: str) -> dg.ScheduleDefinition:
@@ -49,14 +55,21 @@ def activity_schedule(occurrence: Occurrence, cadence: Frequency, job: AssetJob,
         platform_database: dg.ResourceParam[PlatformDatabase],
         mailing_activity: dg.ResourceParam[MailingActivity],
     ) -> dg.SkipReason | list[dg.RunRequest]:
-        at = context.scheduled_execution_time
+        at, job_name = context.scheduled_execution_time, activity_job_name(occurrence)
         try:
-            answer = _requests(platform_database.ledger(), mailing_activity, occurrence, cadence, at)
+            answer = _requests(
+                platform_database.ledger(),
+                mailing_activity,
+                occurrence,
+                cadence,
+                at,
+                _failures(context.instance, job_name),
+            )
         except StoreBusy:
             return dg.SkipReason("the store is busy")
         if isinstance(answer, Skip):
             return dg.SkipReason(answer.reason)
-        under_way = _partitions_under_way(context.instance, activity_job_name(occurrence))
+        under_way = _partitions_under_way(context.instance, job_name)
         requests = [_run(request, occurrence) for request in answer]
         return [each for each in requests if each.partition_key not in under_way] or dg.SkipReason(
             "every window that is owed is being delivered"
@@ -66,16 +79,22 @@ def activity_schedule(occurrence: Occurrence, cadence: Frequency, job: AssetJob,
 
 
 def _requests(
-    ledger: Ledger, activity: MailingActivity, occurrence: Occurrence, cadence: Frequency, at: datetime
+    ledger: Ledger,
+    activity: MailingActivity,
+    occurrence: Occurrence,
+    cadence: Frequency,
+    at: datetime,
+    failures: Mapping[str, datetime],
 ) -> Skip | list[WindowRequest]:
     settings = ledger.settings()
-    if skip := settings_forbid(settings, occurrence, cadence):
+    if skip := settings_forbid(settings, cadence):
         return skip  # and no file is looked at
     now = at
     if cadence is Frequency.WEEKLY:
         at = window_of(at, Calendar(Occurrence.WEEKLY, settings.zone, settings.week_starts_on)).start
     states = window_states(ledger, activity, occurrence, at, now=now)
-    return requests_of_tick(settings, occurrence, cadence, at, states)
+    failed = {window_of_partition(key, occurrence, settings).name: when for key, when in failures.items()}
+    return requests_of_tick(settings, occurrence, cadence, at, states, failed=failed)
 
 
 def _run(request: WindowRequest, occurrence: Occurrence) -> dg.RunRequest:
@@ -84,7 +103,18 @@ def _run(request: WindowRequest, occurrence: Occurrence) -> dg.RunRequest:
     return dg.RunRequest(run_key=key, partition_key=key, asset_selection=assets)
 
 
+def _failures(instance: dg.DagsterInstance, job_name: str) -> dict[str, datetime]:
+    """When the partitions failed last, as far as the latest failures tell."""
+    failed = dg.RunsFilter(job_name=job_name, statuses=[dg.DagsterRunStatus.FAILURE])
+    records = instance.get_run_records(failed, limit=FAILURES_LOOKED_AT)
+    return {
+        record.dagster_run.tags[PARTITION]: record.create_timestamp
+        for record in reversed(records)
+        if PARTITION in record.dagster_run.tags
+    }
+
+
 def _partitions_under_way(instance: dg.DagsterInstance, job_name: str) -> set[str]:
     unfinished = dg.RunsFilter(job_name=job_name, statuses=UNFINISHED)
     tags: list[Mapping[str, str]] = [record.dagster_run.tags for record in instance.get_run_records(unfinished)]
-    return {each["dagster/partition"] for each in tags if "dagster/partition" in each}
+    return {each[PARTITION] for each in tags if PARTITION in each}

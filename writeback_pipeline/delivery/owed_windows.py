@@ -4,13 +4,21 @@ A window is missing or changed because of what the ledger and the files say, nev
 machine that was off for days catches up at its next tick. What a tick does about it is decided in `domain.windows`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Protocol
 
-from writeback_pipeline.domain.settings import Occurrence, WritebackSettings
+from writeback_pipeline.domain.settings import Occurrence, Weekday, WritebackSettings
 from writeback_pipeline.domain.window_ledger import DeliveredWindow
-from writeback_pipeline.domain.windows import REACH_DAYS, Calendar, Window, WindowState, window_of, windows_in_reach
+from writeback_pipeline.domain.windows import (
+    REACH_DAYS,
+    Calendar,
+    Window,
+    WindowState,
+    calendar_of,
+    window_of,
+    windows_in_reach,
+)
 from writeback_pipeline.domain.writebacks import ACTIVITY_KINDS, Kind
 
 _LONGEST_WINDOW = timedelta(days=8)
@@ -49,7 +57,7 @@ def window_states(
     return {
         kind: {
             window.name: window_state(
-                window, fingerprints.get(window.name, ""), [each for each in delivered if each.kind is kind]
+                window, fingerprints.get(window.name, ""), [each for each in delivered if each.kind is kind], settings
             )
             for window in windows
         }
@@ -57,26 +65,38 @@ def window_states(
     }
 
 
-def window_state(window: Window, fingerprint: str, delivered: Iterable[DeliveredWindow]) -> WindowState:
-    """What one kind owes of the window, given what was delivered of that kind."""
+def window_state(
+    window: Window, fingerprint: str, delivered: Iterable[DeliveredWindow], settings: WritebackSettings
+) -> WindowState:
+    """What one kind owes of the window, given what was delivered of that kind.
+
+    A day belongs to the first window that was delivered with it, and that window is kept up to date whatever
+    occurrence is chosen later. Days left over in a week of which others have taken some are delivered one by one.
+    """
     delivered = list(delivered)
     for each in delivered:
         if (each.occurrence, each.name) == (window.occurrence, window.name):
             as_it_stands = (each.start, each.end, each.fingerprint) == (window.start, window.end, fingerprint)
             return WindowState.CURRENT if as_it_stands and not each.owed else WindowState.CHANGED
-    days = set(_days(window.occurrence, window.first_day))
-    others = [each for each in delivered if days & set(_days(each.occurrence, date.fromisoformat(each.name)))]
-    if not others:
-        return WindowState.MISSING if fingerprint else WindowState.CURRENT
-    covered = {day for each in others for day in _days_delivered(each)}
-    return WindowState.COVERED if days <= covered else WindowState.PARTLY
+    taken = {day for each in delivered for day in _days_taken(each, settings.week_starts_on)}
+    if taken.intersection(_days(window.occurrence, window.first_day)):
+        return WindowState.COVERED
+    if window.occurrence is not settings.occurrence:
+        chosen = window_of(window.first_day, calendar_of(settings))
+        if window.occurrence is Occurrence.WEEKLY or not taken.intersection(_days(Occurrence.WEEKLY, chosen.first_day)):
+            return WindowState.COVERED
+    return WindowState.MISSING if fingerprint else WindowState.CURRENT
 
 
-def _days_delivered(each: DeliveredWindow) -> Iterable[date]:
-    """Its local days that had ended when it was last delivered: an open week holds more than was written of it."""
-    complete = each.delivered_at >= each.end
-    days = _days(each.occurrence, date.fromisoformat(each.name))
-    return days if complete else days[: max(0, (each.delivered_at - each.start) // timedelta(days=1))]
+def _days_taken(each: DeliveredWindow, week_starts_on: Weekday) -> Sequence[date]:
+    """Its days. Of a week that nobody can finish any more, as weeks start on another day now, only those that had
+    ended when it was last delivered."""
+    first = date.fromisoformat(each.name)
+    days = _days(each.occurrence, first)
+    is_daily = each.occurrence == Occurrence.DAILY
+    if is_daily or first.weekday() == list(Weekday).index(week_starts_on) or each.delivered_at >= each.end:
+        return days
+    return days[: max(0, (each.delivered_at - each.start) // timedelta(days=1))]
 
 
 def _days(occurrence: str, first_day: date) -> list[date]:

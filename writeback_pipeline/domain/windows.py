@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
+from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 from writeback_pipeline.domain.settings import Frequency, Occurrence, Weekday, WritebackSettings
@@ -19,6 +20,7 @@ REACH_DAYS = 35
 WINDOWS_PER_TICK = 14
 """The most closed windows that one tick asks for."""
 
+_NEVER = datetime.min.replace(tzinfo=UTC)
 _DAYS = {Occurrence.DAILY: 1, Occurrence.WEEKLY: 7}
 
 
@@ -116,8 +118,7 @@ class WindowState(StrEnum):
     MISSING = "missing"  # never delivered
     CHANGED = "changed"  # delivered, and its events have changed since
     CURRENT = "current"  # delivered as its events stand, or without events
-    COVERED = "covered"  # other windows, of the other occurrence or first weekday, have delivered all days of it
-    PARTLY = "partly covered"  # they have delivered some days of it: asked for by nobody, a person decides
+    COVERED = "covered"  # its days belong to windows of the other occurrence, or of another first weekday
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +141,8 @@ def chosen_kinds(settings: WritebackSettings) -> tuple[Kind, ...]:
     return tuple(kind for kind, chosen in zip(ACTIVITY_KINDS, (settings.sent, settings.opened), strict=True) if chosen)
 
 
-def settings_forbid(settings: WritebackSettings, occurrence: Occurrence, cadence: Frequency) -> Skip | None:
-    """Why the settings let a tick of this cadence, for windows of this occurrence, do nothing; None when it may act."""
+def settings_forbid(settings: WritebackSettings, cadence: Frequency) -> Skip | None:
+    """Why the settings let a tick of this cadence do nothing; None when it may act."""
     if not settings.activity_enabled:
         return Skip("mailing activity writeback is disabled")
     if not chosen_kinds(settings):
@@ -150,8 +151,6 @@ def settings_forbid(settings: WritebackSettings, occurrence: Occurrence, cadence
         return Skip("frequency is manual")
     if settings.frequency is not cadence:
         return Skip(f"frequency is {settings.frequency}, this is the {cadence} schedule")
-    if settings.occurrence is not occurrence:
-        return Skip(f"the {settings.occurrence} occurrence is chosen, this schedule delivers {occurrence} windows")
     return None
 
 
@@ -162,20 +161,27 @@ def requests_of_tick(
     at: datetime,
     states: Mapping[Kind, Mapping[str, WindowState]],
     *,
+    failed: Mapping[str, datetime] = MappingProxyType({}),
     most: int = WINDOWS_PER_TICK,
 ) -> Skip | list[WindowRequest]:
     """What a tick scheduled for `at` asks for: closed windows owed, oldest first and at most `most` of them.
 
-    `states` has per kind a state by window name; a window that it leaves out is missing. An hourly tick asks for the
-    open window too, on top of the others.
+    `states` has per kind a state by window name; a window that it leaves out is missing. `failed` says when the last
+    try of a window failed: those come after the others, so that what fails for ever keeps nobody waiting. An hourly
+    tick asks for the open window too, on top of the others.
     """
-    if skip := settings_forbid(settings, occurrence, cadence):
+    if skip := settings_forbid(settings, cadence):
         return skip
-    calendar = calendar_of(settings)
-    due = _owed(windows_in_reach(at, calendar), settings, states)[:most]
+    calendar = Calendar(occurrence, settings.zone, settings.week_starts_on)
+    owed = _owed(windows_in_reach(at, calendar), settings, states)
+    due = sorted(owed, key=lambda request: failed.get(request.window.name, _NEVER))[:most]
     if cadence is Frequency.HOURLY:
         due += _owed([window_of(at, calendar)], settings, states)
-    return due or Skip(f"every window of the last {REACH_DAYS} days is delivered as its events stand")
+    if due:
+        return due
+    if settings.occurrence is not occurrence:
+        return Skip(f"the {settings.occurrence} occurrence is chosen, this schedule delivers {occurrence} windows")
+    return Skip(f"every window of the last {REACH_DAYS} days is delivered as its events stand")
 
 
 def _owed(

@@ -11,7 +11,7 @@ from writeback_pipeline.domain.writebacks import Kind
 from writeback_pipeline.store.database import Database
 from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.defs.conftest import Pipeline
-from writeback_pipeline_tests.mailings import DAY, WEEK, deliver, settle
+from writeback_pipeline_tests.mailings import DAY, WEEK, deliver, settle, tasks
 
 MORNING = datetime(2025, 11, 24, 5, 20, tzinfo=UTC)  # a Monday
 HOURLY, DAILY, WEEKLY = (f"{cadence}_delivery_of_daily_activity" for cadence in ("hourly", "daily", "weekly"))
@@ -137,6 +137,53 @@ def test_what_one_occurrence_wrote_the_other_does_not_write_again(pipeline: Pipe
     deliver(pipeline.world, pipeline.mailings, Kind.OPENED, WEEK, Occurrence.WEEKLY)
     settle(pipeline.world, occurrence="daily", sent="false", opened="true")
     assert isinstance(pipeline.tick_of(DAILY, MORNING), str)
+
+
+def test_a_week_in_which_the_occurrence_changed_is_finished_in_days_and_no_day_is_lost(pipeline: Pipeline) -> None:
+    week = days(pipeline, MORNING - timedelta(days=7), 7)
+    settle(pipeline.world, frequency="daily")
+    for day in week[:2]:
+        deliver(pipeline.world, pipeline.mailings, name=day)
+    settle(pipeline.world, occurrence="weekly")
+    wednesday_has_ended = MORNING - timedelta(days=4)
+    assert asked(pipeline.tick_of(DAILY, wednesday_has_ended)) == week[2:3]
+    assert asked(pipeline.tick_of(DAILY, MORNING)) == week[2:]
+    assert isinstance(pipeline.tick_of(OF_WEEKS, MORNING), str)
+    for day in week[2:]:
+        deliver(pipeline.world, pipeline.mailings, name=day)
+    told = [task["Subject"] for task in tasks(pipeline.world)]
+    assert len(told) == len(set(told)) == 7
+    assert pipeline.tick_of(DAILY, MORNING) == ("the weekly occurrence is chosen, this schedule delivers daily windows")
+    pipeline.mailings.sent(pipeline.world.contact(), when="11-18 10:00")
+    assert asked(pipeline.tick_of(DAILY, MORNING)) == ["2025-11-18"]  # a late file of a window that was written
+
+
+def test_a_week_that_was_begun_as_one_is_finished_as_one(pipeline: Pipeline) -> None:
+    days(pipeline, MORNING - timedelta(days=7), 3)
+    settle(pipeline.world, frequency="hourly", occurrence="weekly")
+    deliver(pipeline.world, pipeline.mailings, name=WEEK, occurrence=Occurrence.WEEKLY)
+    settle(pipeline.world, occurrence="daily")
+    pipeline.mailings.sent(pipeline.world.contact(), when="11-21 10:00")
+    wednesday = MORNING - timedelta(days=4)
+    assert asked(pipeline.tick_of("hourly_delivery_of_weekly_activity", wednesday)) == [WEEK]
+    assert isinstance(pipeline.tick_of(HOURLY, wednesday), str)
+
+
+def test_windows_that_fail_for_ever_do_not_keep_the_newer_ones_waiting(pipeline: Pipeline) -> None:
+    missing = days(pipeline, MORNING - timedelta(days=20), 20)
+    settle(pipeline.world, frequency="daily")
+    assert asked(pipeline.tick_of(DAILY, MORNING)) == missing[:14]
+    runs = [
+        pipeline.instance.create_run_for_job(
+            pipeline.definitions.resolve_job_def("deliver_daily_activity"),
+            status=dg.DagsterRunStatus.FAILURE,
+            tags={"dagster/partition": day},
+        )
+        for day in missing[:14]
+    ]
+    assert asked(pipeline.tick_of(DAILY, MORNING)) == [*missing[14:], *missing[:8]]
+    for run in runs:
+        pipeline.instance.delete_run(run.run_id)
 
 
 def test_windows_under_way_are_left_out(pipeline: Pipeline) -> None:

@@ -184,8 +184,9 @@ def tick(
     cadence: Frequency = Frequency.DAILY,
     states: dict[Kind, dict[str, WindowState]] | None = None,
     occurrence: Occurrence = Occurrence.DAILY,
+    failed: dict[str, datetime] | None = None,
 ) -> str | list[str]:
-    answer = requests_of_tick(settings, occurrence, cadence, TICK, states or {})
+    answer = requests_of_tick(settings, occurrence, cadence, TICK, states or {}, failed=failed or {})
     if isinstance(answer, Skip):
         return answer.reason
     return [f"{request.window.name} {'+'.join(request.kinds)}" for request in answer]
@@ -208,10 +209,6 @@ def every_window(state: WindowState, kind: Kind = Kind.SENT) -> dict[Kind, dict[
         ),
         (WritebackSettings(frequency=Frequency.DAILY, sent=False), "neither sent nor opened is chosen"),
         (WritebackSettings(frequency=Frequency.HOURLY), "frequency is hourly, this is the daily schedule"),
-        (
-            WritebackSettings(frequency=Frequency.DAILY, occurrence=Occurrence.WEEKLY),
-            "the weekly occurrence is chosen, this schedule delivers daily windows",
-        ),
     ],
 )
 def test_a_tick_that_the_settings_do_not_choose_says_why(settings: WritebackSettings, reason: str) -> None:
@@ -249,6 +246,25 @@ def test_days_that_the_other_occurrence_delivered_are_left_alone() -> None:
     assert tick(DAILY, states=every_window(WindowState.COVERED)) == (
         "every window of the last 35 days is delivered as its events stand"
     )
+
+
+def test_of_the_occurrence_that_is_not_chosen_only_what_was_begun_is_asked_for() -> None:
+    weekly_chosen = WritebackSettings(frequency=Frequency.DAILY, occurrence=Occurrence.WEEKLY)
+    states = every_window(WindowState.COVERED)
+    assert tick(weekly_chosen, states=states) == "the weekly occurrence is chosen, this schedule delivers daily windows"
+    states[Kind.SENT]["2026-11-18"] = WindowState.CHANGED
+    assert tick(weekly_chosen, states=states) == ["2026-11-18 sent"]
+
+
+def test_windows_that_fail_for_ever_keep_nobody_waiting_and_are_tried_in_turn() -> None:
+    in_reach = list(every_window(WindowState.MISSING)[Kind.SENT])[:-1]
+    failed = {name: TICK - timedelta(hours=hour) for hour, name in enumerate(in_reach[:20], 1)}
+    first = tick(DAILY, failed=failed)
+    assert first == [f"{name} sent" for name in in_reach[20:34]]
+    states = every_window(WindowState.CURRENT)
+    states[Kind.SENT] |= dict.fromkeys((*in_reach[:20], in_reach[-1]), WindowState.MISSING)
+    second = tick(DAILY, states=states, failed=failed)
+    assert second == [f"{in_reach[-1]} sent", *(f"{name} sent" for name in reversed(in_reach[7:20]))]
 
 
 def test_only_the_hourly_tick_asks_for_the_open_window_and_it_comes_on_top() -> None:
