@@ -19,6 +19,7 @@ from writeback_pipeline.defs.activity_location import activity_of
 from writeback_pipeline.defs.assets import opt_out_writebacks, pending_queue
 from writeback_pipeline.defs.checks import every_row_is_accounted_for, no_opt_out_is_older_than, nothing_failed
 from writeback_pipeline.defs.jobs import deliver_opt_outs
+from writeback_pipeline.defs.reconciliation import daily_reconciliation, opt_out_reconciliation, reconcile_opt_outs
 from writeback_pipeline.defs.sensors import opt_out_queue_sensor
 from writeback_pipeline.domain.activity import Presentation
 from writeback_pipeline.domain.ledger import StoreBusy
@@ -87,10 +88,15 @@ def build_definitions(
     opt_out_checks = [nothing_failed, no_opt_out_is_older_than, every_row_is_accounted_for]
     activity = [activity_of(occurrence, zone) for occurrence in Occurrence]
     return dg.Definitions(
-        assets=[pending_queue, opt_out_writebacks, *(asset for each in activity for asset in each.assets)],
+        assets=[
+            pending_queue,
+            opt_out_writebacks,
+            opt_out_reconciliation,
+            *(asset for each in activity for asset in each.assets),
+        ],
         asset_checks=[*opt_out_checks, *(check for each in activity for check in each.checks)],
-        jobs=[deliver_opt_outs, *(each.job for each in activity)],
-        schedules=[schedule for each in activity for schedule in each.schedules],
+        jobs=[deliver_opt_outs, reconcile_opt_outs, *(each.job for each in activity)],
+        schedules=[daily_reconciliation(zone), *(schedule for each in activity for schedule in each.schedules)],
         sensors=[opt_out_queue_sensor(poll_seconds)],
         resources=resources,
         executor=dg.in_process_executor,

@@ -63,6 +63,7 @@ def report_metadata(report: DeliveryReport, problems: Sequence[Writeback]) -> Me
         **{status.value: report.statuses[status] for status in Status if status is not Status.PENDING},
         **{f"flag_{result.value}": report.flags[result] for result in FlagResult},
         "redirected": report.redirected,
+        "flags_set_again": report.reopened,
         "left_to_another_run": report.fenced,
         "api_calls": usage.calls,
         "api_calls_per_1000_writebacks": round(1000 * usage.calls / report.settled, 1) if report.settled else 0.0,

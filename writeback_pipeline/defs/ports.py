@@ -9,14 +9,20 @@ from datetime import datetime
 from typing import Protocol
 
 from writeback_pipeline.delivery.owed_windows import DeliveredWindows, EventFiles
-from writeback_pipeline.delivery.protocols import ActivityLedger, CountedEvents, OptOutLedger, Organisation
+from writeback_pipeline.delivery.protocols import ActivityLedger, CountedEvents, OptOutLedger
+from writeback_pipeline.delivery.protocols import Organisation as DeliveryOrganisation
+from writeback_pipeline.delivery.reconciling import Notes, Written
 from writeback_pipeline.domain.activity import Presentation
 from writeback_pipeline.domain.ledger import QueueDepth, WritebackFilter
 from writeback_pipeline.domain.windows import Window
 from writeback_pipeline.domain.writebacks import Kind, Writeback
 
 
-class Ledger(OptOutLedger, ActivityLedger, DeliveredWindows, Protocol):
+class Organisation(DeliveryOrganisation, Notes, Protocol):
+    """Salesforce as the shell sees it."""
+
+
+class Ledger(OptOutLedger, ActivityLedger, DeliveredWindows, Written, Protocol):
     """The store as the shell sees it: what delivery needs, and the looks that metadata and checks show."""
 
     def depth(self) -> QueueDepth:

@@ -92,7 +92,7 @@ class OptOutDelivery:
         report.usage = self.organisation.usage
         stay = self._join(self._follow(claims, held, report), report)
         stay = self._read_back(stay, held, settings)
-        stay = self._reopen(stay, held, settings)
+        stay = self._reopen(stay, held, settings, report)
         stay.sort(key=lambda claim: _lock_group(claim, held))
         for start in range(0, len(stay), PEOPLE_PER_WAVE):
             wave = self._with_time_to_send(stay[start : start + PEOPLE_PER_WAVE])
@@ -134,7 +134,9 @@ class OptOutDelivery:
             self.ledger.record([], settlements, origins, self.now(), release=False)
         return [each.claim for each in read]
 
-    def _reopen(self, claims: Sequence[Claim], held: Mapping[str, Held], settings: WritebackSettings) -> list[Claim]:
+    def _reopen(
+        self, claims: Sequence[Claim], held: Mapping[str, Held], settings: WritebackSettings, report: DeliveryReport
+    ) -> list[Claim]:
         """Take unsubscribes again that were dealt with and whose flag is gone."""
         lost = {
             claim.lease: id_
@@ -144,6 +146,7 @@ class OptOutDelivery:
         if not lost:
             return list(claims)
         rows = {row.id: row for row in self.ledger.reopen([(id_, *lease) for lease, id_ in lost.items()], self.now())}
+        report.reopened += len(rows)
         return [
             reopened(claim, row) if (row := rows.get(lost.get(claim.lease, 0))) is not None else claim
             for claim in claims

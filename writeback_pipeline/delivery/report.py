@@ -33,13 +33,17 @@ class PlannedChange:
 
 @dataclass(slots=True)
 class DeliveryReport:
-    """Counts by status and by flag result, the rows that need attention, and what it cost in API calls."""
+    """Counts by status and by flag result, the rows that need attention, and what it cost in API calls.
+
+    `reopened` counts unsubscribes whose flag Salesforce no longer showed.
+    """
 
     run_id: str | None = None
     dry_run: bool = False
     statuses: Counter[Status] = field(default_factory=Counter)
     flags: Counter[FlagResult] = field(default_factory=Counter)
     redirected: int = 0
+    reopened: int = 0
     fenced: int = 0
     problems: list[Settlement] = field(default_factory=list)
     planned: list[PlannedChange] = field(default_factory=list)

@@ -29,6 +29,8 @@ _PREDECESSORS = {
     ObjectType.LEAD: ((ObjectType.LEAD, "MasterRecordId"),),
 }
 
+_NOTE_PREFIXES = {"002": "Note", "069": "ContentDocument"}
+
 _NOTE_QUERIES = {
     NoteObject.NOTE: "SELECT Id, ParentId, Title, Body FROM Note WHERE ParentId IN {parents} AND Title IN {titles}",
     NoteObject.CONTENT_NOTE: (
@@ -86,6 +88,16 @@ def note_queries(keys: Sequence[tuple[str, str]], objects: Collection[NoteObject
         )
         for each in objects
         for chunk in in_chunks(keys, lambda key: encoded_size(key[0]) + encoded_size(key[1]), MAX_QUERY_BYTES)
+    ]
+
+
+def note_reads(ids: Collection[str]) -> list[Request]:
+    """Reads by id of Notes and ContentNotes; what was deleted comes back as null."""
+    by_object = {sobject: [id_ for id_ in ids if id_.startswith(prefix)] for prefix, sobject in _NOTE_PREFIXES.items()}
+    return [
+        Request("POST", f"composite/sobjects/{sobject}", {"ids": chunk, "fields": ["Id"]})
+        for sobject, theirs in by_object.items()
+        for chunk in in_chunks(theirs, lambda _: 1, MAX_IDS)
     ]
 
 

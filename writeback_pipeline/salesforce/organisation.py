@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from itertools import chain
+from operator import itemgetter
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -123,6 +124,12 @@ class SalesforceOrganisation:
             (parent, title): sorted(found[normalise_id(parent), title], key=lambda note: note.note_id)
             for parent, title in keys
         }
+
+    def missing_notes(self, ids: Collection[str]) -> set[str]:
+        """Those of the ids of Notes and ContentNotes that the organisation no longer has; 10,000 are a call."""
+        bodies = self._reads.bodies(lookup.note_reads(ids))
+        there = chain.from_iterable(body or () for body in bodies)
+        return set(ids) - {_read(itemgetter("Id"), record) for record in there if record is not None}
 
     def predecessors(self, people: Sequence[PersonRef]) -> dict[str, PersonRef]:
         """The Leads that were converted to these people and the records that were merged into them, by their ids: one

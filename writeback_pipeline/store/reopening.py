@@ -35,6 +35,16 @@ def reopen(session: Session, lost: Collection[tuple[int, str, int]], now: dateti
     return writebacks_from(rows)
 
 
+def notes_since(session: Session, since: datetime) -> dict[str, Writeback]:
+    """The opt-outs that were written after `since`, by the id of their Note."""
+    rows = session.execute(
+        f"SELECT {WRITEBACK} FROM writebacks w WHERE w.kind IN ('unsubscribe', 'resubscribe') "
+        "AND w.status = 'written' AND w.note_id IS NOT NULL AND w.written_at > $1::TIMESTAMP ORDER BY w.id",
+        [since],
+    ).fetchall()
+    return {row.note_id: row for row in writebacks_from(rows) if row.note_id is not None}
+
+
 def question(session: Session, since: datetime, now: datetime) -> int:
     """Have the flag verified of everybody to whom an opt-out was written after `since`; returns how many."""
     people = session.execute(

@@ -152,6 +152,11 @@ class Store:
         with self._database.reading() as session:
             return redirects.unjoined(session, moves)
 
+    def notes_since(self, since: datetime) -> dict[str, Writeback]:
+        """The opt-outs that were written since then, by the id of their Note."""
+        with self._database.reading() as session:
+            return reopening.notes_since(session, since)
+
     def question(self, since: datetime, now: datetime) -> int:
         """Have the flag verified of everybody to whom an opt-out was written since then; returns how many."""
         with self._database.writing() as session:

@@ -12,7 +12,7 @@ import pytest
 
 from writeback_pipeline.activity.source import MailingEvents
 from writeback_pipeline.definitions import build_definitions
-from writeback_pipeline.delivery.protocols import Organisation
+from writeback_pipeline.defs.ports import Organisation
 from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.mailings import DAY, Mailings
 from writeback_pipeline_tests.world import World

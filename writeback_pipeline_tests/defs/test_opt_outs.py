@@ -127,3 +127,20 @@ def test_a_row_that_contradicts_itself_is_found(pipeline: Pipeline) -> None:
     with Database(pipeline.world.home / "writebacks.duckdb").writing() as session:
         session.execute("UPDATE writebacks SET note_id = NULL")
     assert checks(pipeline.run())["every_row_is_accounted_for"] is False
+
+
+def test_the_reconciliation_sets_flags_again_and_lists_notes_that_are_gone(pipeline: Pipeline) -> None:
+    world = pipeline.world
+    world.clock.at = datetime.now(UTC)
+    cleared, without_note, untouched = people = [world.contact() for _ in range(3)]
+    world.unsubscribe_all(people)
+    world.deliver()
+    world.as_user(admin.edit, cleared, {"HasOptedOutOfEmail": False})
+    world.as_user(admin.delete, world.rows(without_note)[0].note_id)
+    job = pipeline.definitions.resolve_job_def("reconcile_opt_outs")
+    found = metadata(job.execute_in_process(instance=pipeline.instance), "opt_out_reconciliation")
+    assert [found[name] for name in ("people_compared", "flags_set_again", "notes_gone")] == [3, 1, 1]
+    assert world.opted_out(cleared)
+    assert world.notes(without_note) == []
+    again = metadata(job.execute_in_process(instance=pipeline.instance), "opt_out_reconciliation")
+    assert [again[name] for name in ("people_compared", "flags_set_again", "notes_gone")] == [3, 0, 1]

@@ -1,0 +1,64 @@
+"""The daily comparison of what was written with what Salesforce holds: an asset, its job and its schedule."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from writeback_pipeline.defs.assets import GROUP, OWNERS
+from writeback_pipeline.defs.metadata import report_metadata, writeback_table
+from writeback_pipeline.defs.ports import PlatformDatabase, SalesforceConnector
+from writeback_pipeline.delivery.opt_outs import OptOutDelivery, WrongOrganisation
+from writeback_pipeline.delivery.reconciling import reconcile
+from writeback_pipeline.domain.records import OrganisationUnavailable
+
+DAILY_AT = "30 4 * * *"
+
+
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"salesforce"}, tags={"domain": "opt-outs"}, output_required=False)
+def opt_out_reconciliation(
+    context: dg.AssetExecutionContext,
+    platform_database: dg.ResourceParam[PlatformDatabase],
+    salesforce: dg.ResourceParam[SalesforceConnector],
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Opt-outs of the last 30 days as Salesforce holds them: flags that are gone are set again, lost Notes are listed."""
+    ledger = platform_database.ledger()
+    try:
+        with salesforce.connect() as organisation:
+            delivery = OptOutDelivery(ledger, organisation, now=lambda: datetime.now(UTC), run_id=context.run.run_id)
+            found = reconcile(delivery, ledger, organisation)
+    except (OrganisationUnavailable, WrongOrganisation) as error:
+        passing = isinstance(error, OrganisationUnavailable) and error.passing
+        raise dg.Failure(str(error), metadata={"passing": passing}, allow_retries=passing) from error
+    context.log.info(
+        f"{found.people} people compared, {found.delivery.reopened} flags set again, "
+        f"{len(found.without_note)} Notes are gone"
+    )
+    yield dg.MaterializeResult(
+        metadata={
+            **report_metadata(found.delivery, []),
+            "people_compared": found.people,
+            "notes_gone": len(found.without_note),
+            "without_note": writeback_table(found.without_note),
+        }
+    )
+
+
+reconcile_opt_outs = dg.define_asset_job(
+    name="reconcile_opt_outs",
+    selection=dg.AssetSelection.assets(opt_out_reconciliation),
+    description="Compare the opt-outs of the last 30 days with Salesforce; set flags again that are gone.",
+    executor_def=dg.in_process_executor,
+)
+
+
+def daily_reconciliation(zone: str) -> dg.ScheduleDefinition:
+    """Once a night, in that zone."""
+    return dg.ScheduleDefinition(
+        name="daily_reconciliation",
+        job=reconcile_opt_outs,
+        cron_schedule=DAILY_AT,
+        execution_timezone=zone,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Compares the opt-outs of the last 30 days with what Salesforce holds.",
+    )
