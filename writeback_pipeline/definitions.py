@@ -85,15 +85,11 @@ def build_definitions(
     `zone` is the one that partitions begin in and schedules tick in. A window's own bounds follow the setting at the
     moment of the run, so a changed zone takes effect without a reload.
     """
+    opt_outs = [pending_queue, opt_out_writebacks, opt_out_reconciliation]
     opt_out_checks = [nothing_failed, no_opt_out_is_older_than, every_row_is_accounted_for]
     activity = [activity_of(occurrence, zone) for occurrence in Occurrence]
     return dg.Definitions(
-        assets=[
-            pending_queue,
-            opt_out_writebacks,
-            opt_out_reconciliation,
-            *(asset for each in activity for asset in each.assets),
-        ],
+        assets=[*opt_outs, *(asset for each in activity for asset in each.assets)],
         asset_checks=[*opt_out_checks, *(check for each in activity for check in each.checks)],
         jobs=[deliver_opt_outs, reconcile_opt_outs, *(each.job for each in activity)],
         schedules=[daily_reconciliation(zone), *(schedule for each in activity for schedule in each.schedules)],

@@ -21,7 +21,7 @@ def opt_out_reconciliation(
     platform_database: dg.ResourceParam[PlatformDatabase],
     salesforce: dg.ResourceParam[SalesforceConnector],
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """Opt-outs of the last 30 days as Salesforce holds them: flags that are gone are set again, lost Notes are listed."""
+    """Opt-outs of the last 30 days as Salesforce holds them: flags that are gone are set again, lost Notes listed."""
     ledger = platform_database.ledger()
     try:
         with salesforce.connect() as organisation:

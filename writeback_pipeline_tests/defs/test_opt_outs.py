@@ -132,7 +132,7 @@ def test_a_row_that_contradicts_itself_is_found(pipeline: Pipeline) -> None:
 def test_the_reconciliation_sets_flags_again_and_lists_notes_that_are_gone(pipeline: Pipeline) -> None:
     world = pipeline.world
     world.clock.at = datetime.now(UTC)
-    cleared, without_note, untouched = people = [world.contact() for _ in range(3)]
+    cleared, without_note, _ = people = [world.contact() for _ in range(3)]
     world.unsubscribe_all(people)
     world.deliver()
     world.as_user(admin.edit, cleared, {"HasOptedOutOfEmail": False})
