@@ -15,7 +15,9 @@ from writeback_pipeline.store.rows import WRITEBACK, writebacks_from
 from writeback_pipeline.store.session import Session
 
 
-class _Sent(NamedTuple):
+class Sent(NamedTuple):
+    """An attempt, as far as its doubt is concerned; `settled` once it was answered or read back."""
+
     operation: str
     target_id: str
     title: str | None
@@ -34,18 +36,19 @@ def doubts(session: Session, writeback_ids: Collection[int]) -> dict[int, Doubt]
     rows = session.execute(
         f"SELECT {WRITEBACK} FROM writebacks w WHERE w.id IN (SELECT unnest($1::BIGINT[]))", [list(writeback_ids)]
     ).fetchall()
-    attempts: dict[int, list[_Sent]] = defaultdict(list)
+    attempts: dict[int, list[Sent]] = defaultdict(list)
     for id_, *sent in session.execute(
         "SELECT a.writeback_id, a.operation, a.target_id, a.title, a.send_deadline, a.flag_before, "
         "coalesce(a.outcome, 'unknown') <> 'unknown' OR a.read_back_at IS NOT NULL FROM delivery_attempts a "
         "WHERE a.writeback_id IN (SELECT unnest($1::BIGINT[])) ORDER BY a.id",
         [list(writeback_ids)],
     ).fetchall():
-        attempts[id_].append(_Sent(*sent))
-    return {row.id: _doubt(row, attempts[row.id]) for row in writebacks_from(rows)}
+        attempts[id_].append(Sent(*sent))
+    return {row.id: doubt(row, attempts[row.id]) for row in writebacks_from(rows)}
 
 
-def _doubt(row: Writeback, attempts: list[_Sent]) -> Doubt:
+def doubt(row: Writeback, attempts: list[Sent]) -> Doubt:
+    """What the attempts of a row without an answer, in the order of the journal, leave open."""
     open_ = [sent for sent in attempts if not sent.settled]
     flags = [
         value

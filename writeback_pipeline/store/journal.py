@@ -55,7 +55,7 @@ def journal(session: Session, intents: Sequence[Intent]) -> list[int | None]:
     Raises IllegalTransition for a writeback that may not be sent; then nothing at all is entered.
     """
     leases = leases_of(session, {(intent.person_id, intent.epoch) for intent in intents})
-    covered = [_covered(intent, leases.get((intent.person_id, intent.epoch))) for intent in intents]
+    covered = [covered_by(intent, leases.get((intent.person_id, intent.epoch))) for intent in intents]
     entered = list(compress(intents, covered))
     _mark_sending(session, entered)
     _put_flags_in_doubt(session, entered)
@@ -65,7 +65,7 @@ def journal(session: Session, intents: Sequence[Intent]) -> list[int | None]:
     return [next(numbers) if each else None for each in covered]
 
 
-def _covered(intent: Intent, lease_until: datetime | None) -> bool:
+def covered_by(intent: Intent, lease_until: datetime | None) -> bool:
     """Whether the lease still runs, and to the last instant at which the intent may be sent."""
     return lease_until is not None and intent.intent_at < lease_until >= intent.send_deadline
 

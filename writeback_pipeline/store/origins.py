@@ -25,7 +25,7 @@ _COLUMNS = {
 }
 
 
-class _OptOut(NamedTuple):
+class OptOut(NamedTuple):
     """A row of `opt_out_origins`; `id` is None while it is not stored."""
 
     id: int | None
@@ -43,7 +43,7 @@ def record_origins(session: Session, changes: Sequence[OriginChange]) -> dict[st
     if not changes:
         return {}
     before = dict.fromkeys(_opt_outs(session, {change.person_id for change in changes}))
-    after = _with_changes(before, changes)
+    after = with_changes(before, changes)
     changed = [opt_out for opt_out in after if opt_out not in before]
     if not changed:
         return {}
@@ -74,16 +74,17 @@ def flags_set_by_us(session: Session, people: Collection[str]) -> set[str]:
     return {person for (person,) in rows.fetchall()}
 
 
-def _opt_outs(session: Session, people: Collection[str]) -> list[_OptOut]:
+def _opt_outs(session: Session, people: Collection[str]) -> list[OptOut]:
     rows = session.execute(
         f"SELECT {', '.join(_COLUMNS)} FROM opt_out_origins WHERE person_id IN (SELECT unnest($1::TEXT[]))",
         [list(people)],
     ).fetchall()
-    opt_outs = [_OptOut(*row) for row in rows]
+    opt_outs = [OptOut(*row) for row in rows]
     return [o._replace(since=in_utc(o.since), cleared_at=o.cleared_at and in_utc(o.cleared_at)) for o in opt_outs]
 
 
-def _with_changes(known: Iterable[_OptOut], changes: Iterable[OriginChange]) -> list[_OptOut]:
+def with_changes(known: Iterable[OptOut], changes: Iterable[OriginChange]) -> list[OptOut]:
+    """All the opt-outs of some people, as they are after the changes."""
     by_evidence = {(o.person_id, o.origin, o.writeback_id): o for o in known}
     ends: dict[tuple[str, str], list[tuple[datetime, int | None]]] = defaultdict(list)
     for opt_out in by_evidence.values():
@@ -97,11 +98,11 @@ def _with_changes(known: Iterable[_OptOut], changes: Iterable[OriginChange]) -> 
             entry = by_evidence[key]
             by_evidence[key] = entry._replace(flag_set=entry.flag_set or change.flag_set)
         else:
-            by_evidence[key] = _OptOut(None, *key[:2], change.at, change.flag_set, change.writeback_id)
+            by_evidence[key] = OptOut(None, *key[:2], change.at, change.flag_set, change.writeback_id)
     return [_ended(opt_out, ends[opt_out.person_id, opt_out.origin]) for opt_out in by_evidence.values()]
 
 
-def _ended(opt_out: _OptOut, ends: Iterable[tuple[datetime, int | None]]) -> _OptOut:
+def _ended(opt_out: OptOut, ends: Iterable[tuple[datetime, int | None]]) -> OptOut:
     """With the first end after it. At one and the same instant the opt-out has the last word."""
     later = [end for end in ends if end[0] > opt_out.since]
     if opt_out.cleared_at is not None or not later:
@@ -110,7 +111,7 @@ def _ended(opt_out: _OptOut, ends: Iterable[tuple[datetime, int | None]]) -> _Op
     return opt_out._replace(cleared_at=cleared_at, cleared_by=cleared_by)
 
 
-def _insert(session: Session, opt_outs: Sequence[_OptOut]) -> None:
+def _insert(session: Session, opt_outs: Sequence[OptOut]) -> None:
     if not opt_outs:
         return
     ids = next_ids(session, "origin_ids", len(opt_outs))
@@ -120,7 +121,7 @@ def _insert(session: Session, opt_outs: Sequence[_OptOut]) -> None:
     )
 
 
-def _update(session: Session, opt_outs: Sequence[_OptOut]) -> None:
+def _update(session: Session, opt_outs: Sequence[OptOut]) -> None:
     session.execute(
         "UPDATE opt_out_origins SET flag_set = n.flag_set, cleared_at = n.cleared_at, cleared_by = n.cleared_by "
         f"FROM ({unnested(_COLUMNS)}) n WHERE opt_out_origins.id = n.id",

@@ -42,7 +42,7 @@ _TYPES = {
 }  # fmt: skip
 _ROW = {name: _TYPES.get(name, "TEXT") for name in _Row._fields}
 
-_NO_RECIPIENT = (
+NO_RECIPIENT = (
     "This person has no record in Salesforce, so there is nothing to write to. Once the subscriber is linked to a "
     "Contact or Lead, queue the change again with that id."
 )
@@ -50,7 +50,7 @@ _NO_RECIPIENT = (
 RETRYABLE = (Status.FAILED, Status.WAITING)
 """Statuses from which a person may send a writeback back to pending."""
 
-_WHY_NOT = {
+WHY_NOT = {
     Status.PENDING: "it is pending already and goes with the next run",
     Status.SENDING: "it is being sent now; its outcome comes first",
     Status.UNKNOWN: "it was sent without an answer; it is read back before anything is sent again",
@@ -58,6 +58,7 @@ _WHY_NOT = {
     Status.REFUSED: "the origin rule refused it; its advice says in which system to make the change",
     Status.NO_RECIPIENT: "its person has no Salesforce record; queue the change again once there is one",
 }
+"""Why what is in another status cannot be sent back."""
 
 
 class UnknownWriteback(LookupError):
@@ -131,7 +132,7 @@ def settle_without_recipient(session: Session, run_id: str | None) -> int:
     settled = session.execute(
         "UPDATE writebacks SET status = $1, advice = $2, run_id = coalesce($3, run_id) "
         "WHERE status = 'pending' AND salesforce_id IS NULL RETURNING id",
-        [Status.NO_RECIPIENT, _NO_RECIPIENT, run_id],
+        [Status.NO_RECIPIENT, NO_RECIPIENT, run_id],
     )
     return len(settled.fetchall())
 
@@ -159,7 +160,7 @@ def retry(session: Session, ids: Collection[int], statuses: Collection[Status]) 
             f"no writeback has the id {', '.join(map(str, nobodys))}: nothing was changed. "
             "`writebacks list` shows the ids; correct or leave out what is wrong, then retry."
         )
-    refused = {id_: _WHY_NOT[Status(status)] for id_, status in known.items() if status not in RETRYABLE}
+    refused = {id_: WHY_NOT[Status(status)] for id_, status in known.items() if status not in RETRYABLE}
     retried = tuple(id_ for id_ in known if id_ not in refused)
     session.execute(
         "UPDATE writebacks SET status = 'pending', attempts = 0, next_attempt_at = NULL, error_code = NULL, "

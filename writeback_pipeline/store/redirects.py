@@ -21,7 +21,7 @@ Hops = Mapping[str, PersonRef]
 def where_they_went(session: Session, people: Collection[str]) -> dict[str, PersonRef]:
     """For those of the people who moved, the end of their chain."""
     hops = _hops_from(session, people)
-    return {person: _way(person, hops)[-1] for person in people if person in hops}
+    return {person: way_from(person, hops)[-1] for person in people if person in hops}
 
 
 def unjoined(session: Session, moves: Hops) -> dict[str, PersonRef]:
@@ -31,12 +31,12 @@ def unjoined(session: Session, moves: Hops) -> dict[str, PersonRef]:
         [list(moves)],
     ).fetchall()
     left = {person for (person,) in known}
-    return {person: to for person, to in moves.items() if left & {person, *_stations_before(person, moves)}}
+    return {person: to for person, to in moves.items() if left & {person, *stations_before(person, moves)}}
 
 
-def _stations_before(person: str, moves: Hops) -> set[str]:
+def stations_before(person: str, moves: Hops) -> set[str]:
     """Everybody whose way leads through this person."""
-    return {other for other in moves if person in (to.salesforce_id for to in _way(other, moves))}
+    return {other for other in moves if person in (to.salesforce_id for to in way_from(other, moves))}
 
 
 def redirect(session: Session, moves: Hops, now: datetime) -> dict[str, str]:
@@ -45,8 +45,8 @@ def redirect(session: Session, moves: Hops, now: datetime) -> dict[str, str]:
     The lease of a person who moved ends, and what a worker still does under it is fenced off.
     """
     hops = {**_hops_from(session, [to.salesforce_id for to in moves.values()]), **moves}
-    ways = {person: _way(person, hops) for person in moves}
-    lost = {person: reason for person, way in ways.items() if (reason := _why_lost(person, way))}
+    ways = {person: way_from(person, hops) for person in moves}
+    lost = {person: reason for person, way in ways.items() if (reason := why_lost(person, way))}
     ends = {person: way[-1] for person, way in ways.items() if person not in lost}
     if ends:
         _leave(session, {person: moves[person] for person in ends}, now)
@@ -71,7 +71,7 @@ def _hops_from(session: Session, people: Collection[str]) -> dict[str, PersonRef
     return hops
 
 
-def _way(person: str, hops: Hops) -> list[PersonRef]:
+def way_from(person: str, hops: Hops) -> list[PersonRef]:
     """The stations after `person`, until the end, a station met before, or one more than may be followed."""
     way: list[PersonRef] = []
     met = {person}
@@ -84,7 +84,8 @@ def _way(person: str, hops: Hops) -> list[PersonRef]:
     return way
 
 
-def _why_lost(person: str, way: list[PersonRef]) -> str | None:
+def why_lost(person: str, way: list[PersonRef]) -> str | None:
+    """Why that way cannot be followed; None if it can."""
     stations = [person, *(to.salesforce_id for to in way)]
     if stations[-1] in stations[:-1]:
         return f"the redirects run in a circle: {' -> '.join(stations)}"

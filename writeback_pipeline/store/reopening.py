@@ -8,7 +8,7 @@ from writeback_pipeline.store.claims import leases_of
 from writeback_pipeline.store.rows import WRITEBACK, writebacks_from
 from writeback_pipeline.store.session import Session
 
-_REOPENED = tuple(status for status, after in TRANSITIONS.items() if Status.PENDING in after)
+REOPENED = tuple(status for status, after in TRANSITIONS.items() if Status.PENDING in after)
 
 _ADVICE = "Salesforce no longer showed this opt-out, so the flag is set again."
 
@@ -26,7 +26,7 @@ def reopen(session: Session, lost: Collection[tuple[int, str, int]], now: dateti
         "UPDATE writebacks SET status = 'pending', attempts = 0, next_attempt_at = NULL, error_code = 'FLAG_LOST', "
         "error_message = NULL, advice = $2 WHERE id IN (SELECT unnest($1::BIGINT[])) AND kind = 'unsubscribe' "
         "AND status IN (SELECT unnest($3::TEXT[]))",
-        [ids, _ADVICE, [status.value for status in _REOPENED]],
+        [ids, _ADVICE, [status.value for status in REOPENED]],
     )
     rows = session.execute(
         f"SELECT {WRITEBACK} FROM writebacks w WHERE w.id IN (SELECT unnest($1::BIGINT[])) AND w.status = 'pending'",

@@ -33,7 +33,7 @@ _SETTLEMENT = {
 }
 
 
-_MAY_STAY = (Status.WAITING, Status.UNKNOWN)
+MAY_STAY = (Status.WAITING, Status.UNKNOWN)
 """What waits may go on waiting, and what is in doubt stay so."""
 
 
@@ -99,7 +99,7 @@ def _settle(session: Session, settlements: Sequence[Settlement], now: datetime) 
     for settlement in settlements:
         person, status = states[settlement.writeback_id]
         if person == settlement.person_id:
-            if not (status is settlement.status and status in _MAY_STAY):
+            if not (status is settlement.status and status in MAY_STAY):
                 check_transition(status, settlement.status)
             rows.append(_row(settlement))
             if status is Status.UNKNOWN is not settlement.status:

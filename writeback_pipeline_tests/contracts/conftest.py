@@ -6,10 +6,14 @@ from pathlib import Path
 import pytest
 
 from writeback_pipeline.store.store import Store
+from writeback_pipeline_tests.fakes.ledger import MemoryLedger
 
-STORES: dict[str, Callable[[Path], Store]] = {"duckdb": lambda folder: Store(folder / "writebacks.duckdb")}
+STORES: dict[str, Callable[[Path], Store | MemoryLedger]] = {
+    "duckdb": lambda folder: Store(folder / "writebacks.duckdb"),
+    "memory": lambda _: MemoryLedger(),
+}
 
 
 @pytest.fixture(params=STORES)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store | MemoryLedger:
     return STORES[request.param](tmp_path)

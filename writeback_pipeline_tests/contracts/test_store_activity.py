@@ -2,7 +2,10 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
+
+import pytest
 
 from writeback_pipeline.domain.ledger import LEASE, QUIET, AttemptOutcome, Intent, Settlement
 from writeback_pipeline.domain.people import PersonRef
@@ -18,6 +21,11 @@ UTC_DAYS = Calendar(Occurrence.DAILY, ZoneInfo("UTC"))
 DAY = window_named("2026-11-20", UTC_DAYS)
 NEXT_DAY = window_named("2026-11-21", UTC_DAYS)
 SCOPE = scope_of(Kind.SENT, DAY)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "writebacks.duckdb")  # the one store that knows of activity
 
 
 def summary(person: PersonRef | None, at: datetime = DAY.start, window: Window = DAY) -> OwedSummary:

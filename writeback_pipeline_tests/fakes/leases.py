@@ -1,0 +1,202 @@
+"""Leases, recovery, the journal and reopening of the ledger in memory: the same promises as the store's statements."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import compress
+
+from writeback_pipeline.domain.ledger import LEASE, QUIET, AttemptOutcome, Claim, Doubt, Intent
+from writeback_pipeline.domain.people import PersonRef
+from writeback_pipeline.domain.records import Answer, Operation
+from writeback_pipeline.domain.writebacks import TRANSITIONS, Kind, Status, Writeback, check_transition
+from writeback_pipeline.store import doubts
+from writeback_pipeline.store.journal import FLAG_OPERATIONS, covered_by
+from writeback_pipeline.store.reopening import REOPENED
+from writeback_pipeline_tests.fakes.tables import Person, Sending, Tables, event_of
+
+OWED = (Status.PENDING, Status.WAITING, Status.UNKNOWN)
+TAKEN = (Status.PENDING, Status.WAITING)
+
+
+def recover(tables: Tables, now: datetime) -> None:
+    """Turn what is still sending under an ended lease into unknown, and fence its worker off."""
+    abandoned = {id_ for id_, person in tables.people.items() if person.is_free(now)}
+    left = set()
+    for sending in [each for each in tables.open_attempts.values() if each.intent.person_id in abandoned]:
+        sending.outcome = AttemptOutcome(sending.id, Answer.UNKNOWN, now)
+        del tables.open_attempts[sending.id]
+        left.add(sending.intent.person_id)
+    for id_, row in tables.rows.items():
+        if row.status is Status.SENDING and tables.owner_of[id_] in abandoned:
+            tables.rows[id_] = replace(row, status=Status.UNKNOWN, next_attempt_at=now, advice="It is read back.")
+            left.add(tables.owner_of[id_])
+    for person in left:
+        tables.people[person].epoch += 1
+        tables.people[person].give_back()
+
+
+def due(tables: Tables, now: datetime, limit: int | None = None) -> list[str]:
+    """People to whom something is owed now and who are free, those with the oldest event first."""
+    since: dict[str, datetime] = {}
+    for id_, person in tables.people.items():
+        if not person.is_free(now):
+            continue
+        dates = [tables.rows[row].occurred_at for row in tables.rows_of[id_] if owed_now(tables.rows[row], now)]
+        if to_verify(person, now):
+            assert person.verify_after is not None
+            dates.append(person.verify_after)
+        if dates:
+            since[id_] = min(dates)
+    return sorted(since, key=lambda id_: (since[id_], id_))[:limit]
+
+
+def owed_now(row: Writeback, now: datetime) -> bool:
+    return row.status in OWED and (row.next_attempt_at is None or row.next_attempt_at <= now)
+
+
+def to_verify(person: Person, now: datetime) -> bool:
+    return person.verify_after is not None and person.verify_after <= now and person.moved_to is None
+
+
+def claim(tables: Tables, owner: str, now: datetime, limit: int, lease: timedelta) -> list[Claim]:
+    """Lease up to `limit` people to whom something is owed."""
+    chosen = due(tables, now, limit)
+    for id_ in chosen:
+        person = tables.people[id_]
+        person.lease_owner, person.lease_until = owner, now + lease
+        person.epoch += 1
+        doubted = person.verify_after is not None and person.verify_after > now
+        person.verify_after_at_claim = person.verify_after if doubted else None
+    return list(claims(tables, chosen, now, now + lease))
+
+
+def claims(tables: Tables, people: Iterable[str], now: datetime, lease_until: datetime) -> Iterator[Claim]:
+    """What a claim of these people says, leased or not."""
+    for id_ in people:
+        if id_ not in tables.people:
+            continue
+        person, rows = tables.people[id_], tables.opt_outs_of(id_)
+        doubted = tuple(_doubt(tables, row) for row in rows if row.status is Status.UNKNOWN)
+        yield Claim(
+            person=PersonRef(person.object_type, id_),
+            epoch=person.epoch,
+            lease_until=lease_until,
+            taken=tuple(row for row in rows if row.status in TAKEN),
+            events=tuple(event_of(row) for row in rows),
+            flag_is_ours=tables.flag_is_ours(id_),
+            verify_after=person.verify_after if person.verify_after and person.verify_after > now else None,
+            doubts=doubted,
+            known_notes=frozenset(_known_notes(tables, rows)) if doubted else frozenset(),
+        )
+
+
+def _doubt(tables: Tables, row: Writeback) -> Doubt:
+    sent = [
+        doubts.Sent(
+            each.intent.operation.value,
+            each.intent.target_id,
+            each.intent.title,
+            each.intent.send_deadline,
+            each.intent.flag_before,
+            settled=each.read_back or (each.outcome is not None and each.outcome.answer is not Answer.UNKNOWN),
+        )
+        for each in tables.attempts_of[row.id]
+    ]
+    return doubts.doubt(row, sent)
+
+
+def _known_notes(tables: Tables, rows: Iterable[Writeback]) -> Iterator[str]:
+    for row in rows:
+        if row.note_id is not None:
+            yield row.note_id
+        for each in tables.attempts_of[row.id]:
+            if each.intent.operation is Operation.CREATE_NOTE and each.outcome and each.outcome.record_id:
+                yield each.outcome.record_id
+
+
+def extend(tables: Tables, owner: str, held: Sequence[Claim], now: datetime) -> list[Claim]:
+    """The claims whose lease still runs and is the owner's, each with a fresh lease."""
+    extended = []
+    for each in held:
+        person = tables.people[each.person.salesforce_id]
+        if person.epoch == each.epoch and person.lease_owner == owner and not person.is_free(now):
+            person.lease_until = now + LEASE
+            extended.append(replace(each, lease_until=person.lease_until))
+    return extended
+
+
+def release(tables: Tables, owner: str, held: Sequence[Claim]) -> None:
+    """Give the leases back that are still the owner's."""
+    for each in held:
+        person = tables.people[each.person.salesforce_id]
+        if person.epoch == each.epoch and person.lease_owner == owner:
+            person.give_back()
+
+
+def journal(tables: Tables, intents: Sequence[Intent]) -> list[int | None]:
+    """Enter the intents and mark their rows as sending; None where the lease does not cover one."""
+    covered = [covered_by(intent, _lease_until(tables, intent.person_id, intent.epoch)) for intent in intents]
+    entered = list(compress(intents, covered))
+    for intent in entered:
+        status = tables.rows[intent.writeback_id].status
+        if intent.operation not in FLAG_OPERATIONS and status is not Status.SENDING:
+            check_transition(status, Status.SENDING)
+    ids: list[int | None] = []
+    for intent, is_covered in zip(intents, covered, strict=True):
+        ids.append(_enter(tables, intent) if is_covered else None)
+    return ids
+
+
+def _enter(tables: Tables, intent: Intent) -> int:
+    row = tables.rows[intent.writeback_id]
+    if Status.SENDING in TRANSITIONS[row.status]:
+        run_id = intent.run_id or row.run_id
+        tables.rows[row.id] = replace(row, status=Status.SENDING, next_attempt_at=None, run_id=run_id)
+    if intent.operation in FLAG_OPERATIONS:
+        person = tables.people[intent.person_id]
+        until = max(intent.send_deadline + QUIET, intent.intent_at)
+        person.verify_after = max(person.verify_after or until, until)
+    sending = Sending(len(tables.attempts) + 1, intent)
+    tables.attempts[sending.id] = tables.open_attempts[sending.id] = sending
+    tables.attempts_of[row.id].append(sending)
+    return sending.id
+
+
+def _lease_until(tables: Tables, person: str, epoch: int) -> datetime | None:
+    return tables.people[person].lease_until if tables.is_current(person, epoch) else None
+
+
+def reopen(tables: Tables, lost: Collection[tuple[int, str, int]], now: datetime) -> list[Writeback]:
+    """Put unsubscribes whose flag is gone back to pending, under the lease of their person."""
+    reopened = []
+    for id_, person, epoch in lost:
+        until = _lease_until(tables, person, epoch)
+        if until is None or until <= now:
+            continue
+        row = tables.rows[id_]
+        if row.kind is Kind.UNSUBSCRIBE and row.status in REOPENED:
+            row = replace(
+                row,
+                status=Status.PENDING,
+                attempts=0,
+                next_attempt_at=None,
+                error_code="FLAG_LOST",
+                error_message=None,
+                advice="The flag is set again.",
+            )
+            tables.rows[id_] = row
+        if row.status is Status.PENDING:
+            reopened.append(row)
+    return reopened
+
+
+def question(tables: Tables, since: datetime, now: datetime) -> int:
+    """Have the flag verified of everybody to whom an opt-out was written after `since`."""
+    people = {
+        tables.owner_of[id_]
+        for id_, row in tables.rows.items()
+        if row.written_at is not None and row.written_at > since
+    }
+    for person in people:
+        tables.people[person].verify_after = tables.people[person].verify_after or now
+    return len(people)

@@ -1,0 +1,242 @@
+"""A ledger in memory with the store's promises for opt-outs, hundreds of times as fast: for simulations.
+
+The contract suite of the store runs on it too. Mailing activity is not its business.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from writeback_pipeline.domain.ledger import (
+    LEASE,
+    Attempt,
+    AttemptOutcome,
+    Claim,
+    EnqueueResult,
+    Intent,
+    OriginChange,
+    QueueDepth,
+    RetryResult,
+    SettingChange,
+    Settlement,
+    WritebackFilter,
+)
+from writeback_pipeline.domain.people import InvalidSalesforceId, PersonRef, normalise_id
+from writeback_pipeline.domain.settings import (
+    WritebackSettings,
+    as_mapping,
+    parse_setting,
+    setting_text,
+    settings_from,
+)
+from writeback_pipeline.domain.writebacks import OPEN_STATUSES, Change, Status, Writeback
+from writeback_pipeline.store.queue import NO_RECIPIENT, RETRYABLE, WHY_NOT, UnknownWriteback
+from writeback_pipeline_tests.fakes import leases, settling
+from writeback_pipeline_tests.fakes.tables import Tables
+
+
+class MemoryLedger:
+    """Queue, ledger, journal and settings in dictionaries; every method is one step that nothing can interrupt."""
+
+    def __init__(self) -> None:
+        self.tables = Tables()
+        self._keys: set[str] = set()
+        self._settings: dict[str, str] = {}
+        self._parsed = WritebackSettings()
+        self._history: list[SettingChange] = []
+        self._organisation: str | None = None
+
+    def enqueue(self, changes: Sequence[Change], now: datetime) -> EnqueueResult:
+        fresh: dict[str, Change] = {}
+        for change in changes:
+            if change.delivery_key not in self._keys:
+                fresh.setdefault(change.delivery_key, change)
+        moved = settling.where_they_went(self.tables, [c.salesforce_id for c in fresh.values() if c.salesforce_id])
+        first = len(self.tables.rows) + 1
+        rows = [_row(id_, key, c, moved, now) for id_, (key, c) in enumerate(fresh.items(), first)]
+        for row in rows:
+            self._insert(row)
+        return EnqueueResult(added=len(rows), known=len(changes) - len(rows))
+
+    def _insert(self, row: Writeback) -> None:
+        self._keys.add(row.delivery_key)
+        self.tables.rows[row.id] = row
+        if row.salesforce_id is not None:
+            self.tables.owner_of[row.id] = row.salesforce_id
+            self.tables.rows_of[row.salesforce_id].append(row.id)
+            self.tables.add_people([PersonRef(row.object_type, row.salesforce_id)])
+
+    def settle_without_recipient(self, now: datetime, run_id: str | None) -> int:
+        found = [r for r in self.tables.rows.values() if r.salesforce_id is None and r.status is Status.PENDING]
+        for row in found:
+            settled = replace(row, status=Status.NO_RECIPIENT, advice=NO_RECIPIENT, run_id=run_id or row.run_id)
+            self.tables.rows[row.id] = settled
+        return len(found)
+
+    def retry(self, *, ids: Collection[int] = (), statuses: Collection[Status] = ()) -> RetryResult:
+        never = [status.value for status in statuses if status not in RETRYABLE]
+        if never:
+            raise ValueError(f"only {' and '.join(RETRYABLE)} writebacks can be retried, not {', '.join(never)}")
+        nobodys = sorted(set(ids) - self.tables.rows.keys())
+        if nobodys:
+            raise UnknownWriteback(f"no writeback has the id {', '.join(map(str, nobodys))}: nothing was changed.")
+        chosen = [row for row in self.tables.rows.values() if row.id in ids or row.status in statuses]
+        refused = {row.id: WHY_NOT[row.status] for row in chosen if row.status not in RETRYABLE}
+        for row in chosen:
+            if row.id not in refused:
+                self.tables.rows[row.id] = replace(
+                    row,
+                    status=Status.PENDING,
+                    attempts=0,
+                    next_attempt_at=None,
+                    error_code=None,
+                    error_message=None,
+                    advice=None,
+                )
+        return RetryResult(tuple(row.id for row in chosen if row.id not in refused), refused)
+
+    def claim(self, owner: str, now: datetime, *, limit: int, lease: timedelta = LEASE) -> list[Claim]:
+        leases.recover(self.tables, now)
+        return leases.claim(self.tables, owner, now, limit, lease)
+
+    def preview(self, now: datetime, *, limit: int, people: Sequence[str] | None = None) -> list[Claim]:
+        chosen = leases.due(self.tables, now, limit) if people is None else list(people)[:limit]
+        return list(leases.claims(self.tables, chosen, now, now))
+
+    def due(self, now: datetime) -> int:
+        tables = self.tables
+        rows = sum(
+            leases.owed_now(row, now) or row.status is Status.SENDING
+            for id_, row in tables.rows.items()
+            if id_ not in tables.owner_of or tables.people[tables.owner_of[id_]].is_free(now)
+        )
+        return rows + sum(each.is_free(now) and leases.to_verify(each, now) for each in tables.people.values())
+
+    def extend(self, owner: str, claims: Sequence[Claim], now: datetime) -> list[Claim]:
+        return leases.extend(self.tables, owner, claims, now)
+
+    def release(self, owner: str, claims: Sequence[Claim]) -> None:
+        leases.release(self.tables, owner, claims)
+
+    def redirect(self, moves: Mapping[str, PersonRef], now: datetime) -> dict[str, str]:
+        return settling.redirect(self.tables, moves)
+
+    def unjoined(self, moves: Mapping[str, PersonRef]) -> dict[str, PersonRef]:
+        return settling.unjoined(self.tables, moves)
+
+    def journal(self, intents: Sequence[Intent]) -> list[int | None]:
+        return leases.journal(self.tables, intents)
+
+    def record(
+        self,
+        outcomes: Sequence[AttemptOutcome],
+        settlements: Sequence[Settlement],
+        origins: Sequence[OriginChange],
+        now: datetime,
+        *,
+        release: bool,
+        seen: Collection[tuple[str, int]] = (),
+    ) -> int:
+        return settling.record(self.tables, outcomes, settlements, origins, now, release=release, seen=seen)
+
+    def reopen(self, lost: Collection[tuple[int, str, int]], now: datetime) -> list[Writeback]:
+        return leases.reopen(self.tables, lost, now)
+
+    def question(self, since: datetime, now: datetime) -> int:
+        return leases.question(self.tables, since, now)
+
+    def attempts_of(self, writeback_ids: Collection[int]) -> list[Attempt]:
+        found = (each for id_ in writeback_ids for each in self.tables.attempts_of[id_])
+        return [each.attempt for each in sorted(found, key=lambda each: each.id)]
+
+    def depth(self) -> QueueDepth:
+        rows = self.tables.rows.values()
+        owed = [row for row in rows if row.status in OPEN_STATUSES]
+        return QueueDepth(
+            dict(Counter(row.status for row in rows)),
+            min((row.occurred_at for row in owed), default=None),
+            min((row.created_at for row in owed), default=None),
+        )
+
+    def writebacks(self, only: WritebackFilter) -> list[Writeback]:
+        newest = sorted(self._shown(only), key=lambda row: (row.occurred_at, row.id), reverse=True)
+        return newest[: only.limit]
+
+    def count(self, only: WritebackFilter) -> int:
+        return len(self._shown(only))
+
+    def _shown(self, only: WritebackFilter) -> list[Writeback]:
+        return [
+            row
+            for row in self.tables.rows.values()
+            if (not only.statuses or row.status in only.statuses)
+            and (not only.kinds or row.kind in only.kinds)
+            and (only.since is None or row.occurred_at >= only.since)
+            and (only.until is None or row.occurred_at < only.until)
+            and (only.run_id is None or row.run_id == only.run_id)
+            and (only.person is None or self._is_of(row, only.person))
+        ]
+
+    def _is_of(self, row: Writeback, text: str) -> bool:
+        try:
+            person = normalise_id(text)
+        except InvalidSalesforceId:
+            person = text.strip()
+        ids = (row.salesforce_id, row.redirected_from, self.tables.owner_of.get(row.id), row.subscriber_id)
+        return person in ids or (row.email or "").lower() == person.lower()
+
+    def settings(self) -> WritebackSettings:
+        return self._parsed
+
+    def change_settings(self, texts: Mapping[str, str], by: str, now: datetime) -> list[SettingChange]:
+        wanted = {name: setting_text(parse_setting(name, text)) for name, text in texts.items()}
+        stored = {name: setting_text(value) for name, value in as_mapping(self._parsed).items()}
+        changes = [
+            SettingChange(name, stored[name], new, by, now) for name, new in wanted.items() if new != stored[name]
+        ]
+        self._settings |= wanted
+        self._parsed = settings_from(self._settings)
+        self._history += changes
+        return changes
+
+    def settings_history(self) -> list[SettingChange]:
+        return list(self._history)
+
+    def pin_organisation(self, organisation_id: str) -> str:
+        self._organisation = self._organisation or organisation_id
+        return self._organisation
+
+    def pinned_organisation(self) -> str | None:
+        return self._organisation
+
+
+def _row(id_: int, key: str, change: Change, moved: Mapping[str, PersonRef], now: datetime) -> Writeback:
+    (change.reason or "").encode()  # as a database would refuse half a surrogate pair
+    to = moved.get(change.salesforce_id or "")
+    return Writeback(
+        id=id_,
+        kind=change.kind,
+        object_type=to.object_type if to else change.object_type,
+        salesforce_id=to.salesforce_id if to else change.salesforce_id,
+        subscriber_id=change.subscriber_id,
+        email=change.email,
+        occurred_at=change.occurred_at.astimezone(UTC),
+        reason=change.reason,
+        window_start=None,
+        window_end=None,
+        delivery_key=key,
+        status=Status.PENDING,
+        flag_result=None,
+        attempts=0,
+        next_attempt_at=None,
+        error_code=None,
+        error_message=None,
+        advice=None,
+        note_id=None,
+        task_id=None,
+        redirected_from=change.salesforce_id if to else None,
+        run_id=None,
+        created_at=now,
+        written_at=None,
+    )
