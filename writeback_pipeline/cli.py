@@ -16,6 +16,7 @@ _COMMANDS = {
     "run": ("run:run", "Deliver now, as a Dagster run that the UI lists."),
     "list": ("list:list_", "Show the Writeback List, newest first."),
     "retry": ("retry:retry", "Put failed and waiting writebacks back to pending."),
+    "check": ("check:check", "Look at everything that delivery needs, and change nothing."),
     "settings": ("settings:settings", "Show and change the writeback settings."),
     "org": ("org:org", "Serve, reset and look into the embedded organisation; make it misbehave."),
 }

@@ -19,6 +19,7 @@ from writeback_pipeline.defs.activity_location import activity_of
 from writeback_pipeline.defs.assets import opt_out_writebacks, pending_queue
 from writeback_pipeline.defs.checks import every_row_is_accounted_for, no_opt_out_is_older_than, nothing_failed
 from writeback_pipeline.defs.jobs import deliver_opt_outs
+from writeback_pipeline.defs.preflight import organisation_is_ready
 from writeback_pipeline.defs.reconciliation import daily_reconciliation, opt_out_reconciliation, reconcile_opt_outs
 from writeback_pipeline.defs.sensors import opt_out_queue_sensor
 from writeback_pipeline.domain.activity import Presentation
@@ -86,7 +87,7 @@ def build_definitions(
     moment of the run, so a changed zone takes effect without a reload.
     """
     opt_outs = [pending_queue, opt_out_writebacks, opt_out_reconciliation]
-    opt_out_checks = [nothing_failed, no_opt_out_is_older_than, every_row_is_accounted_for]
+    opt_out_checks = [organisation_is_ready, nothing_failed, no_opt_out_is_older_than, every_row_is_accounted_for]
     activity = [activity_of(occurrence, zone) for occurrence in Occurrence]
     return dg.Definitions(
         assets=[*opt_outs, *(asset for each in activity for asset in each.assets)],

@@ -13,13 +13,18 @@ from writeback_pipeline.delivery.protocols import ActivityLedger, CountedEvents,
 from writeback_pipeline.delivery.protocols import Organisation as DeliveryOrganisation
 from writeback_pipeline.delivery.reconciling import Notes, Written
 from writeback_pipeline.domain.activity import Presentation
+from writeback_pipeline.domain.findings import Finding
 from writeback_pipeline.domain.ledger import QueueDepth, WritebackFilter
+from writeback_pipeline.domain.settings import WritebackSettings
 from writeback_pipeline.domain.windows import Window
 from writeback_pipeline.domain.writebacks import Kind, Writeback
 
 
 class Organisation(DeliveryOrganisation, Notes, Protocol):
     """Salesforce as the shell sees it."""
+
+    def preflight(self, settings: WritebackSettings, pinned: str | None, now: datetime) -> Sequence[Finding]:
+        """What delivery under these settings would meet there; writes nothing and never raises."""
 
 
 class Ledger(OptOutLedger, ActivityLedger, DeliveredWindows, Written, Protocol):

@@ -40,9 +40,9 @@ _INSIDE = (
 _REPORT = "Salesforce refuses what this project sent: report this with the message. Nothing was marked failed."
 _BULK = "A Bulk job was not in the state that was expected: report this with the message, then retry."
 _FIELD_ACCESS = (
-    "The integration user may not read and write this field. Deploy salesforce_package and assign its permission set "
-    f"{PERMISSION_SET} to that user, or give read and edit access to Email Opt Out in another way; then run again. "
-    "Nothing was marked failed."
+    "The integration user may not read and write this field (field-level security). Deploy salesforce_package and "
+    f"assign its permission set {PERMISSION_SET} to that user, or give read and edit access to Email Opt Out in "
+    "another way; then run again. Nothing was marked failed."
 )
 
 OUTCOMES: dict[str, Outcome] = {

@@ -5,7 +5,7 @@ Puts the other rooms together. Nothing here retries: what an answer calls for is
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from itertools import chain
 from operator import itemgetter
 from time import monotonic
@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from writeback_pipeline.domain.budget import CallGate
 from writeback_pipeline.domain.bulk import JobKind, JobStatus
+from writeback_pipeline.domain.findings import Finding
 from writeback_pipeline.domain.ledger import MAX_HOPS
 from writeback_pipeline.domain.people import (
     InvalidSalesforceId,
@@ -22,7 +23,7 @@ from writeback_pipeline.domain.people import (
     person_ref,
 )
 from writeback_pipeline.domain.records import ApiUsage, FoundNote, Gone, Held, RowResult, RowWrite
-from writeback_pipeline.domain.settings import NoteObject
+from writeback_pipeline.domain.settings import NoteObject, WritebackSettings
 from writeback_pipeline.salesforce import lookup
 from writeback_pipeline.salesforce.bisect import Positions, isolate, refused_together
 from writeback_pipeline.salesforce.bulk import BulkJobs
@@ -33,6 +34,7 @@ from writeback_pipeline.salesforce.errors import UNREADABLE, CallFailed, Trouble
 from writeback_pipeline.salesforce.graphs import Graphs, settle_graphs
 from writeback_pipeline.salesforce.key_records import Pair, found_keys, key_queries, settle_pair
 from writeback_pipeline.salesforce.packing import Part, batches, pack_calls
+from writeback_pipeline.salesforce.preflight import examine
 from writeback_pipeline.salesforce.reads import Reads
 from writeback_pipeline.salesforce.session import CONNECT_SECONDS, READ_SECONDS, OrganisationSession, Ungated
 from writeback_pipeline.salesforce.settling import same_fate, settle
@@ -60,6 +62,7 @@ class SalesforceOrganisation:
         connect_seconds: float = CONNECT_SECONDS,
         read_seconds: float = READ_SECONDS,
     ) -> None:
+        self._connection = connection
         self._session = OrganisationSession(
             connection, gate or Ungated(), connect_seconds=connect_seconds, read_seconds=read_seconds
         )
@@ -90,6 +93,13 @@ class SalesforceOrganisation:
             raise failed.unavailable from None
         except (KeyError, TypeError, ValueError):
             raise unavailable(UNREADABLE) from None
+
+    def preflight(self, settings: WritebackSettings, pinned: str | None, now: datetime) -> list[Finding]:
+        """What delivery under these settings would meet here: everything it needs, looked at without writing.
+
+        `pinned` is the id of the organisation that the ledger belongs to, None while there is none. Never raises.
+        """
+        return examine(self._connection, self._session, self._calls, settings, pinned, now)
 
     def look(self, people: Sequence[PersonRef]) -> dict[str, Held]:
         """What the organisation holds under each person's id, keyed by the 18-character id; redirects one hop.

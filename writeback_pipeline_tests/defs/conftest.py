@@ -13,6 +13,8 @@ import pytest
 from writeback_pipeline.activity.source import MailingEvents
 from writeback_pipeline.definitions import build_definitions
 from writeback_pipeline.defs.ports import Organisation
+from writeback_pipeline.salesforce.connection import ClientCredentials, SalesforceConnection
+from writeback_pipeline.salesforce.organisation import SalesforceOrganisation
 from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.mailings import DAY, Mailings
 from writeback_pipeline_tests.world import World
@@ -30,13 +32,16 @@ class Database:
 
 @dataclass
 class Connector:
-    """The resource `salesforce` of a world."""
+    """The resource `salesforce` of a world: a session of its own for every step, as in production."""
 
     world: World
 
     @contextmanager
     def connect(self) -> Iterator[Organisation]:
-        yield self.world.organisation
+        connection = SalesforceConnection(self.world.url, "local", ClientCredentials("local"))
+        organisation = SalesforceOrganisation(connection)
+        yield organisation
+        organisation.close()
 
 
 @dataclass

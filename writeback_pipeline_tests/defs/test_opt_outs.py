@@ -43,6 +43,7 @@ def test_a_row_that_needs_a_person_colours_the_check_and_not_the_run(pipeline: P
     result = pipeline.run()
     assert result.success
     assert checks(result) == {
+        "organisation_is_ready": True,
         "nothing_failed": False,
         "no_opt_out_is_older_than": True,
         "every_row_is_accounted_for": True,
