@@ -164,27 +164,32 @@ def origin_changes(plan: PersonPlan, results: Results) -> list[OriginChange]:
     """Entries of the origin ledger that the answers prove.
 
     An opt-out stands once its event is dealt with, with the evidence that we set the flag; the platform's opt-outs
-    end once an allowed resubscribe is dealt with or has cleared the flag.
+    end once an allowed resubscribe is dealt with or has cleared the flag. A flag of ours that stays set stands from
+    then on for the event that decides it: the resubscribes in between end only what came before them.
     """
     if plan.decision is None:
         return []
+    decision = plan.decision
+    kept_set = plan.claim.flag_is_ours and plan.flag_before and decision.desired and decision.write is None
     confirmed = {write.key for write in plan.writes if write.key in results and results[write.key].answer is Answer.OK}
-    flag_written = {write.writeback_id for write in plan.writes if write.title is None and write.key in confirmed}
+    flag_shows = {write.writeback_id for write in plan.writes if write.title is None and write.key in confirmed}
+    if kept_set and decision.decided_by is not None:
+        flag_shows.add(decision.decided_by)
     undone = {write.writeback_id for write in plan.writes if write.key not in confirmed}
     taken = {row.id for row in plan.claim.taken}
-    ended = {id_ for id_, result in plan.decision.flag_results.items() if result is not FlagResult.SUPPRESSED}
+    ended = {id_ for id_, result in decision.flag_results.items() if result is not FlagResult.SUPPRESSED}
     return [
         OriginChange(
             plan.claim.person.salesforce_id,
             opted_out=event.kind is Kind.UNSUBSCRIBE,
             at=event.occurred_at,
             writeback_id=event.id,
-            flag_set=event.kind is Kind.UNSUBSCRIBE and event.id in flag_written,
+            flag_set=event.kind is Kind.UNSUBSCRIBE and event.id in flag_shows,
         )
         for event in in_order(plan.claim.events)
-        if event.id in flag_written
+        if event.id in flag_shows
         or (
-            event.id in taken & plan.decision.flag_results.keys() - undone
+            event.id in taken & decision.flag_results.keys() - undone
             and (event.kind is Kind.UNSUBSCRIBE or event.id in ended)
         )
     ]

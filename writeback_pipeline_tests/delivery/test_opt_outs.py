@@ -122,6 +122,19 @@ def test_a_late_older_event_adds_its_note_and_never_moves_the_flag(world: World)
     assert states(world, person)[0] == (Status.WRITTEN, FlagResult.SUPERSEDED)
 
 
+def test_a_flag_that_stays_set_through_a_resubscribe_and_an_unsubscribe_remains_ours(world: World) -> None:
+    person = world.contact()
+    world.unsubscribe(person)
+    world.deliver()
+    world.resubscribe(person)
+    world.unsubscribe(person)
+    world.deliver()
+    world.resubscribe(person)
+    world.deliver()
+    assert states(world, person)[-1] == (Status.WRITTEN, FlagResult.CLEARED)
+    assert not world.opted_out(person)
+
+
 def test_a_second_delivery_makes_no_call(world: World) -> None:
     world.unsubscribe(world.contact())
     world.deliver()
