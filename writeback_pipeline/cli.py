@@ -17,6 +17,7 @@ _COMMANDS = {
     "list": ("list:list_", "Show the Writeback List, newest first."),
     "retry": ("retry:retry", "Put failed and waiting writebacks back to pending."),
     "check": ("check:check", "Look at everything that delivery needs, and change nothing."),
+    "undo": ("undo:undo", "Take a run back: its Notes and Tasks, and the flags that it changed."),
     "settings": ("settings:settings", "Show and change the writeback settings."),
     "org": ("org:org", "Serve, reset and look into the embedded organisation; make it misbehave."),
 }

@@ -4,7 +4,6 @@ Which settings there are and what each takes is decided in `domain.settings`.
 """
 
 import os
-import pwd
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from datetime import UTC, datetime
 import click
 
 from writeback_pipeline.bindings import open_store
+from writeback_pipeline.commands.operator import operator
 from writeback_pipeline.commands.output import format_option, print_json
 from writeback_pipeline.commands.tables import table, terminal_width
 from writeback_pipeline.domain.settings import WritebackSettings, as_mapping, setting_text
@@ -55,7 +55,7 @@ def set_(assignments: Sequence[str], format_: str) -> None:
         if name in wanted:
             raise click.UsageError(f"{name} is given twice")
         wanted[name] = value
-    changes = open_store(read_environment(os.environ)).change_settings(wanted, _user(), datetime.now(UTC))
+    changes = open_store(read_environment(os.environ)).change_settings(wanted, operator(), datetime.now(UTC))
     if format_ == "json":
         print_json([{"name": change.name, "old": change.old, "new": change.new} for change in changes])
         return
@@ -80,11 +80,3 @@ def history(format_: str) -> None:
         "new": [change.new for change in changes],
     }
     click.echo(table(columns, terminal_width())[0] if changes else "No setting was ever changed.")
-
-
-def _user() -> str:
-    """The operating system's name for whoever runs this; not an environment variable, which anybody can set."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"uid {os.getuid()}"

@@ -45,13 +45,20 @@ class Operation(StrEnum):
     CLEAR_FLAG = "clear_flag"
     CREATE_NOTE = "create_note"
     UPSERT_TASK = "upsert_task"
+    DELETE_NOTE = "delete_note"
+    DELETE_TASK = "delete_task"
+
+
+DELETIONS = (Operation.DELETE_NOTE, Operation.DELETE_TASK)
+"""What only an undo does."""
 
 
 @dataclass(frozen=True, slots=True)
 class RowWrite:
-    """One record to create, update or upsert.
+    """One record to create, update, upsert or delete.
 
-    `record_id` is set for updates; `external_id` is the (field, value) of an upsert. `fields` never repeat either.
+    `record_id` is set for updates and deletions; `external_id` is the (field, value) of an upsert. `fields` repeat
+    neither.
     `linked_to` is the record that a ContentNote hangs on: the link is made together with the note, or neither is.
     `record_key`, up to 255 characters, makes a key record together with the note: a key that exists already refuses
     both with DUPLICATE_VALUE, so that no note is ever written twice.

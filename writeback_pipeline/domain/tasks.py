@@ -80,12 +80,12 @@ class TaskWrite:
 
 
 def is_due(known: KnownSummary | None, revision: str) -> bool:
-    """Whether the summary is to be sent: not while an earlier send of it is in doubt, nor if this revision is written
-    or was refused and waits for a person to retry it."""
+    """Whether the summary is to be sent: not while an earlier send of it is in doubt, nor if this revision is written,
+    or was refused or undone and waits for a person to retry it."""
     if known is None:
         return True
     settled = known.revision == revision and known.status in (Status.WRITTEN, Status.FAILED)
-    return not settled and known.status is not Status.UNKNOWN
+    return not settled and not known.undone and known.status is not Status.UNKNOWN
 
 
 def may_have_task(known: KnownSummary) -> bool:

@@ -29,7 +29,7 @@ class WindowLease:
 class KnownSummary:
     """A summary as the ledger has it. `revision` is what Salesforce was last confirmed to hold, None for nothing.
 
-    `person` is where its Task hangs, after redirects.
+    `person` is where its Task hangs, after redirects. `undone` when somebody has taken it back.
     """
 
     writeback_id: int
@@ -38,6 +38,7 @@ class KnownSummary:
     task_id: str | None
     person: PersonRef | None
     attempts: int
+    undone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
         {Status.SENDING, Status.UNKNOWN, Status.WRITTEN, Status.FAILED, Status.REFUSED, Status.PENDING}
     ),
     Status.UNKNOWN: frozenset({Status.WAITING}),
-    Status.WRITTEN: frozenset({Status.PENDING}),
+    Status.WRITTEN: frozenset({Status.PENDING, Status.FAILED}),
     Status.FAILED: frozenset({Status.PENDING, Status.UNKNOWN}),
     Status.REFUSED: frozenset({Status.PENDING}),
     Status.NO_RECIPIENT: frozenset(),
@@ -65,6 +65,7 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
 What was not sent becomes UNKNOWN only when the database was put back to an earlier state: it may have been sent since.
 UNKNOWN ends with a read-back: what that found is kept, and the rest waits to be planned anew. A summary of activity
 leaves WRITTEN or REFUSED when its events change; an opt-out leaves WRITTEN only when Salesforce no longer shows it.
+What a person undoes becomes FAILED.
 """
 
 OPEN_STATUSES = (Status.PENDING, Status.SENDING, Status.WAITING, Status.UNKNOWN)

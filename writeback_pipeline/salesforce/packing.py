@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from writeback_pipeline.domain.records import RowWrite
+from writeback_pipeline.domain.records import DELETIONS, RowWrite
 from writeback_pipeline.salesforce.calls import MAX_COLLECTIONS, Request
 from writeback_pipeline.salesforce.graphs import MAX_GRAPHS, Graphs
 from writeback_pipeline.salesforce.key_records import Pair
@@ -32,6 +32,9 @@ class Collection:
 
     def request(self, rows: Sequence[RowWrite]) -> Request:
         """The collection's request; a row that fails leaves its neighbours alone."""
+        if self.method == "DELETE":
+            ids = ",".join(rows[position].record_id or "" for position in self.positions)
+            return Request(self.method, f"{self.path}?ids={ids}&allOrNone=false")
         records = [_record(rows[position]) for position in self.positions]
         return Request(self.method, self.path, {"allOrNone": False, "records": records})
 
@@ -103,6 +106,8 @@ def _endpoint(row: RowWrite) -> tuple[str, str]:
         if not (_NAME.fullmatch(row.sobject) and _NAME.fullmatch(key_field)):
             raise ValueError(f"{row.sobject!r} and {key_field!r} must be the API names of an object and its field")
         return "PATCH", f"composite/sobjects/{row.sobject}/{key_field}"
+    if row.operation in DELETIONS:
+        return "DELETE", "composite/sobjects"
     return ("POST" if row.record_id is None else "PATCH"), "composite/sobjects"
 
 

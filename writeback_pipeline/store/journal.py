@@ -10,13 +10,14 @@ from itertools import compress
 from typing import Any
 
 from writeback_pipeline.domain.ledger import QUIET, Attempt, AttemptOutcome, Intent
-from writeback_pipeline.domain.records import Answer, Operation
+from writeback_pipeline.domain.records import DELETIONS, Answer, Operation
 from writeback_pipeline.domain.writebacks import TRANSITIONS, Status, check_transition
 from writeback_pipeline.store.claims import leases_of
 from writeback_pipeline.store.schema import next_ids
 from writeback_pipeline.store.session import Session, as_columns, in_utc, storable, unnested
 
 FLAG_OPERATIONS = (Operation.SET_FLAG, Operation.CLEAR_FLAG)
+_OF_WHAT_IS_SETTLED = (*FLAG_OPERATIONS, *DELETIONS)
 
 _INTENT = {
     "id": "BIGINT",
@@ -92,8 +93,8 @@ def _mark_sending(session: Session, intents: Iterable[Intent]) -> None:
         ).fetchall()
     }
     for intent in intents:
-        # A flag may be asserted again for an event that was dealt with long ago; its status stays what it is.
-        if intent.operation not in FLAG_OPERATIONS and statuses[intent.writeback_id] is not Status.SENDING:
+        # A flag may be asserted again, or a run undone, for an event that was dealt with; its status stays what it is.
+        if intent.operation not in _OF_WHAT_IS_SETTLED and statuses[intent.writeback_id] is not Status.SENDING:
             check_transition(statuses[intent.writeback_id], Status.SENDING)
     going = [(id_, runs[id_]) for id_, status in statuses.items() if Status.SENDING in TRANSITIONS[status]]
     session.execute(

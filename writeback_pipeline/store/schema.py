@@ -191,6 +191,15 @@ CREATE TABLE bulk_jobs (
 )
 """
 
+_UNDOS = """
+CREATE TABLE undos (
+    id TEXT PRIMARY KEY,
+    run_id TEXT NOT NULL,
+    undone_by TEXT NOT NULL,
+    undone_at TIMESTAMP NOT NULL
+)
+"""
+
 MIGRATIONS: tuple[Migration, ...] = (
     (
         "CREATE SEQUENCE writeback_ids",
@@ -210,6 +219,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     ),
     ("INSERT INTO settings (name, value) VALUES ('key_records', 'false')",),
     (_RESTORES,),
+    (_UNDOS,),
     (
         "ALTER TABLE activity_windows ADD COLUMN events_in_rows BIGINT",
         "ALTER TABLE activity_windows ADD COLUMN withdrawn BIGINT",

@@ -28,6 +28,7 @@ from writeback_pipeline.domain.ledger import (
 )
 from writeback_pipeline.domain.people import PersonRef
 from writeback_pipeline.domain.settings import WritebackSettings
+from writeback_pipeline.domain.undoing import ToUndo, Undo, UndoneRow
 from writeback_pipeline.domain.window_ledger import (
     DeliveredWindow,
     KnownSummary,
@@ -52,6 +53,7 @@ from writeback_pipeline.store import (
     settings,
     settling,
     summaries,
+    undoing,
     windows,
 )
 from writeback_pipeline.store.database import WAIT, Database
@@ -194,6 +196,38 @@ class Store:
             settled = evidence.settle_answered(session, ids, outcomes, now)
             bulk_jobs.end_job(session, job, now)
             return len(settled)
+
+    def run_wrote(self, run_id: str) -> list[str]:
+        """Lease keys of the people and windows that the run wrote something for; NotUndoable when there are none."""
+        with self._database.reading() as session:
+            return undoing.keys_of(session, run_id)
+
+    def begin_undo(self, undo: Undo) -> list[str]:
+        """Enter the undo; the lease keys of what the run wrote. Raises NotUndoable."""
+        with self._noticing_restores(undo.at) as session:
+            return undoing.begin(session, undo)
+
+    def preview_undo(self, run_id: str, keys: Collection[str], now: datetime) -> list[ToUndo]:
+        """What the run wrote for these people and windows, without a lease."""
+        with self._database.reading() as session:
+            return undoing.lease(session, run_id, keys, None, now, LEASE)
+
+    def lease_undo(self, run_id: str, keys: Collection[str], owner: str, now: datetime) -> list[ToUndo]:
+        """What the run wrote for these people and windows, leased; those whom another worker holds are missing."""
+        with self._database.writing() as session:
+            return undoing.lease(session, run_id, keys, owner, now, LEASE)
+
+    def finish_undo(
+        self,
+        undo: Undo,
+        subjects: Sequence[ToUndo],
+        outcomes: Sequence[AttemptOutcome],
+        rows: Sequence[UndoneRow],
+        now: datetime,
+    ) -> int:
+        """Record what was undone and give the leases back; returns how many subjects were fenced off."""
+        with self._database.writing() as session:
+            return undoing.finish(session, undo, subjects, outcomes, rows, now)
 
     def lease_window(self, scope: str, owner: str, now: datetime) -> tuple[WindowLease, dict[str, KnownSummary]] | None:
         """Lease a window of activity, with what the ledger has of it, by key; None while another worker has it."""

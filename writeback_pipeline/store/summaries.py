@@ -36,15 +36,15 @@ _NEVER_HAPPENED = (
 def known_summaries(session: Session, scope: str) -> dict[str, KnownSummary]:
     """What the ledger has of the window, by key."""
     rows = session.execute(
-        "SELECT w.delivery_key, w.id, w.status, w.revision, w.task_id, w.object_type, w.salesforce_id, w.attempts "
-        "FROM writebacks w WHERE w.person_id = $1",
+        "SELECT w.delivery_key, w.id, w.status, w.revision, w.task_id, w.object_type, w.salesforce_id, w.attempts, "
+        "w.status = 'failed' AND coalesce(w.error_code, '') = 'UNDONE' FROM writebacks w WHERE w.person_id = $1",
         [scope],
     ).fetchall()
     return {
         key: KnownSummary(
-            id_, Status(status), revision, task_id, PersonRef(ObjectType(type_), person) if person else None, attempts
+            id_, Status(status), revision, task_id, PersonRef(ObjectType(type_), person) if person else None, *rest
         )
-        for key, id_, status, revision, task_id, type_, person, attempts in rows
+        for key, id_, status, revision, task_id, type_, person, *rest in rows
     }
 
 

@@ -1,0 +1,224 @@
+"""Taking a run back: what can be undone for a person or a window, which writes that takes, and why the rest is left.
+
+Pure. A plan is the same for a dry run and for the real thing. In doubt nothing is changed: a flag that anything else
+has to do with stays as it is, and nobody who stands opted out by another event is ever opted in.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from writeback_pipeline.domain.opt_outs import Flag, OptOutEvent, decide
+from writeback_pipeline.domain.people import PersonRef
+from writeback_pipeline.domain.planning import OPT_OUT_FIELD
+from writeback_pipeline.domain.records import Answer, Held, Live, Operation, RowResult, RowWrite
+from writeback_pipeline.domain.writebacks import Status, Writeback, utc_text
+
+UNDONE = "UNDONE"
+"""Error code of a writeback that was taken back; only a retry sends it again."""
+
+INCOMPLETE = "UNDO_INCOMPLETE"
+"""Error code of a writeback of which a part could not be taken back."""
+
+_GONE_ALREADY = ("ENTITY_IS_DELETED", "INVALID_CROSS_REFERENCE_KEY", "NOT_FOUND")
+_OBJECTS = {"002": "Note", "069": "ContentNote", "00T": "Task"}
+_SETTLED = (Status.WRITTEN, Status.FAILED)
+
+
+class NotUndoable(LookupError):
+    """The run cannot be undone at all: nobody knows it, it wrote nothing, or it is an undo itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """An undo as it is recorded: its own id, the run it takes back, by whom and when."""
+
+    id: str
+    run_id: str
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A writeback of the run, with the ids of the Notes and Tasks that the run created for it.
+
+    `revised` are Tasks that another run has made or revised too.
+    """
+
+    writeback: Writeback
+    created: tuple[str, ...]
+    revised: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunFlag:
+    """The flag before the run and as the run left it; `overtaken` when another run has written it since.
+
+    `writeback_id` is the event that the run's last flag write followed.
+    """
+
+    writeback_id: int
+    before: bool
+    written: bool
+    overtaken: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ToUndo:
+    """One person, or one window of activity (then without `person`), leased for the undoing.
+
+    `stands_elsewhere` when an opt-out stands that no writeback of the platform made. `verify_after` is set while an
+    older flag write may still land.
+    """
+
+    lease_key: str
+    epoch: int
+    lease_until: datetime
+    person: PersonRef | None
+    rows: tuple[RunRow, ...]
+    flag: RunFlag | None = None
+    events: tuple[OptOutEvent, ...] = ()
+    stands_elsewhere: bool = False
+    verify_after: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UndoWrite:
+    """One row write of an undo and the writeback it is for; `flag_before` is what Salesforce shows now."""
+
+    writeback_id: int
+    write: RowWrite
+    flag_before: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UndoPlan:
+    """What is to be done for one person or window. `left` has the reason by writeback, `flag_left` that of the flag."""
+
+    subject: ToUndo
+    rows: tuple[RunRow, ...]
+    writes: tuple[UndoWrite, ...]
+    left: dict[int, str]
+    flag_now: bool | None = None
+    flag_goal: bool | None = None
+    flag_left: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UndoneRow:
+    """A writeback's new state: what of it is gone, and the code and words that say so. The ids are those left."""
+
+    writeback_id: int
+    complete: bool
+    note_id: str | None
+    task_id: str | None
+    error_code: str
+    error_message: str
+    advice: str
+
+
+def plan_undo(subject: ToUndo, held: Held | None, *, suppressed: bool, now: datetime) -> UndoPlan:
+    """The plan for one person, of whom Salesforce holds that, or for a window of activity."""
+    if subject.person and subject.verify_after is not None and subject.verify_after > now:
+        doubt = f"an earlier write may still arrive in Salesforce; undo again after {utc_text(subject.verify_after)}"
+        return UndoPlan(subject, (), (), {row.writeback.id: doubt for row in subject.rows})
+    left = {row.writeback.id: reason for row in subject.rows if (reason := _why_left(row))}
+    rows = tuple(row for row in subject.rows if row.writeback.id not in left)
+    writes = [_deletion(row.writeback.id, id_) for row in rows for id_ in row.created]
+    now_set = held.opted_out if isinstance(held, Live) else None
+    goal, flag_left = _flag_goal(subject, rows, held, suppressed=suppressed)
+    if goal is not None and subject.person is not None and subject.flag is not None:
+        operation = Operation.SET_FLAG if goal else Operation.CLEAR_FLAG
+        person = subject.person
+        write = RowWrite(operation, person.object_type.value, {OPT_OUT_FIELD: goal}, record_id=person.salesforce_id)
+        writes.append(UndoWrite(subject.flag.writeback_id, write, flag_before=now_set))
+    return UndoPlan(subject, rows, tuple(writes), left, now_set, goal, flag_left)
+
+
+def settle_undo(plan: UndoPlan, results: Sequence[RowResult], by: str, at: datetime) -> list[UndoneRow]:
+    """The new states of the plan's writebacks, from the answers to its writes in their order.
+
+    A writeback of which nothing was sent stays as it is.
+    """
+    answers = list(zip(plan.writes, results, strict=True))
+    sent = {each.writeback_id for each, result in answers if result.answer is not Answer.NOT_SENT}
+    untouched = {each.writeback_id for each, _ in answers} - sent
+    return [_settled(plan, row, answers, by, at) for row in plan.rows if row.writeback.id not in untouched]
+
+
+def is_undone(result: RowResult) -> bool:
+    """Whether the answer says that it is done, or that somebody else had deleted the record already."""
+    return result.answer is Answer.OK or (result.answer is Answer.REJECTED and result.code in _GONE_ALREADY)
+
+
+def _why_left(row: RunRow) -> str | None:
+    status = row.writeback.status
+    if status not in _SETTLED:
+        return f"it is {status}: what it has come to is not settled; undo again once it is"
+    if row.revised:
+        return f"its Task {', '.join(row.revised)} was made or revised by another run as well: undo the later run first"
+    return None
+
+
+def _flag_goal(
+    subject: ToUndo, rows: Sequence[RunRow], held: Held | None, *, suppressed: bool
+) -> tuple[bool | None, str | None]:
+    """The value to write, or why the flag is left; neither when the run left the flag alone or it is so already."""
+    flag = subject.flag
+    if flag is None:
+        return None, None
+    if not isinstance(held, Live):
+        return None, "the record has moved or is deleted"
+    if suppressed:
+        return None, "suppress_opt_out_flag is on"
+    if flag.overtaken:
+        return None, "another run has written it since"
+    goal = _what_must_stand(subject, {row.writeback.id for row in rows}, before=flag.before)
+    if goal == held.opted_out:
+        return None, "another opt-out stands" if goal and flag.written and not flag.before else None
+    if held.opted_out != flag.written:
+        return None, "somebody has changed it in Salesforce since"
+    return goal, None
+
+
+def _what_must_stand(subject: ToUndo, undone: set[int], *, before: bool) -> bool:
+    """The fold of the events that remain; the before-image where they say nothing."""
+    remaining = [event for event in subject.events if event.id not in undone]
+    desired = decide(remaining, frozenset(), Flag(opted_out=True, ours=True), suppressed=False).desired
+    return subject.stands_elsewhere or (before if desired is None else desired)
+
+
+def _deletion(writeback_id: int, record_id: str) -> UndoWrite:
+    sobject = _OBJECTS[record_id[:3]]
+    operation = Operation.DELETE_TASK if sobject == "Task" else Operation.DELETE_NOTE
+    return UndoWrite(writeback_id, RowWrite(operation, sobject, {}, record_id=record_id))
+
+
+def _settled(
+    plan: UndoPlan, row: RunRow, answers: Iterable[tuple[UndoWrite, RowResult]], by: str, at: datetime
+) -> UndoneRow:
+    mine = [(each.write, result) for each, result in answers if each.writeback_id == row.writeback.id]
+    gone = {write.record_id for write, result in mine if is_undone(result)}
+    trouble = next((result for _, result in mine if not is_undone(result)), None)
+    told = _what_was_undone(plan, row, gone)
+    who = f"Undone by {by} at {utc_text(at.replace(microsecond=0))}"
+    note_id, task_id = (None if id_ in gone else id_ for id_ in (row.writeback.note_id, row.writeback.task_id))
+    advice = f"{who}. It is not sent again by itself; `writebacks retry {row.writeback.id}` sends it again."
+    done = UndoneRow(row.writeback.id, True, note_id, task_id, UNDONE, told, advice)
+    if trouble is None:
+        return done
+    advice = f"{who}, but not all of it: mend what the message says, then undo the run again."
+    told = f"{told}; {trouble.code or 'no answer'}: {trouble.message or ''}"
+    return replace(done, complete=False, error_code=INCOMPLETE, error_message=told, advice=advice)
+
+
+def _what_was_undone(plan: UndoPlan, row: RunRow, gone: set[str | None]) -> str:
+    parts = [f"{_OBJECTS[id_[:3]]} {id_} deleted" for id_ in row.created if id_ in gone]
+    flag = plan.subject.flag
+    if flag is not None and flag.writeback_id == row.writeback.id:
+        box = {True: "checked", False: "unchecked", None: "not read"}
+        why = f" ({plan.flag_left})" if plan.flag_left else ""
+        change = f"left {box[plan.flag_now]}{why}" if plan.flag_goal is None else f"{box[plan.flag_goal]} again"
+        parts.append(f"Email Opt Out {change}")
+    return "; ".join(parts) or "nothing of it was in Salesforce any more"

@@ -1,0 +1,78 @@
+"""Taking a run back from the command line."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from writeback_pipeline_tests.commands.conftest import Writebacks
+from writeback_pipeline_tests.world import World, world_in
+
+
+@pytest.fixture
+def world(home: Path) -> Iterator[World]:
+    """The world that the command line works in."""
+    with world_in(home) as made:
+        yield made
+
+
+@pytest.fixture
+def person(world: World) -> str:
+    """Somebody whom the run called `run` has wrongly opted out."""
+    somebody = world.contact()
+    world.unsubscribe(somebody)
+    world.deliver()
+    return somebody
+
+
+def test_a_dry_run_shows_what_would_be_undone(writebacks: Writebacks, world: World, person: str) -> None:
+    (row,) = world.rows()
+    result = writebacks("undo", "run", "--dry-run")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.splitlines() == [
+        f"{row.id}  Note {row.note_id} deleted; Email Opt Out unchecked again",
+        "1 writebacks would be undone. Nothing was changed.",
+    ]
+    assert (world.opted_out(person), len(world.notes(person)), world.rows()) == (True, 1, [row])
+
+
+def test_a_run_is_undone_and_the_list_says_so(writebacks: Writebacks, world: World, person: str) -> None:
+    result = writebacks("undo", "run", "--format", "json")
+    assert result.exit_code == 0
+    told = json.loads(result.stdout)
+    assert [row["error_code"] for row in told["rows"]] == ["UNDONE"]
+    assert (world.opted_out(person), world.notes(person)) == (False, [])
+    (listed,) = json.loads(writebacks("list", "--format", "json").stdout)
+    assert (listed["status"], listed["error_code"], listed["run_id"]) == ("failed", "UNDONE", told["undo_id"])
+    assert "Undone by " in listed["advice"]
+    assert writebacks("undo", "run").stdout == "Nothing of it is left to undo.\n"
+    refused = writebacks("undo", told["undo_id"])
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "is an undo itself" in refused.stderr
+
+
+def test_what_cannot_be_undone_exits_1_with_the_reason(writebacks: Writebacks, world: World, person: str) -> None:
+    writebacks("org", "faults", "arm", "row_error", "operation=delete", "code=ENTITY_IS_LOCKED")
+    result = writebacks("undo", "run")
+    assert result.exit_code == 1
+    assert "ENTITY_IS_LOCKED" in result.stdout
+    assert len(world.notes(person)) == 1
+
+
+def test_an_organisation_that_is_out_of_order_exits_1_and_the_next_try_goes_on(
+    writebacks: Writebacks, world: World, person: str
+) -> None:
+    writebacks("org", "faults", "arm", "daily_quota", "--times", 1, "path=composite$")
+    result = writebacks("undo", "run")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "undo the run again to go on" in result.stderr
+    assert writebacks("undo", "run").exit_code == 0
+    assert (world.opted_out(person), world.notes(person)) == (False, [])
+
+
+def test_a_run_that_nobody_knows_is_refused(writebacks: Writebacks, home: Path) -> None:
+    result = writebacks("undo", "4711")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "no run 4711 has written anything" in result.stderr
+    assert not (home / "local_org.sqlite").exists()
