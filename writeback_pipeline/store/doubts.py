@@ -60,7 +60,7 @@ def doubt(row: Writeback, attempts: list[Sent]) -> Doubt:
         row,
         titles=frozenset(sent.title for sent in attempts if sent.title is not None),
         targets=frozenset(sent.target_id for sent in attempts),
-        readable_at=max(deadlines, default=row.next_attempt_at or row.created_at),
+        readable_at=max([*deadlines, row.next_attempt_at or row.created_at]),  # a restore lost some of the attempts
         flag=flags[-1] if flags else None,
     )
 

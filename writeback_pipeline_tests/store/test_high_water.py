@@ -136,7 +136,7 @@ def test_what_was_undone_stays_so_after_a_restore_and_is_read_back_when_it_is_re
     backup = back_up(path)
     store.enqueue([unsubscribe(contact(2))], NOW)
     restore(path, backup)
-    assert store.claim("worker", LATER, limit=1) == []
+    assert [claim.taken for claim in store.claim("worker", LATER, limit=1)] == [()], "the flag is looked at, no more"
     assert statuses(store) == [Status.FAILED]
     assert store.retry(statuses=[Status.FAILED]).retried == (undone.writeback_id,)
     assert statuses(store) == [Status.UNKNOWN]
