@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from writeback_pipeline.environment import Environment
@@ -32,10 +33,17 @@ def open_store(environment: Environment) -> Store:
 
 
 def open_activity(environment: Environment) -> MailingEvents:
-    """The platform's mailing events."""
+    """The platform's mailing events; a folder that somebody named has to exist, the home's own need not."""
     from writeback_pipeline.activity.source import MailingEvents
 
-    return MailingEvents(environment.activity)
+    location = environment.activity
+    if environment.names_activity and "://" not in location and not Path(location).exists():
+        from writeback_pipeline.salesforce.connection import ConfigurationError
+
+        raise ConfigurationError(
+            f"WRITEBACK_ACTIVITY is {location}, which does not exist: correct it or make the folder"
+        )
+    return MailingEvents(location)
 
 
 @contextmanager

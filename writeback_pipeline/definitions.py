@@ -6,6 +6,7 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from dagster_duckdb import DuckDBResource
 from pydantic import Field
 
 from writeback_pipeline.activity.source import CountedWindow, MailingEvents
-from writeback_pipeline.bindings import open_organisation
+from writeback_pipeline.bindings import open_activity, open_organisation
 from writeback_pipeline.defs.activity_location import activity_of
 from writeback_pipeline.defs.assets import opt_out_writebacks, pending_queue
 from writeback_pipeline.defs.checks import every_row_is_accounted_for, no_opt_out_is_older_than, nothing_failed
@@ -71,11 +72,14 @@ class MailingActivity(dg.ConfigurableResource["MailingActivity"]):
 
     def counted(self, window: Window, presentation: Presentation) -> AbstractContextManager[CountedWindow]:
         """The window's events, counted, for the length of the block."""
-        return MailingEvents(self.location).counted(window, presentation)
+        return self._events().counted(window, presentation)
 
     def fingerprints(self, windows: Iterable[Window]) -> Mapping[str, str]:
         """Per window's name what changes whenever its files change."""
-        return MailingEvents(self.location).fingerprints(windows)
+        return self._events().fingerprints(windows)
+
+    def _events(self) -> MailingEvents:
+        return open_activity(replace(read_environment(os.environ), activity=self.location))
 
 
 def build_definitions(

@@ -17,6 +17,11 @@ class Environment:
     activity: str
 
     @property
+    def names_activity(self) -> bool:
+        """Whether somebody chose where the mailing events are: then the place has to exist."""
+        return self.activity != _default_activity(self.home)
+
+    @property
     def local_org(self) -> Path:
         """The SQLite file of the embedded organisation."""
         return self.home / "local_org.sqlite"
@@ -33,5 +38,9 @@ def read_environment(variables: Mapping[str, str]) -> Environment:
     return Environment(
         home=home,
         database=variables.get("WRITEBACK_DATABASE") or str(home / "writebacks.duckdb"),
-        activity=variables.get("WRITEBACK_ACTIVITY") or str(home / "mailing_activity"),
+        activity=variables.get("WRITEBACK_ACTIVITY") or _default_activity(home),
     )
+
+
+def _default_activity(home: Path) -> str:
+    return str(home / "mailing_activity")

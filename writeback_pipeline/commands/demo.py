@@ -61,7 +61,7 @@ def demo() -> None:
         sys.exit(1)
     settled = statuses_of_run(store, run.run_id)
     _say("", f"run {run.run_id}")
-    _say("", in_words(settled) if settled else "nothing to write: everything in the queue was dealt with before")
+    _say("", in_words(run, settled) if settled else "nothing to write: everything in the queue was dealt with before")
 
     _deliver_activity(environment, store)
 
@@ -84,7 +84,7 @@ def _deliver_activity(environment: Environment, store: Store) -> None:
     weeks = iter(LAST_TWO_WEEKS)
 
     def finished(run: FinishedRun) -> None:
-        _say("Activity", f"week of {next(weeks)}: {run.failure or in_words(statuses_of_run(store, run.run_id))}")
+        _say("Activity", f"week of {next(weeks)}: {in_words(run, statuses_of_run(store, run.run_id))}")
 
     run_activity(Occurrence.WEEKLY, ACTIVITY_KINDS, LAST_TWO_WEEKS, finished=finished)
     written = WritebackFilter(kinds=ACTIVITY_KINDS, statuses=(Status.WRITTEN,), limit=EXAMPLES)

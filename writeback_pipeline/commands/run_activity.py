@@ -16,6 +16,7 @@ import click
 
 from writeback_pipeline.bindings import open_activity, open_store
 from writeback_pipeline.commands.dagster_home import use_dagster_home
+from writeback_pipeline.commands.delivery_bar import delivery_bar
 from writeback_pipeline.commands.output import NEEDS_A_PERSON, InputError, format_option, message, print_json
 from writeback_pipeline.delivery.window_plan import plan_window
 from writeback_pipeline.domain.activity import Presentation
@@ -61,6 +62,7 @@ def activity(
 
     environment = read_environment(os.environ)
     from_environment(os.environ)  # an incomplete set of variables is refused before anything starts
+    open_activity(environment)  # and so is a folder of events that does not exist
     store = open_store(environment)
     settings = store.settings()
     if not settings.activity_enabled:
@@ -134,10 +136,10 @@ def _deliver(
 
     names = iter(windows)
     results = []
-    with click.progressbar(length=len(windows), label="Windows", file=sys.stderr) as bar:
+    with delivery_bar(len(windows)) as one_more:
 
         def finished(run: FinishedRun) -> None:
-            bar.update(1)
+            one_more()
             results.append((next(names), run, statuses_of_run(store, run.run_id)))
 
         run_activity(windows[0].occurrence, kinds, [partition_of_window(each) for each in windows], finished=finished)
@@ -146,7 +148,9 @@ def _deliver(
         {
             "window": window.name,
             "run_id": run.run_id,
+            "events": run.numbers["events"],
             "statuses": statuses,
+            "unchanged": run.numbers["unchanged"],
             "error": run.failure,
         }
         for window, run, statuses in results
@@ -155,7 +159,7 @@ def _deliver(
         print_json(lines)
     else:
         for window, run, statuses in results:
-            click.echo(f"{window.name}: {run.failure or in_words(statuses)}")
+            click.echo(f"{window.name}: {in_words(run, statuses)}")
     failed = any(Status.FAILED in statuses for _, _, statuses in results)
     if failed:
         message("Some need a person: writebacks list --status failed")
@@ -175,6 +179,13 @@ def statuses_of_run(store: Store, run_id: str) -> dict[Status, int]:
     return {status: count for status, count in counts.items() if count}
 
 
-def in_words(statuses: Mapping[Status, int]) -> str:
-    """Such as `1 failed, 131 written`."""
-    return ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in sorted(statuses.items())) or "unchanged"
+def in_words(run: FinishedRun, statuses: Mapping[Status, int]) -> str:
+    """What became of a window, such as `1 failed, 131 written, 20 unchanged`."""
+    if run.failure:
+        return run.failure
+    if run.numbers["left_to_another_run"]:
+        return "another run is delivering it"
+    became = {status.replace("_", " "): count for status, count in sorted(statuses.items())}
+    if run.numbers["unchanged"]:
+        became["unchanged"] = run.numbers["unchanged"]
+    return ", ".join(f"{count} {what}" for what, count in became.items()) or "nothing to write"

@@ -4,6 +4,7 @@ Imports dagster, so it is imported only by commands that run something.
 """
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -21,12 +22,13 @@ from writeback_pipeline.domain.writebacks import Kind
 @dataclass(frozen=True, slots=True)
 class FinishedRun:
     """A run that ended. `failure` is what it failed with, `passing` whether a later run may succeed by itself;
-    `failed_checks` are the asset checks that are red."""
+    `failed_checks` are the asset checks that are red; `numbers` the write assets' metadata, added up."""
 
     run_id: str
     failure: str | None
     passing: bool
     failed_checks: tuple[str, ...]
+    numbers: Mapping[str, int]
 
 
 @contextmanager
@@ -99,7 +101,16 @@ def _finished(result: dg.JobExecutionResult) -> FinishedRun:
         for evaluation in result.get_asset_check_evaluations()
         if not evaluation.passed and evaluation.severity is dg.AssetCheckSeverity.ERROR
     )
-    return FinishedRun(result.run_id, failure, passing, red)
+    return FinishedRun(result.run_id, failure, passing, red, _numbers(result))
+
+
+def _numbers(result: dg.JobExecutionResult) -> Counter[str]:
+    numbers: Counter[str] = Counter()
+    for event in result.get_asset_materialization_events():
+        if event.materialization.asset_key.path[-1].endswith("_writebacks"):
+            values = {name: each.value for name, each in event.materialization.metadata.items()}
+            numbers.update({name: value for name, value in values.items() if isinstance(value, int)})
+    return numbers
 
 
 def _failure(result: dg.JobExecutionResult) -> tuple[str, bool]:

@@ -4,6 +4,7 @@ One partition is one window, named by its first day. Re-running a window writes 
 written, and says so. The summaries are counted anew whenever they are asked for; nothing is kept of them but numbers.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from time import monotonic
@@ -15,7 +16,7 @@ from pydantic import Field
 
 from writeback_pipeline.defs.metadata import table
 from writeback_pipeline.defs.ports import CountedWindow, MailingActivity, PlatformDatabase, SalesforceConnector
-from writeback_pipeline.delivery.activity import ActivityDelivery, ActivityReport, LeaseLost
+from writeback_pipeline.delivery.activity import PROGRESS, ActivityDelivery, ActivityReport, LeaseLost
 from writeback_pipeline.delivery.opt_outs import WrongOrganisation
 from writeback_pipeline.delivery.window_plan import WindowPlan, plan_window
 from writeback_pipeline.domain.activity import Presentation
@@ -67,12 +68,17 @@ def summaries_asset(occurrence: Occurrence, zone: str) -> dg.AssetsDefinition:
         ) -> dg.MaterializeResult[None]:
             settings = platform_database.ledger().settings()
             keys = context.partition_keys
+            events, begun = 0, monotonic()
             for number, key in enumerate(keys, 1):
                 window = window_of_partition(key, occurrence, settings)
                 with mailing_activity.counted(window, _presentation(settings)) as counted:
                     metadata = _counted(counted)
                 context.add_asset_metadata(metadata, asset_key=context.asset_key, partition_key=key)
-                context.log.info(f"{window.name}: {metadata['events']} events; {number} of {len(keys)} windows")
+                events += metadata["events"]
+                context.log.info(
+                    "%s: %d events; %d of %d windows, %d events a second",
+                    *(window.name, metadata["events"], number, len(keys), _rate(events, begun)),
+                )
             return dg.MaterializeResult(metadata={"windows": len(keys)})
 
     return asset
@@ -155,13 +161,19 @@ def writebacks_asset(
 
 
 def _progress(context: dg.AssetExecutionContext, window: str) -> Callable[[int, int], None]:
-    """Log lines with done, total and rate."""
+    """Log lines with done, total and rate, in the run's log and for whoever listens in this process."""
     begun = monotonic()
 
     def progress(done: int, total: int) -> None:
-        context.log.info(f"{window}: {done} of {total} Tasks, {done / max(monotonic() - begun, 0.001):.0f} a second")
+        line = ("%s: %d of %d Tasks, %d a second", window, done, total, _rate(done, begun))
+        context.log.info(*line)
+        logging.getLogger(PROGRESS).info(*line)
 
     return progress
+
+
+def _rate(done: int, begun: float) -> int:
+    return round(done / max(monotonic() - begun, 0.001))
 
 
 def _planned(plan: WindowPlan) -> dict[str, Any]:

@@ -32,6 +32,9 @@ from writeback_pipeline.domain.window_ledger import KnownSummary, OwedSummary, W
 from writeback_pipeline.domain.windows import Window
 from writeback_pipeline.domain.writebacks import Kind, Status
 
+PROGRESS = "writeback_pipeline.progress"
+"""The logger on which a shell tells how far it is: window, Tasks done, of how many, how many a second."""
+
 _DAY = timedelta(days=1)
 
 

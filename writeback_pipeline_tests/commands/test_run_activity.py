@@ -1,6 +1,10 @@
 """`writebacks run activity` in a home of its own, with the embedded organisation and its people."""
 
 import json
+import os
+import pty
+import subprocess
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from writeback_pipeline.cli import main
 from writeback_pipeline.store.store import Store
+from writeback_pipeline_tests.commands.support import COMMAND
 from writeback_pipeline_tests.mailings import DAY, Mailings
 
 PERSON = "003wb000000CcWNAA0"  # of the sample
@@ -21,9 +26,10 @@ def mailings(home: Path) -> Mailings:
     return Mailings(home / "mailing_activity")
 
 
-def run(home: Path, *arguments: str) -> Result:
-    names = ("WRITEBACK_DATABASE", "WRITEBACK_ACTIVITY", "SALESFORCE_URL", "DAGSTER_HOME")
+def run(home: Path, *arguments: str, activity: Path | None = None) -> Result:
+    names = ("WRITEBACK_DATABASE", "SALESFORCE_URL", "DAGSTER_HOME")
     environment = {"WRITEBACK_HOME": str(home), **dict.fromkeys(names)}
+    environment["WRITEBACK_ACTIVITY"] = str(activity) if activity else None
     return CliRunner().invoke(main, ["run", "activity", *arguments], env=environment)
 
 
@@ -44,8 +50,9 @@ def test_windows_are_delivered_and_again_without_a_change(home: Path, mailings: 
         (DAY, {"written": 1, "no_recipient": 1}, None),
         ("2025-11-21", {"written": 1}, None),
     ]
+    assert [line["events"] for line in lines] == [2, 1]
     again = run(home, *ends)
-    assert (again.exit_code, again.stdout) == (0, f"{DAY}: unchanged\n2025-11-21: unchanged\n")
+    assert (again.exit_code, again.stdout) == (0, f"{DAY}: 1 unchanged\n2025-11-21: 1 unchanged\n")
 
 
 def test_a_row_that_needs_a_person_exits_1_and_names_the_remedy(home: Path, mailings: Mailings) -> None:
@@ -54,6 +61,39 @@ def test_a_row_that_needs_a_person_exits_1_and_names_the_remedy(home: Path, mail
     assert result.exit_code == 1
     assert result.stdout == f"{DAY}: 1 failed, 1 written\n"
     assert "writebacks list --status failed" in result.stderr
+
+
+def test_a_window_without_events_says_that_there_was_nothing_to_write(home: Path) -> None:
+    assert run(home, "--from", DAY).stdout == f"{DAY}: nothing to write\n"
+
+
+@pytest.mark.parametrize("arguments", [(), ("--dry-run",)])
+def test_a_folder_of_events_that_does_not_exist_is_refused_by_the_variables_name(
+    home: Path, arguments: tuple[str, ...]
+) -> None:
+    result = run(home, "--from", DAY, *arguments, activity=home / "mailing_activty")
+    assert result.exit_code == 2
+    assert f"WRITEBACK_ACTIVITY is {home / 'mailing_activty'}, which does not exist" in result.stderr
+    assert not (home / "dagster").exists()
+
+
+def test_somebody_at_a_terminal_sees_how_far_the_delivery_is(home: Path, mailings: Mailings) -> None:
+    mailings.sent(PERSON)
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "WRITEBACK_HOME": str(home), "TERM": "xterm"}
+    command = [*COMMAND, "run", "activity", "--from", DAY]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=theirs, text=True) as process:
+        os.close(theirs)
+        seen = b""
+        with suppress(OSError):  # the other end is closed and everything was read
+            while True:
+                seen += os.read(ours, 65_536)
+        said, _ = process.communicate()
+    os.close(ours)
+    assert b"Windows" in seen
+    assert f"Tasks of {DAY}".encode() in seen
+    assert b"1/1" in seen
+    assert (process.returncode, said) == (0, f"{DAY}: 1 written\n")
 
 
 def test_a_spoiled_file_is_named_and_does_not_stop_the_next_window(home: Path, mailings: Mailings) -> None:

@@ -1,5 +1,6 @@
 """The assets and checks of mailing activity in real Dagster runs."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -74,6 +75,15 @@ def test_a_window_delivered_again_says_that_nothing_changed_and_calls_nobody(pip
     pipeline.materialize(SENT)
     numbers = metadata(pipeline.materialize(SENT), SENT)
     assert (numbers["unchanged"], numbers["written"], numbers["api_calls"]) == (2, 0, 0)
+
+
+def test_the_runs_log_says_how_far_it_is_and_how_fast(pipeline: Pipeline) -> None:
+    pipeline.mailings.sent(*(pipeline.world.contact() for _ in range(3)))
+    lines = [each.user_message for each in pipeline.instance.all_logs(pipeline.materialize(SENT).run_id)]
+    assert [line for line in lines if re.fullmatch(rf"{DAY}: 3 of 3 Tasks, \d+ a second", line)]
+    counted = pipeline.materialize("daily_activity_summaries", until="2025-11-21")
+    lines = [each.user_message for each in pipeline.instance.all_logs(counted.run_id)]
+    assert [line for line in lines if re.fullmatch(rf"{DAY}: 3 events; 1 of 2 windows, \d+ events a second", line)]
 
 
 def test_a_row_that_was_lost_is_found(pipeline: Pipeline) -> None:
