@@ -15,6 +15,7 @@ _COMMANDS = {
     "enqueue": ("enqueue:enqueue", "Queue opt-out changes, one or a whole file."),
     "run": ("run:run", "Deliver now, as a Dagster run that the UI lists."),
     "list": ("list:list_", "Show the Writeback List, newest first."),
+    "why": ("why:why", "Tell one person's whole story, in time order."),
     "retry": ("retry:retry", "Put failed and waiting writebacks back to pending."),
     "check": ("check:check", "Look at everything that delivery needs, and change nothing."),
     "undo": ("undo:undo", "Take a run back: its Notes and Tasks, and the flags that it changed."),

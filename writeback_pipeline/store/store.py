@@ -28,6 +28,7 @@ from writeback_pipeline.domain.ledger import (
 )
 from writeback_pipeline.domain.people import PersonRef
 from writeback_pipeline.domain.settings import WritebackSettings
+from writeback_pipeline.domain.story import Facts
 from writeback_pipeline.domain.undoing import ToUndo, Undo, UndoneRow
 from writeback_pipeline.domain.window_ledger import (
     DeliveredWindow,
@@ -52,6 +53,7 @@ from writeback_pipeline.store import (
     reopening,
     settings,
     settling,
+    story,
     summaries,
     undoing,
     windows,
@@ -312,6 +314,11 @@ class Store:
         """The Writeback List as JSON objects, read whole: a slow reader must not keep the file from others."""
         with self._database.reading() as session:
             return listing.json_objects(session, only)
+
+    def story(self, who: str) -> list[Facts]:
+        """What is kept of everybody of that record id, e-mail address or subscriber."""
+        with self._database.reading() as session:
+            return story.facts(session, who)
 
     def count(self, only: WritebackFilter) -> int:
         """How many rows the filter shows, whatever its limit."""

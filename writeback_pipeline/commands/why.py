@@ -1,0 +1,55 @@
+"""`writebacks why`: one person's whole story, in time order, in words."""
+
+import os
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from writeback_pipeline.bindings import open_store
+from writeback_pipeline.commands.output import InputError, format_option, print_json
+from writeback_pipeline.commands.tables import plain
+from writeback_pipeline.domain.story import Facts, moments, standing
+from writeback_pipeline.domain.writebacks import utc_text
+from writeback_pipeline.environment import read_environment
+
+
+@click.command()
+@click.argument("who", metavar="ID-OR-EMAIL")
+@format_option("text", "json")
+def why(who: str, format_: str) -> None:
+    """Tell one person's whole story, in time order.
+
+    Events, what was decided, every call and its answer, opt-outs, conversions and merges; then where it stands. The
+    person is named by a record id of 15 or 18 characters, an earlier one too, by e-mail address or by subscriber. An
+    address that several people share gives several stories.
+    """
+    stories = open_store(read_environment(os.environ)).story(who)
+    if not stories:
+        raise InputError(
+            f"nobody is known as {plain(who)}: give a record id of 15 or 18 characters, an e-mail address or a "
+            "subscriber as the platform queued it"
+        )
+    if format_ == "json":
+        print_json({"stories": [_document(each) for each in stories]})
+    else:
+        click.echo("\n\n".join(_text(each) for each in stories))
+
+
+def _document(facts: Facts) -> dict[str, Any]:
+    return {
+        "people": [asdict(person) for person in facts.people],
+        "moments": [asdict(moment) for moment in moments(facts)],
+        "now": standing(facts),
+        "writebacks": [asdict(row) for row in facts.writebacks],
+    }
+
+
+def _text(facts: Facts) -> str:
+    now, *before = [f"{person.object_type} {person.salesforce_id}" for person in facts.people] or [
+        "Nobody in Salesforce"
+    ]
+    lines = [now + (f", once {', '.join(before)}" if before else ""), ""]
+    lines += [f"{utc_text(moment.at):<28}{plain(moment.told)}" for moment in moments(facts)]
+    state = standing(facts)
+    return "\n".join(lines + (["", "Now", *(f"  {plain(line)}" for line in state)] if state else []))

@@ -1,0 +1,216 @@
+"""One person's story: everything the ledger knows of them, in the order in which it happened, in words.
+
+Pure: facts in, sentences out. Which facts belong to a person, through conversions and merges, is found by the store.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from writeback_pipeline.domain.ledger import Attempt
+from writeback_pipeline.domain.people import PersonRef, object_type_of
+from writeback_pipeline.domain.records import Answer, Operation
+from writeback_pipeline.domain.writebacks import FlagResult, Kind, Status, Writeback, utc_text
+
+
+@dataclass(frozen=True, slots=True)
+class OptOutRecord:
+    """An opt-out in the origin ledger: in which system, since when, on what evidence, and what ended it."""
+
+    id: int
+    origin: str
+    since: datetime
+    flag_set: bool
+    writeback_id: int | None
+    cleared_at: datetime | None
+    cleared_by: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A conversion or merge that the ledger followed, one hop, when it learned of it."""
+
+    person: PersonRef
+    to: PersonRef
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the ledger holds of one person.
+
+    `people` are all their records, where they are now first; empty for somebody without a Salesforce record.
+    `read_back` are the instants at which Salesforce was asked what became of an attempt, by attempt id.
+    """
+
+    people: tuple[PersonRef, ...]
+    writebacks: tuple[Writeback, ...]
+    attempts: tuple[Attempt, ...]
+    read_back: dict[int, datetime]
+    opt_outs: tuple[OptOutRecord, ...]
+    moves: tuple[Move, ...]
+    verify_after: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Something that happened: `kind` is event, queued, call, answer, read_back, written, opt_out or moved."""
+
+    at: datetime
+    kind: str
+    told: str
+    writeback_id: int | None = None
+    attempt_id: int | None = None
+    run_id: str | None = None
+
+
+_KINDS = ("event", "queued", "moved", "call", "answer", "read_back", "opt_out", "written")
+"""What comes first of several things at one instant."""
+
+_EVENTS = {
+    Kind.UNSUBSCRIBE: "Unsubscribed on the platform",
+    Kind.RESUBSCRIBE: "Resubscribed on the platform",
+    Kind.SENT: "Last of the mailings sent in a window",
+    Kind.OPENED: "Last of the mailings opened in a window",
+}
+_CALLS = {
+    Operation.SET_FLAG: "Ticking Email Opt Out on {target}",
+    Operation.CLEAR_FLAG: "Clearing Email Opt Out on {target}",
+    Operation.CREATE_NOTE: "Writing a Note to {target}",
+    Operation.UPSERT_TASK: "Writing the Task of {target}",
+}
+_WRITES = {
+    Operation.SET_FLAG: "the tick",
+    Operation.CLEAR_FLAG: "the cleared tick",
+    Operation.CREATE_NOTE: "the Note",
+    Operation.UPSERT_TASK: "the Task",
+}
+_FLAGS = {
+    FlagResult.SET: "Email Opt Out was ticked",
+    FlagResult.CLEARED: "Email Opt Out was cleared",
+    FlagResult.UNCHANGED: "Email Opt Out was that already",
+    FlagResult.SUPPRESSED: "Email Opt Out was left alone, by the setting suppress_opt_out_flag",
+    FlagResult.SUPERSEDED: "a later event decided Email Opt Out",
+}
+_STANDING = {
+    Status.PENDING: "is queued",
+    Status.SENDING: "is being sent",
+    Status.WAITING: "waits to be tried again",
+    Status.UNKNOWN: "was sent and not answered; what became of it is read back",
+    Status.WRITTEN: "is written",
+    Status.FAILED: "needs a person",
+    Status.REFUSED: "was refused",
+    Status.NO_RECIPIENT: "has nobody in Salesforce to be written to",
+}
+
+
+def moments(facts: Facts) -> list[Moment]:
+    """Everything that happened, in time order."""
+    told = [
+        *(moment for row in facts.writebacks for moment in _of_writeback(row)),
+        *(moment for attempt in facts.attempts for moment in _of_attempt(attempt, facts.read_back)),
+        *(moment for opt_out in facts.opt_outs for moment in _of_opt_out(opt_out)),
+        *(_of_move(move) for move in facts.moves),
+    ]
+    return sorted(
+        told, key=lambda each: (each.at, _KINDS.index(each.kind), each.writeback_id or 0, each.attempt_id or 0)
+    )
+
+
+def standing(facts: Facts) -> list[str]:
+    """Where everything stands now: the opt-outs first, then what is not simply written."""
+    lines = [f"Opted out {_where(each.origin)} since {utc_text(each.since)}." for each in _open(facts.opt_outs)]
+    if not lines and facts.opt_outs:
+        lines.append("No opt-out stands.")
+    if facts.verify_after is not None:
+        lines.append(f"Email Opt Out is compared with the ledger once more after {utc_text(facts.verify_after)}.")
+    return lines + [_state(row) for row in facts.writebacks if row.status is not Status.WRITTEN]
+
+
+def _of_writeback(row: Writeback) -> Iterator[Moment]:
+    who = f" ({_named(row)})" if row.salesforce_id or row.subscriber_id or row.email else ""
+    window = f" from {utc_text(row.window_start)}" if row.window_start else ""
+    reason = f" Reason: {row.reason}" if row.reason else ""
+    yield Moment(row.occurred_at, "event", f"{_EVENTS[row.kind]}{window}{who}.{reason}", row.id)
+    yield Moment(row.created_at, "queued", f"Queued as writeback {row.id} ({row.kind}).", row.id)
+    if row.written_at is not None:
+        flag = f"; {_FLAGS[row.flag_result]}" if row.flag_result else ""
+        record = f", {_record(row)}" if row.note_id or row.task_id else ""
+        yield Moment(
+            row.written_at, "written", f"Writeback {row.id} was written{record}{flag}.", row.id, run_id=row.run_id
+        )
+
+
+def _of_attempt(attempt: Attempt, read_back: dict[int, datetime]) -> Iterator[Moment]:
+    intent, outcome = attempt.intent, attempt.outcome
+    ids = (intent.writeback_id, attempt.id, intent.run_id)
+    before = {True: ", ticked before", False: ", not ticked before", None: ""}[intent.flag_before]
+    title = f": {intent.title}" if intent.title else ""
+    what = _CALLS[intent.operation].format(target=intent.target_id)
+    yield Moment(intent.intent_at, "call", f"{what}{before} ({intent.lane} lane){title}.", *ids)
+    if outcome is not None:
+        code = ": ".join(filter(None, (outcome.code, outcome.message)))
+        it = _WRITES[intent.operation]
+        made = f" {outcome.record_id}" if outcome.record_id and outcome.record_id != intent.target_id else ""
+        told = {
+            Answer.OK: f"Salesforce confirmed {it}{made}.",
+            Answer.REJECTED: f"Salesforce refused {it}. {code}",
+            Answer.NOT_SENT: f"Nothing of {it} was sent. {code}",
+            Answer.UNKNOWN: f"No answer about {it} came that could be read. {code}",
+        }[outcome.answer]
+        yield Moment(outcome.answered_at, "answer", told.rstrip(), *ids)
+    if attempt.id in read_back:
+        yield Moment(
+            read_back[attempt.id],
+            "read_back",
+            f"Salesforce was asked what had become of {_WRITES[intent.operation]}.",
+            *ids,
+        )
+
+
+def _of_opt_out(opt_out: OptOutRecord) -> Iterator[Moment]:
+    evidence = f" Evidence: writeback {opt_out.writeback_id}." if opt_out.writeback_id else ""
+    ours = " We ticked Email Opt Out for it." if opt_out.flag_set else ""
+    yield Moment(opt_out.since, "opt_out", f"Opted out {_where(opt_out.origin)}.{evidence}{ours}", opt_out.writeback_id)
+    if opt_out.cleared_at is not None:
+        by = f" by writeback {opt_out.cleared_by}" if opt_out.cleared_by else ""
+        told = f"The opt-out {_where(opt_out.origin)} of {utc_text(opt_out.since)} was ended{by}."
+        yield Moment(opt_out.cleared_at, "opt_out", told, opt_out.cleared_by)
+
+
+def _of_move(move: Move) -> Moment:
+    how = "converted" if move.person.object_type is not move.to.object_type else "merged"
+    told = f"{_ref(move.person)} turned out to be {how}: everything goes on with {_ref(move.to)}."
+    return Moment(move.at, "moved", told)
+
+
+def _open(opt_outs: Iterable[OptOutRecord]) -> list[OptOutRecord]:
+    return [opt_out for opt_out in opt_outs if opt_out.cleared_at is None]
+
+
+def _state(row: Writeback) -> str:
+    next_try = f" at {utc_text(row.next_attempt_at)}" if row.next_attempt_at else ""
+    code = f" {row.error_code}." if row.error_code else ""
+    advice = f" {row.advice}" if row.advice else ""
+    return f"Writeback {row.id} ({row.kind}) {_STANDING[row.status]}{next_try}.{code}{advice}"
+
+
+def _named(row: Writeback) -> str:
+    named = row.redirected_from or row.salesforce_id
+    record = f"{object_type_of(named)} {named}" if named else ""
+    subscriber = f"subscriber {row.subscriber_id}" if row.subscriber_id else ""
+    return ", ".join(filter(None, (record, subscriber, row.email)))
+
+
+def _record(row: Writeback) -> str:
+    return f"Note {row.note_id}" if row.note_id else f"Task {row.task_id}"
+
+
+def _where(origin: str) -> str:
+    return {"platform": "on the platform", "salesforce": "in Salesforce", "import": "by import"}.get(
+        origin, f"in {origin}"
+    )
+
+
+def _ref(person: PersonRef) -> str:
+    return f"{person.object_type} {person.salesforce_id}"

@@ -1,0 +1,130 @@
+"""Everything that is kept of one person, found by any name they go by and followed through conversions and merges.
+
+Reads only. The words are `domain.story`'s.
+"""
+
+from collections.abc import Collection
+from contextlib import suppress
+from datetime import datetime
+
+from writeback_pipeline.domain.people import InvalidSalesforceId, PersonRef, normalise_id, object_type_of
+from writeback_pipeline.domain.story import Facts, Move, OptOutRecord
+from writeback_pipeline.domain.writebacks import Writeback
+from writeback_pipeline.store import journal
+from writeback_pipeline.store.redirects import where_they_went
+from writeback_pipeline.store.rows import WRITEBACK, writebacks_from
+from writeback_pipeline.store.session import Session, in_utc
+
+_BY_NAME = "(w.subscriber_id = $1 OR lower(w.email) = lower($1))"
+
+
+def facts(session: Session, who: str) -> list[Facts]:
+    """What is kept of everybody of that record id, e-mail address or subscriber; somebody without a record last.
+
+    An e-mail address may be several people's. Empty when nobody is known by it.
+    """
+    found = [_of_person(session, end) for end in sorted(_ends(session, who))]
+    known = [each for each in found if each.writebacks or each.opt_outs or each.moves]
+    told = {row.id for each in known for row in each.writebacks}
+    nameless = _writebacks(session, f"w.salesforce_id IS NULL AND {_BY_NAME}", who.strip())
+    rest = tuple(row for row in nameless if row.id not in told)
+    return [*known, Facts((), rest, (), {}, (), ())] if rest else known
+
+
+def _ends(session: Session, who: str) -> set[str]:
+    """The records that those people are now."""
+    people = {
+        person
+        for (person,) in session.execute(
+            f"SELECT DISTINCT coalesce(w.person_id, w.salesforce_id) FROM writebacks w "
+            f"WHERE w.salesforce_id IS NOT NULL AND {_BY_NAME}",
+            [who.strip()],
+        ).fetchall()
+    }
+    with suppress(InvalidSalesforceId):
+        people.add(normalise_id(who))
+    moved = where_they_went(session, people)
+    return {moved[person].salesforce_id if person in moved else person for person in people}
+
+
+def _of_person(session: Session, end: str) -> Facts:
+    ids = _stations(session, end)
+    listed = "(SELECT unnest($1::TEXT[]))"
+    rows = _writebacks(
+        session, f"(w.person_id IN {listed} OR w.salesforce_id IN {listed} OR w.redirected_from IN {listed})", ids
+    )
+    subscribers = sorted({row.subscriber_id for row in rows if row.subscriber_id})
+    rows += _writebacks(session, f"w.salesforce_id IS NULL AND w.subscriber_id IN {listed}", subscribers)
+    rows.sort(key=lambda row: (row.occurred_at, row.id))
+    writeback_ids = [row.id for row in rows]
+    return Facts(
+        people=tuple(ref for each in ids if (ref := _ref(each))),
+        writebacks=tuple(rows),
+        attempts=tuple(journal.attempts_of(session, writeback_ids)),
+        read_back=_read_back(session, writeback_ids),
+        opt_outs=_opt_outs(session, ids),
+        moves=_moves(session, ids),
+        verify_after=_verify_after(session, end),
+    )
+
+
+def _stations(session: Session, end: str) -> list[str]:
+    """Every record that the person has been, as they are now first."""
+    ids = [end]
+    newest = [end]
+    while newest:
+        earlier = session.execute(
+            "SELECT p.person_id FROM people p WHERE p.moved_to_id IN (SELECT unnest($1::TEXT[])) ORDER BY 1", [newest]
+        ).fetchall()
+        newest = [person for (person,) in earlier if person not in ids]
+        ids += newest
+    return ids
+
+
+def _writebacks(session: Session, condition: str, value: object) -> list[Writeback]:
+    return writebacks_from(
+        session.execute(
+            f"SELECT {WRITEBACK} FROM writebacks w WHERE {condition} ORDER BY w.occurred_at, w.id", [value]
+        ).fetchall()
+    )
+
+
+def _read_back(session: Session, writeback_ids: Collection[int]) -> dict[int, datetime]:
+    rows = session.execute(
+        "SELECT a.id, a.read_back_at FROM delivery_attempts a "
+        "WHERE a.read_back_at IS NOT NULL AND a.writeback_id IN (SELECT unnest($1::BIGINT[]))",
+        [list(writeback_ids)],
+    ).fetchall()
+    return {id_: in_utc(at) for id_, at in rows}
+
+
+def _opt_outs(session: Session, ids: Collection[str]) -> tuple[OptOutRecord, ...]:
+    rows = session.execute(
+        "SELECT o.id, o.origin, o.since, o.flag_set, o.writeback_id, o.cleared_at, o.cleared_by "
+        "FROM opt_out_origins o WHERE o.person_id IN (SELECT unnest($1::TEXT[])) ORDER BY o.since, o.id",
+        [list(ids)],
+    ).fetchall()
+    return tuple(
+        OptOutRecord(id_, origin, in_utc(since), flag_set, writeback_id, in_utc(cleared_at), cleared_by)
+        for id_, origin, since, flag_set, writeback_id, cleared_at, cleared_by in rows
+    )
+
+
+def _moves(session: Session, ids: Collection[str]) -> tuple[Move, ...]:
+    rows = session.execute(
+        "SELECT p.person_id, p.moved_to_id, p.moved_at FROM people p WHERE p.moved_to_id IS NOT NULL "
+        "AND p.person_id IN (SELECT unnest($1::TEXT[])) ORDER BY p.moved_at",
+        [list(ids)],
+    ).fetchall()
+    hops = [(_ref(person), _ref(to), in_utc(at)) for person, to, at in rows]
+    return tuple(Move(person, to, at) for person, to, at in hops if person and to)
+
+
+def _verify_after(session: Session, person: str) -> datetime | None:
+    rows = session.execute("SELECT p.verify_after FROM people p WHERE p.person_id = $1", [person]).fetchall()
+    return in_utc(rows[0][0]) if rows else None
+
+
+def _ref(salesforce_id: str) -> PersonRef | None:
+    object_type = object_type_of(salesforce_id)
+    return PersonRef(object_type, salesforce_id) if object_type else None
