@@ -4,6 +4,7 @@ Real parts: the DuckDB store, the gateway over simple-salesforce, the embedded o
 done through the organisation's own administration.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -79,7 +80,12 @@ class World:
     def deliver(self, **how: Any) -> DeliveryReport:
         """One delivery, as a run would make it; the clock moves on by a second first."""
         self.clock.advance(timedelta(seconds=1))
-        return OptOutDelivery(self.ledger, self.organisation, self.clock, run_id="run").run(**how)
+        return OptOutDelivery(self.ledger, self.organisation, self.clock, run_id="run", sleep=self.sleep).run(**how)
+
+    def sleep(self, seconds: float) -> None:
+        """Let that much time pass on the clock, and a moment in which the organisation gets on with its work."""
+        self.clock.advance(timedelta(seconds=seconds))
+        time.sleep(0.05)
 
     def rows(self, person: str | None = None) -> list[Writeback]:
         """The person's writebacks, oldest event first."""

@@ -6,17 +6,22 @@ Rules are in `domain`, calls in `salesforce`, transactions in `store`.
 """
 
 import random
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
+from itertools import compress
+from typing import Protocol
 from uuid import uuid4
 
+from writeback_pipeline.delivery.bulk_jobs import BulkJobs
 from writeback_pipeline.delivery.protocols import OptOutLedger, Organisation
 from writeback_pipeline.delivery.reading_back import read_back_all, still_there
 from writeback_pipeline.delivery.report import DeliveryReport
 from writeback_pipeline.delivery.sending import CALL_ALLOWANCE, Outgoing, Sent, insist, send
+from writeback_pipeline.domain.bulk import carried_by_bulk
 from writeback_pipeline.domain.ledger import AttemptOutcome, Claim, OriginChange, Settlement
 from writeback_pipeline.domain.planning import (
     PersonPlan,
@@ -31,14 +36,24 @@ from writeback_pipeline.domain.planning import (
     reopened,
     settle_person,
 )
-from writeback_pipeline.domain.records import Held, Live, Moved, RowResult
+from writeback_pipeline.domain.records import Answer, Held, Live, Moved, RowResult
 from writeback_pipeline.domain.settings import WritebackSettings
 
 PEOPLE_PER_CLAIM = 10_000
 """People leased and looked at together: five reads of 2,000 share one call."""
 
+PEOPLE_PER_JOB = 100_000
+"""People claimed together where so much is owed that Bulk jobs carry it: each job costs the same, whatever its size."""
+
 PEOPLE_PER_WAVE = 1_000
 """People whose rows are journalled together: one call carries their flags, one their notes."""
+
+
+class Sender(Protocol):
+    """One of the lanes: journals the rows and sends them."""
+
+    def __call__(self, rows: Sequence[Outgoing], *, between_calls: Callable[[Sent], None]) -> Sent:
+        """The answers; `between_calls` records what is there before more is sent."""
 
 
 class WrongOrganisation(Exception):
@@ -56,26 +71,39 @@ class OptOutDelivery:
     progress: Callable[[int], None] = lambda _: None
     jitter: random.Random = field(default_factory=random.Random)
     owner: str = field(default_factory=lambda: uuid4().hex)
+    sleep: Callable[[float], None] = time.sleep
 
     def run(self, *, limit: int | None = None) -> DeliveryReport:
-        """Deliver until nothing is due, or until `limit` people were served.
+        """Finish what is left in Bulk jobs, then deliver until nothing is due, or until `limit` people were served.
 
         Raises OrganisationUnavailable for trouble that is not a row's; what was not sent stays owed.
         """
         report = DeliveryReport(run_id=self.run_id)
         report.add_without_recipient(self.ledger.settle_without_recipient(self.now(), self.run_id))
+        self._bulk.finish_left(self._check_organisation)
         left = limit
         while left is None or left > 0:
-            at_most = PEOPLE_PER_CLAIM if left is None else min(left, PEOPLE_PER_CLAIM)
-            claims = self.ledger.claim(self.owner, self.now(), limit=at_most)
+            at_most = self._people_per_claim()
+            claims = self.ledger.claim(self.owner, self.now(), limit=at_most if left is None else min(left, at_most))
             if not claims:
                 break
             with self._released_on_error(claims):
-                found = self.organisation.organisation_id
-                check_pinned(self.ledger.pin_organisation(found), found)
+                self._check_organisation()
                 served = self._deliver(claims, report)
             left = None if left is None else left - served
         return report
+
+    @property
+    def _bulk(self) -> BulkJobs:
+        return BulkJobs(self.ledger, self.organisation, self.now, self.sleep, self.owner, self.run_id)
+
+    def _check_organisation(self) -> None:
+        found = self.organisation.organisation_id
+        check_pinned(self.ledger.pin_organisation(found), found)
+
+    def _people_per_claim(self) -> int:
+        by_bulk = self.ledger.due(self.now()) >= self.ledger.settings().bulk_threshold
+        return PEOPLE_PER_JOB if by_bulk else PEOPLE_PER_CLAIM
 
     @contextmanager
     def _released_on_error(self, claims: Sequence[Claim]) -> Iterator[None]:
@@ -94,10 +122,33 @@ class OptOutDelivery:
         stay = self._read_back(stay, held, settings)
         stay = self._reopen(stay, held, settings, report)
         stay.sort(key=lambda claim: _lock_group(claim, held))
-        for start in range(0, len(stay), PEOPLE_PER_WAVE):
-            wave = self._with_time_to_send(stay[start : start + PEOPLE_PER_WAVE])
-            self._send(self._plans(wave, held, settings), report)
+        carried = self._carried_by_bulk(stay, held, settings)
+        self._send_in_waves([claim for claim in stay if claim.lease not in carried], held, settings, report)
+        if carried:
+            bulk = self._with_time_to_send([claim for claim in stay if claim.lease in carried])
+            refused = self._send(self._plans(bulk, held, settings), report, self._bulk.send)
+            self._send_in_waves(refused, held, settings, report)
         return len(stay)
+
+    def _carried_by_bulk(
+        self, claims: Sequence[Claim], held: Mapping[str, Held], settings: WritebackSettings
+    ) -> set[tuple[str, int]]:
+        """The leases of people whose rows all go by Bulk; where too little is owed for that, nobody is planned."""
+        if sum(len(claim.taken) + 1 for claim in claims) < settings.bulk_threshold:
+            return set()
+        rows_of = [[write.write for write in plan.writes] for plan in self._plans(claims, held, settings)]
+        carried = carried_by_bulk(rows_of, settings.bulk_threshold)
+        return {claim.lease for claim in compress(claims, carried)}
+
+    def _send_in_waves(
+        self, claims: Sequence[Claim], held: Mapping[str, Held], settings: WritebackSettings, report: DeliveryReport
+    ) -> None:
+        for start in range(0, len(claims), PEOPLE_PER_WAVE):
+            wave = self._with_time_to_send(claims[start : start + PEOPLE_PER_WAVE])
+            self._send(self._plans(wave, held, settings), report, self._send_in_calls)
+
+    def _send_in_calls(self, rows: Sequence[Outgoing], *, between_calls: Callable[[Sent], None]) -> Sent:
+        return send(rows, self.ledger, self.organisation, self.now, self.run_id, between_calls=between_calls)
 
     def _follow(self, claims: Sequence[Claim], held: dict[str, Held], report: DeliveryReport) -> list[Claim]:
         """Record where records went; both ends of a move are claimed again, together, as the one person they are."""
@@ -152,16 +203,17 @@ class OptOutDelivery:
             for claim in claims
         ]
 
-    def _with_time_to_send(self, wave: list[Claim]) -> list[Claim]:
+    def _with_time_to_send(self, wave: Sequence[Claim]) -> list[Claim]:
         if all(claim.lease_until - self.now() >= 2 * CALL_ALLOWANCE for claim in wave):
-            return wave
+            return list(wave)
         return self.ledger.extend(self.owner, wave, self.now())
 
-    def _plans(self, wave: Sequence[Claim], held: dict[str, Held], settings: WritebackSettings) -> list[PersonPlan]:
+    def _plans(self, wave: Sequence[Claim], held: Mapping[str, Held], settings: WritebackSettings) -> list[PersonPlan]:
         now = self.now()
         return [plan_person(claim, still_there(held, claim), settings, now) for claim in wave]
 
-    def _send(self, plans: Sequence[PersonPlan], report: DeliveryReport) -> None:
+    def _send(self, plans: Sequence[PersonPlan], report: DeliveryReport, sender: Sender) -> list[Claim]:
+        """Send what is planned and settle it; returns the claims of people who have to go by another lane."""
         claims = {write.key: plan.claim for plan in plans for write in plan.writes}
         writes = in_sending_order(plans)
         rows = [_outgoing(write, claims[write.key]) for write in writes]
@@ -173,16 +225,22 @@ class OptOutDelivery:
         def between_calls(sent: Sent) -> None:
             self._record(sent.unrecorded, [], _origins(plans, results_of(sent)), report, release=False)
 
-        sent = send(rows, self.ledger, self.organisation, self.now, self.run_id, between_calls=between_calls)
+        sent = sender(rows, between_calls=between_calls)
         results, now = results_of(sent), self.now()
-        ours = [plan for plan in plans if all(write.key in results for write in plan.writes)]
-        report.fenced += len(plans) - len(ours)
+        refused = {key for key, result in results.items() if sent.refused and result.answer is Answer.NOT_SENT}
+        again = [plan.claim for plan in plans if any(write.key in refused for write in plan.writes)]
+        ours = [
+            plan for plan in plans if all(write.key in results and write.key not in refused for write in plan.writes)
+        ]
+        if sent.trouble is None:  # what is left in a job under way is not another worker's, but nobody's yet
+            report.fenced += len(plans) - len(ours) - len(again)
         settlements = [s for plan in ours for s in (*plan.settled, *settle_person(plan, results, now, self.jitter))]
         seen = [plan.claim.lease for plan in ours]
         self._record(sent.unrecorded, settlements, _origins(ours, results), report, seen=seen)
         report.usage = self.organisation.usage
         if sent.trouble is not None:
             raise sent.trouble
+        return again
 
     def _record(
         self,

@@ -8,6 +8,8 @@ from datetime import date, datetime
 from typing import Protocol
 
 from writeback_pipeline.domain.activity import Presentation, Summary
+from writeback_pipeline.domain.adoption import AdoptedJob
+from writeback_pipeline.domain.bulk import BulkJob, JobKind, JobStatus, Stage
 from writeback_pipeline.domain.ledger import AttemptOutcome, Claim, Intent, OriginChange, Settlement
 from writeback_pipeline.domain.people import PersonRef
 from writeback_pipeline.domain.records import ApiUsage, FoundNote, Held, RowResult, RowWrite
@@ -48,7 +50,32 @@ class Journal(Protocol):
         """
 
 
-class OptOutLedger(Journal, Protocol):
+class BulkLedger(Journal, Protocol):
+    """The store, as far as Bulk jobs need it. Each step is refused to a worker that another has taken over from."""
+
+    def enter_job(self, job: BulkJob, owner: str) -> bool:
+        """Enter a job that was created, before it is given any rows; False when they are not the owner's to send."""
+
+    def move_job(self, job: BulkJob, stage: Stage, owner: str, now: datetime) -> bool:
+        """Enter that the job is one stage further; False when another worker has it or has moved it."""
+
+    def renew_job(self, job: BulkJob, owner: str, now: datetime) -> bool:
+        """Keep everybody in the job's batch leased; False when another worker has taken the job over."""
+
+    def end_job(self, job: BulkJob, now: datetime) -> None:
+        """Enter that the job has ended, if every row of it has its answer."""
+
+    def adopt_job(self, owner: str, now: datetime, scope: str | None) -> AdoptedJob | None:
+        """Take over the oldest job that a dead worker left: of opt-outs, or of the window with that scope."""
+
+    def release_job(self, job: BulkJob, owner: str) -> None:
+        """Give the leases of everybody in the job's batch back, for another worker to take it over."""
+
+    def settle_job(self, job: BulkJob, outcomes: Sequence[AttemptOutcome], now: datetime) -> int:
+        """Record the answers of an adopted job and what follows from them; returns how many were settled."""
+
+
+class OptOutLedger(BulkLedger, Protocol):
     """The store, as far as opt-outs need it."""
 
     def settle_without_recipient(self, now: datetime, run_id: str | None) -> int:
@@ -56,6 +83,9 @@ class OptOutLedger(Journal, Protocol):
 
     def claim(self, owner: str, now: datetime, *, limit: int) -> list[Claim]:
         """Lease up to `limit` people to whom something is owed."""
+
+    def due(self, now: datetime) -> int:
+        """About how many opt-outs a claim would take if it had no limit."""
 
     def preview(self, now: datetime, *, limit: int, people: Sequence[str] | None = None) -> list[Claim]:
         """What `claim` would take, without taking it; of `people`, whatever is known even if nothing is due."""
@@ -76,7 +106,7 @@ class OptOutLedger(Journal, Protocol):
         """Give leases back untouched."""
 
 
-class ActivityLedger(Journal, Protocol):
+class ActivityLedger(BulkLedger, Protocol):
     """The store, as far as mailing activity needs it. A window of one kind is leased under its scope."""
 
     def lease_window(
@@ -180,3 +210,24 @@ class Organisation(Protocol):
 
     def write(self, rows: Sequence[RowWrite]) -> list[RowResult]:
         """Write one group; the answers are in the rows' positions."""
+
+    def jobs(self, rows: Sequence[RowWrite]) -> list[tuple[JobKind, tuple[int, ...]]]:
+        """The rows' positions, each group what one Bulk job carries."""
+
+    def create_job(self, kind: JobKind) -> str:
+        """A new job's id; raises JobRefused where Salesforce takes no such job."""
+
+    def upload_job(self, job_id: str, rows: Sequence[RowWrite]) -> None:
+        """Give a new job all its rows; raises JobRefused."""
+
+    def close_job(self, job_id: str) -> None:
+        """Let Salesforce begin with the job; raises JobRefused when it is not open."""
+
+    def abort_job(self, job_id: str) -> None:
+        """Give a job up; raises JobRefused when it has ended."""
+
+    def job_status(self, job_id: str) -> JobStatus:
+        """How far Salesforce has got with the job."""
+
+    def job_results(self, status: JobStatus, rows: Sequence[RowWrite]) -> list[RowResult]:
+        """What became of each row of a job that has ended, in the rows' positions."""

@@ -21,6 +21,8 @@ CALL_ALLOWANCE = timedelta(seconds=65)
 
 LANE = "composite"
 
+ROWS_PER_TRANSACTION = 20_000
+"""Rows that are journalled at once."""
 
 RECORDING_TRIES = 5
 """How often the ledger is asked to take answers while other processes keep it busy; it waits by itself each time."""
@@ -48,18 +50,21 @@ class Outgoing:
     write: RowWrite
     flag_before: bool | None = None
     title: str | None = None
+    revision: str | None = None
 
 
 @dataclass(slots=True)
 class Sent:
     """Answers in the rows' positions, None for a row that is no longer ours; what is still to be recorded.
 
-    `trouble` concerns the whole organisation: rows after it are NOT_SENT.
+    `trouble` concerns the whole organisation: rows after it are NOT_SENT. `refused` is set where rows are NOT_SENT
+    because Salesforce does not take them by this lane.
     """
 
     results: list[RowResult | None]
     unrecorded: list[AttemptOutcome]
     trouble: OrganisationUnavailable | None = None
+    refused: bool = False
 
 
 def send(
@@ -73,7 +78,7 @@ def send(
 ) -> Sent:
     """Journal and send the rows; `between_calls` records what one call brought before the next is made."""
     groups = organisation.batches([row.write for row in rows])
-    attempts = _journal(rows, groups, ledger, now(), run_id)
+    _, attempts = journal(rows, groups, ledger, now(), run_id, LANE)
     sent = Sent([None] * len(rows), [])
     for group in groups:
         if sent.unrecorded:
@@ -118,33 +123,43 @@ def _no_answer_at_all(answers: Sequence[RowResult]) -> OrganisationUnavailable |
     return OrganisationUnavailable(answers[0].code or "NO_ANSWER", answers[0].message or "", advice, passing=True)
 
 
-def _journal(
+def journal(
     rows: Sequence[Outgoing],
     groups: Sequence[Sequence[int]],
     ledger: Journal,
     now: datetime,
     run_id: str | None,
-) -> list[int | None]:
-    """An attempt id per row; None for a row that may not be sent."""
+    lane: str,
+) -> tuple[str, list[int | None]]:
+    """The id of the batch, and an attempt id per row; None for a row that may not be sent."""
     batch_id = uuid4().hex
     call_numbers = {position: number for number, group in enumerate(groups, 1) for position in group}
-    intents = [
-        Intent(
-            person_id=row.person_id,
-            epoch=row.epoch,
-            writeback_id=row.writeback_id,
-            operation=row.write.operation,
-            target_id=row.target_id,
-            batch_id=batch_id,
-            lane=LANE,
-            call_number=call_numbers[position],
-            intent_at=now,
-            send_deadline=row.lease_until,
-            payload_hash=payload_hash(row.write),
-            run_id=run_id,
-            flag_before=row.flag_before,
-            title=row.title,
+    ids: list[int | None] = []
+    for start in range(0, len(rows), ROWS_PER_TRANSACTION):
+        ids += ledger.journal(
+            [
+                _intent(row, batch_id, lane, call_numbers[position], now, run_id)
+                for position, row in enumerate(rows[start : start + ROWS_PER_TRANSACTION], start)
+            ]
         )
-        for position, row in enumerate(rows)
-    ]
-    return ledger.journal(intents) if intents else []
+    return batch_id, ids
+
+
+def _intent(row: Outgoing, batch_id: str, lane: str, call_number: int, now: datetime, run_id: str | None) -> Intent:
+    return Intent(
+        person_id=row.person_id,
+        epoch=row.epoch,
+        writeback_id=row.writeback_id,
+        operation=row.write.operation,
+        target_id=row.target_id,
+        batch_id=batch_id,
+        lane=lane,
+        call_number=call_number,
+        intent_at=now,
+        send_deadline=row.lease_until,
+        payload_hash=payload_hash(row.write),
+        run_id=run_id,
+        flag_before=row.flag_before,
+        title=row.title,
+        revision=row.revision,
+    )

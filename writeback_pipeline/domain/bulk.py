@@ -14,6 +14,9 @@ from writeback_pipeline.domain.records import RowWrite
 
 BULK_LANE = "bulk"
 
+CALLS_PER_JOB = 5
+"""Fewest that a job takes: to create it, give it its rows, close it, look once, and fetch what succeeded."""
+
 _FIRST_LOOK = timedelta(seconds=1)
 _ROWS_A_SECOND = 5_000
 _LONGEST_PAUSE = timedelta(seconds=60)
@@ -99,6 +102,12 @@ def kinds_by_bulk(rows: Sequence[RowWrite], threshold: int) -> frozenset[JobKind
     """The kinds of which there are at least `threshold` rows: fewer calls carry them as a job."""
     counts = Counter(kind_of(row) for row in rows)
     return frozenset(kind for kind, count in counts.items() if kind is not None and count >= threshold)
+
+
+def carried_by_bulk(rows_of: Sequence[Sequence[RowWrite]], threshold: int) -> list[bool]:
+    """For each person, given by its rows, whether it goes by Bulk: all of its rows, in order, or none of them."""
+    kinds = kinds_by_bulk([row for rows in rows_of for row in rows], threshold)
+    return [bool(rows) and all(kind_of(row) in kinds for row in rows) for rows in rows_of]
 
 
 def pause_before_look(rows: int, looks: int) -> timedelta:

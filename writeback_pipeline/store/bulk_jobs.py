@@ -4,10 +4,7 @@ A job's rows are the attempts of its batch with its call number, and whoever hol
 job. Each step is entered under that lease before the next call is made, so two workers never both act on one job.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any
 
 from writeback_pipeline.domain.adoption import AdoptedJob, AdoptedRow, journalled_write
 from writeback_pipeline.domain.bulk import BulkJob, JobKind, Stage
@@ -20,8 +17,6 @@ _JOB = (
 )
 
 _ITS_ROWS = "a.batch_id = b.batch_id AND a.call_number = b.call_number AND a.outcome IS NULL"
-
-_LEFT = "b.stage <> 'ended' AND (p.lease_until IS NULL OR p.lease_until <= $1::TIMESTAMP)"
 
 IN_UNFINISHED_JOB = (
     "EXISTS (SELECT 1 FROM bulk_jobs b WHERE b.stage <> 'ended' "
@@ -102,39 +97,51 @@ def renew_job(session: Session, job: BulkJob, owner: str, until: datetime) -> bo
     return _is_held(session, job, owner)
 
 
-def adopt_jobs(session: Session, owner: str, now: datetime, lease: timedelta, scope: str | None) -> list[AdoptedJob]:
-    """Take over the unfinished jobs whose worker's leases ended: of opt-outs, or of the window with that scope.
+def release_job(session: Session, job: BulkJob, owner: str) -> None:
+    """Give the leases of everybody in the job's batch back, as far as they are the owner's."""
+    session.execute(
+        "UPDATE people SET lease_owner = NULL, lease_until = NULL WHERE lease_owner = $2 AND person_id IN "
+        "(SELECT a.person_id FROM delivery_attempts a WHERE a.batch_id = $1)",
+        [job.batch_id, owner],
+    )
 
-    Their people are leased to the owner under a new epoch, and the journalled rows with them.
+
+def adopt_job(session: Session, owner: str, now: datetime, lease: timedelta, scope: str | None) -> AdoptedJob | None:
+    """Take over the oldest unfinished job whose worker's leases ended: of opt-outs, or of the window with that scope.
+
+    Its people are leased to the owner under a new epoch, and the journalled rows with them.
     """
     left = session.execute(
-        f"SELECT DISTINCT a.person_id FROM bulk_jobs b JOIN delivery_attempts a ON {_ITS_ROWS} "
-        f"JOIN people p ON p.person_id = a.person_id WHERE {_LEFT} "
-        "AND CASE WHEN $2::TEXT IS NULL THEN a.operation <> 'upsert_task' ELSE a.person_id = $2 END",
+        f"SELECT {_JOB} FROM bulk_jobs b JOIN delivery_attempts a ON {_ITS_ROWS} "
+        "JOIN people p ON p.person_id = a.person_id "
+        "WHERE b.stage <> 'ended' AND (p.lease_until IS NULL OR p.lease_until <= $1::TIMESTAMP) "
+        "AND CASE WHEN $2::TEXT IS NULL THEN a.operation <> 'upsert_task' ELSE a.person_id = $2 END "
+        "ORDER BY b.created_at, b.job_id LIMIT 1",
         [now, scope],
     ).fetchall()
     if not left:
-        return []
-    people = [person for (person,) in left]
+        return None
+    job = _job(*left[0])
+    where = [job.batch_id, job.call_number]
     session.execute(
-        "UPDATE people SET lease_owner = $2, lease_until = $3::TIMESTAMP, epoch = epoch + 1 "
-        "WHERE person_id IN (SELECT unnest($1::TEXT[]))",
-        [people, owner, now + lease],
+        "UPDATE people SET lease_owner = $3, lease_until = $4::TIMESTAMP, epoch = epoch + 1 "
+        "WHERE (lease_until IS NULL OR lease_until <= $5::TIMESTAMP) AND person_id IN (SELECT a.person_id "
+        "FROM delivery_attempts a WHERE a.batch_id = $1 AND a.call_number = $2 AND a.outcome IS NULL)",
+        [*where, owner, now + lease, now],
     )
-    rows = session.execute(
-        f"SELECT {_JOB}, a.id, a.person_id, p.epoch, a.operation, a.target_id, a.title, w.reason, w.delivery_key "
-        f"FROM bulk_jobs b JOIN delivery_attempts a ON {_ITS_ROWS} JOIN people p ON p.person_id = a.person_id "
-        "JOIN writebacks w ON w.id = a.writeback_id WHERE b.stage <> 'ended' "
-        "AND a.person_id IN (SELECT unnest($1::TEXT[])) ORDER BY a.id",
-        [people],
-    ).fetchall()
     session.execute(
         "UPDATE delivery_attempts SET epoch = p.epoch FROM people p WHERE p.person_id = delivery_attempts.person_id "
-        "AND p.person_id IN (SELECT unnest($1::TEXT[])) "
-        "AND delivery_attempts.batch_id IN (SELECT unnest($2::TEXT[]))",
-        [people, list({row[1] for row in rows})],
+        "AND p.lease_owner = $2 AND delivery_attempts.batch_id = $1",
+        [job.batch_id, owner],
     )
-    return _adopted(rows)
+    rows = session.execute(
+        "SELECT a.id, a.person_id, a.epoch, a.operation, a.target_id, a.title, w.reason, w.delivery_key "
+        "FROM delivery_attempts a JOIN people p ON p.person_id = a.person_id "
+        "JOIN writebacks w ON w.id = a.writeback_id "
+        "WHERE a.batch_id = $1 AND a.call_number = $2 AND a.outcome IS NULL AND p.lease_owner = $3 ORDER BY a.id",
+        [*where, owner],
+    ).fetchall()
+    return AdoptedJob(job, tuple(_row(job.kind, *row) for row in rows))
 
 
 def withdraw_unsent(session: Session, now: datetime) -> None:
@@ -160,14 +167,32 @@ def _is_held(session: Session, job: BulkJob, owner: str) -> bool:
     return bool(rows)
 
 
-def _adopted(rows: Iterable[Any]) -> list[AdoptedJob]:
-    jobs: dict[str, BulkJob] = {}
-    by_job: dict[str, list[AdoptedRow]] = defaultdict(list)
-    for job_id, batch_id, number, sobject, does, key_field, count, stage, created_at, run_id, *row in rows:
-        kind = JobKind(sobject, does, key_field)
-        if job_id not in jobs:
-            jobs[job_id] = BulkJob(job_id, batch_id, number, kind, count, Stage(stage), in_utc(created_at), run_id)
-        attempt_id, person_id, epoch, operation, target_id, title, reason, key = row
-        write = journalled_write(kind, Operation(operation), target_id, title, reason, key)
-        by_job[job_id].append(AdoptedRow(attempt_id, person_id, epoch, write))
-    return [AdoptedJob(job, tuple(by_job[job_id])) for job_id, job in jobs.items()]
+def _job(
+    job_id: str,
+    batch_id: str,
+    call_number: int,
+    sobject: str,
+    operation: str,
+    external_id_field: str | None,
+    rows: int,
+    stage: str,
+    created_at: datetime,
+    run_id: str | None,
+) -> BulkJob:
+    kind = JobKind(sobject, operation, external_id_field)
+    return BulkJob(job_id, batch_id, call_number, kind, rows, Stage(stage), in_utc(created_at), run_id)
+
+
+def _row(
+    kind: JobKind,
+    attempt_id: int,
+    person_id: str,
+    epoch: int,
+    operation: str,
+    target_id: str,
+    title: str | None,
+    reason: str | None,
+    key: str,
+) -> AdoptedRow:
+    write = journalled_write(kind, Operation(operation), target_id, title, reason, key)
+    return AdoptedRow(attempt_id, person_id, epoch, write)

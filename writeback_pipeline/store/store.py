@@ -186,10 +186,15 @@ class Store:
         with self._database.writing() as session:
             bulk_jobs.end_job(session, job, now)
 
-    def adopt_jobs(self, owner: str, now: datetime, scope: str | None = None) -> list[AdoptedJob]:
-        """Take over what dead workers left in Bulk jobs: opt-outs, or the activity of the window with that scope."""
+    def adopt_job(self, owner: str, now: datetime, scope: str | None = None) -> AdoptedJob | None:
+        """Take over the oldest Bulk job a dead worker left: of opt-outs, or of the window with that scope."""
         with self._database.writing() as session:
-            return bulk_jobs.adopt_jobs(session, owner, now, LEASE, scope)
+            return bulk_jobs.adopt_job(session, owner, now, LEASE, scope)
+
+    def release_job(self, job: BulkJob, owner: str) -> None:
+        """Give the leases of everybody in the job's batch back."""
+        with self._database.writing() as session:
+            bulk_jobs.release_job(session, job, owner)
 
     def settle_job(self, job: BulkJob, outcomes: Sequence[AttemptOutcome], now: datetime) -> int:
         """Record the answers of an adopted job, and what follows for its writebacks; returns how many were settled."""

@@ -50,7 +50,8 @@ def uploaded(store: Store, job: BulkJob) -> BulkJob:
 
 
 def adopted(store: Store) -> AdoptedJob:
-    (job,) = store.adopt_jobs("next", LATER)
+    job = store.adopt_job("next", LATER)
+    assert job is not None
     return job
 
 
@@ -58,13 +59,13 @@ def test_a_job_in_progress_is_taken_over_with_its_rows(store: Store) -> None:
     claims = claimed(store)
     ids = journalled(store, claims)
     job = uploaded(store, FLAGS)
-    assert store.adopt_jobs("next", NOW) == []
+    assert store.adopt_job("next", NOW) is None
     taken = adopted(store)
     assert taken.job == job
     assert [each.attempt_id for each in taken.rows] == ids[:2]
     assert [each.write.record_id for each in taken.rows] == [claim.person.salesforce_id for claim in claims]
     assert [each.epoch for each in taken.rows] == [claim.epoch + 1 for claim in claims]
-    assert store.adopt_jobs("third", LATER) == []
+    assert store.adopt_job("third", LATER) is None
 
 
 def test_people_of_a_job_that_has_not_ended_are_nobodys_to_claim_and_nothing_of_theirs_is_doubted(
@@ -99,8 +100,8 @@ def test_a_lease_is_renewed_for_the_whole_batch(store: Store) -> None:
     journalled(store, claimed(store))
     job = uploaded(store, FLAGS)
     assert store.renew_job(job, "worker", NOW + 2 * MINUTE)
-    assert store.adopt_jobs("next", LATER) == []
-    assert store.adopt_jobs("next", LATER + 2 * MINUTE) != []
+    assert store.adopt_job("next", LATER) is None
+    assert store.adopt_job("next", LATER + 2 * MINUTE) is not None
 
 
 def test_what_was_journalled_for_a_job_that_was_never_created_was_not_sent(store: Store) -> None:
@@ -121,7 +122,7 @@ def test_an_adopted_job_leaves_what_it_proves_and_the_rest_to_the_next_delivery(
     first, second = store.claim("next", LATER + LEASE, limit=10)
     assert (first.flag_is_ours, second.flag_is_ours) == (True, False)
     assert [each.taken[0].flag_result for each in (first, second)] == [FlagResult.SET, None]
-    assert store.adopt_jobs("next", LATER + 2 * LEASE) == []
+    assert store.adopt_job("next", LATER + 2 * LEASE) is None
 
 
 def test_answers_recorded_before_the_worker_ended_are_not_asked_for_again(store: Store) -> None:
@@ -160,9 +161,10 @@ def test_tasks_of_an_adopted_job_are_written_in_the_revision_that_was_sent(store
     )  # fmt: skip
     store.journal([sent])
     uploaded(store, TASKS)
-    assert store.adopt_jobs("next", LATER) == []
+    assert store.adopt_job("next", LATER) is None
     assert store.lease_window(SCOPE, "next", LATER) is None
-    (taken,) = store.adopt_jobs("next", LATER, SCOPE)
+    taken = store.adopt_job("next", LATER, SCOPE)
+    assert taken is not None
     assert taken.rows[0].write.external_id == ("Writeback_Key__c", summary(contact(1)).key)
     outcome = AttemptOutcome(taken.rows[0].attempt_id, Answer.OK, LATER, record_id="00T000000000001AAA")
     assert store.settle_job(taken.job, [outcome], LATER) == 1

@@ -1,0 +1,204 @@
+"""Send row writes as Bulk jobs, and finish the jobs that a worker left behind.
+
+A job's id is in the ledger before it is given any rows, and that it has them all before Salesforce may begin. So
+whoever comes next knows what to do with it: a job without all its rows never began and is given up, any other is asked
+about until it has ended, and its results tell of every row. No job is ever made again for rows that one has.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import count
+
+from writeback_pipeline.delivery.protocols import BulkLedger, Organisation
+from writeback_pipeline.delivery.sending import Outgoing, Sent, insist, journal
+from writeback_pipeline.domain.adoption import AdoptedJob
+from writeback_pipeline.domain.bulk import (
+    BULK_LANE,
+    FINISHED,
+    BulkJob,
+    JobRefused,
+    JobState,
+    JobStatus,
+    Stage,
+    pause_before_look,
+)
+from writeback_pipeline.domain.ledger import AttemptOutcome
+from writeback_pipeline.domain.records import Answer, OrganisationUnavailable, RowResult, RowWrite
+
+LONGEST_WAIT = timedelta(minutes=30)
+"""How long one worker waits for a job; after that it is left for the next delivery to finish."""
+
+TROUBLED_LOOKS = 5
+"""How often in a row a job may not be heard of before it is left to the next delivery; the pauses between grow."""
+
+
+class JobLost(Exception):
+    """Another worker took the job over; whatever becomes of it is recorded there."""
+
+
+@dataclass(frozen=True, slots=True)
+class BulkJobs:
+    """One worker's jobs: its ledger, its organisation, its clock; `sleep` takes seconds."""
+
+    ledger: BulkLedger
+    organisation: Organisation
+    now: Callable[[], datetime]
+    sleep: Callable[[float], None]
+    owner: str
+    run_id: str | None
+
+    def send(self, rows: Sequence[Outgoing], *, between_calls: Callable[[Sent], None]) -> Sent:
+        """Journal the rows, then job after job; `between_calls` records what each brought.
+
+        Rows of a job that was lost, or left while Salesforce works on it, have no result; the latter is told as the
+        trouble.
+        """
+        groups = self.organisation.jobs([row.write for row in rows])
+        batch_id, attempts = journal(
+            rows, [positions for _, positions in groups], self.ledger, self.now(), self.run_id, BULK_LANE
+        )
+        sent = Sent([None] * len(rows), [])
+        for number, (kind, positions) in enumerate(groups, 1):
+            ours = [position for position in positions if attempts[position] is not None]
+            if not ours:
+                continue
+            job = BulkJob("", batch_id, number, kind, len(ours), Stage.CREATED, self.now(), self.run_id)
+            answers, job = self._sent(job, [rows[position].write for position in ours], sent)
+            for position, answer in zip(ours, answers, strict=False):
+                attempt_id = attempts[position]
+                assert attempt_id is not None
+                sent.results[position] = answer
+                sent.unrecorded.append(_outcome(attempt_id, answer, self.now()))
+            between_calls(sent)
+            sent.unrecorded = []
+            if answers and job.job_id:
+                self.ledger.end_job(job, self.now())
+        return sent
+
+    def finish_left(self, check: Callable[[], None], scope: str | None = None) -> None:
+        """Finish the jobs of dead workers, one by one: of opt-outs, or of the window with that scope.
+
+        `check` is called before anything is asked of the organisation. Raises OrganisationUnavailable when one is still
+        at work or cannot be heard of.
+        """
+        while (left := self.ledger.adopt_job(self.owner, self.now(), scope)) is not None:
+            try:
+                check()
+                results = self._finished(left)
+            except JobLost:
+                continue
+            except BaseException:
+                with suppress(Exception):  # leases that cannot be given back run out by themselves
+                    self.ledger.release_job(left.job, self.owner)
+                raise
+            self._settle(left, results)
+
+    def _sent(self, job: BulkJob, rows: Sequence[RowWrite], sent: Sent) -> tuple[Sequence[RowResult], BulkJob]:
+        """The answers, none when they are not ours to know now; and the job, with its id if there is one."""
+        if sent.trouble is not None:
+            return not_sent(len(rows), sent.trouble.code, sent.trouble.message), job
+        try:
+            job = replace(job, job_id=self.organisation.create_job(job.kind))
+            if not self.ledger.enter_job(job, self.owner):
+                self._abort(job)
+                return [], job
+            job = self._filled(job, rows)
+        except JobRefused as refused:
+            sent.refused = True
+            return not_sent(len(rows), refused.code, refused.message), job
+        except JobLost:
+            return [], job
+        except OrganisationUnavailable as trouble:
+            sent.trouble = trouble
+            return not_sent(len(rows), trouble.code, trouble.message), job
+        try:
+            with suppress(JobRefused, OrganisationUnavailable):  # what it did is seen at the first look
+                self.organisation.close_job(job.job_id)
+            status, results = self._results(job, rows, looked=False)
+        except JobLost:
+            return [], job
+        except OrganisationUnavailable as trouble:
+            sent.trouble = trouble
+            return [], job
+        sent.refused |= status.state is JobState.FAILED and status.processed == 0
+        return results, job
+
+    def _filled(self, job: BulkJob, rows: Sequence[RowWrite]) -> BulkJob:
+        """The job with all its rows; where that cannot be known it is given up, as it never began."""
+        try:
+            self.organisation.upload_job(job.job_id, rows)
+        except (JobRefused, OrganisationUnavailable):
+            self._give_up(job)
+            raise
+        if not insist(lambda: self.ledger.move_job(job, Stage.UPLOADED, self.owner, self.now())):
+            raise JobLost(job.job_id)
+        return replace(job, stage=Stage.UPLOADED)
+
+    def _finished(self, left: AdoptedJob) -> list[RowResult]:
+        if left.job.stage is Stage.CREATED:
+            self._give_up(left.job)
+            return not_sent(len(left.rows), "WORKER_ENDED", f"Bulk job {left.job.job_id} never had all its rows.")
+        _, results = self._results(left.job, [row.write for row in left.rows], looked=True)
+        return results
+
+    def _settle(self, left: AdoptedJob, results: Sequence[RowResult]) -> None:
+        now = self.now()
+        outcomes = [_outcome(row.attempt_id, result, now) for row, result in zip(left.rows, results, strict=True)]
+        insist(lambda: self.ledger.settle_job(left.job, outcomes, now))
+
+    def _results(self, job: BulkJob, rows: Sequence[RowWrite], *, looked: bool) -> tuple[JobStatus, list[RowResult]]:
+        """Wait for the job to end, then for its results; the first look comes at once for a job that is not new."""
+        last = self.now() + LONGEST_WAIT
+        troubles = 0
+        for looks in count(-1 if looked else 0):
+            self._wait(job, looks)
+            try:
+                status = self.organisation.job_status(job.job_id)
+                if status.state in FINISHED:
+                    results = self.organisation.job_results(status, rows)
+                    self._wait(job, -1)
+                    return status, results
+                if status.state is JobState.OPEN:
+                    with suppress(JobRefused):
+                        self.organisation.close_job(job.job_id)
+                troubles = 0
+            except OrganisationUnavailable as trouble:
+                troubles += 1
+                if troubles == TROUBLED_LOOKS or not trouble.passing:
+                    raise
+            if self.now() >= last:
+                break
+        raise OrganisationUnavailable(
+            "BULK_JOB_RUNNING",
+            f"Salesforce has not finished Bulk job {job.job_id} ({job.rows} rows) yet.",
+            "The next delivery goes on with the same job; see Setup, Bulk Data Load Jobs.",
+            passing=True,
+        )
+
+    def _wait(self, job: BulkJob, looks: int) -> None:
+        """Wait before the next look, and keep the people leased; raises JobLost."""
+        if looks >= 0:
+            self.sleep(pause_before_look(job.rows, looks).total_seconds())
+        if not insist(lambda: self.ledger.renew_job(job, self.owner, self.now())):
+            raise JobLost(job.job_id)
+
+    def _give_up(self, job: BulkJob) -> None:
+        """End a job that was never closed. The ledger has it first: from then on nobody closes it."""
+        if not insist(lambda: self.ledger.move_job(job, Stage.ENDED, self.owner, self.now())):
+            raise JobLost(job.job_id)
+        self._abort(job)
+
+    def _abort(self, job: BulkJob) -> None:
+        with suppress(JobRefused, OrganisationUnavailable):  # an open job does nothing, and goes after a week
+            self.organisation.abort_job(job.job_id)
+
+
+def not_sent(rows: int, code: str, message: str) -> list[RowResult]:
+    """The same answer for all of them: certainly not executed."""
+    return [RowResult(Answer.NOT_SENT, code=code, message=message)] * rows
+
+
+def _outcome(attempt_id: int, result: RowResult, now: datetime) -> AttemptOutcome:
+    return AttemptOutcome(attempt_id, result.answer, now, result.code, result.message, result.record_id)
