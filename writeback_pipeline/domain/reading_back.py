@@ -35,7 +35,8 @@ def record_keys(claim: Claim) -> set[str]:
 
 def note_keys(claim: Claim, settings: WritebackSettings) -> set[NoteKey]:
     """Where Notes of the claim's doubts may be: a merge or conversion takes a Note to another record."""
-    return {key for doubt in claim.doubts for key in _keys(doubt, claim.person, settings)}
+    unfound = (doubt for doubt in claim.doubts if doubt.writeback.note_id is None)
+    return {key for doubt in unfound for key in _keys(doubt, claim.person, settings)}
 
 
 def read_back(
@@ -102,7 +103,7 @@ def _notes_by_doubt(
     given = {
         doubt.writeback.id: note_id
         for doubt in claim.doubts
-        if (note_id := keyed.get(record_key(doubt.writeback))) is not None
+        if (note_id := doubt.writeback.note_id or keyed.get(record_key(doubt.writeback))) is not None
     }
     taken = {*claim.known_notes, *given.values()}
     free = {note.note_id for notes in found.values() for note in notes} - taken

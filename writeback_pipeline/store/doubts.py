@@ -5,6 +5,7 @@ What the read-back proves is decided in the domain; turning sends into unknowns 
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ class Sent(NamedTuple):
     send_deadline: datetime
     flag_before: bool | None
     settled: bool
+    note_id: str | None = None
 
 
 _FLAGS = {Operation.SET_FLAG: True, Operation.CLEAR_FLAG: False}
@@ -39,7 +41,8 @@ def doubts(session: Session, writeback_ids: Collection[int]) -> dict[int, Doubt]
     attempts: dict[int, list[Sent]] = defaultdict(list)
     for id_, *sent in session.execute(
         "SELECT a.writeback_id, a.operation, a.target_id, a.title, a.send_deadline, a.flag_before, "
-        "coalesce(a.outcome, 'unknown') <> 'unknown' OR a.read_back_at IS NOT NULL FROM delivery_attempts a "
+        "coalesce(a.outcome, 'unknown') <> 'unknown' OR a.read_back_at IS NOT NULL, "
+        "CASE WHEN a.operation = 'create_note' THEN a.record_id END FROM delivery_attempts a "
         "WHERE a.writeback_id IN (SELECT unnest($1::BIGINT[])) ORDER BY a.id",
         [list(writeback_ids)],
     ).fetchall():
@@ -56,8 +59,10 @@ def doubt(row: Writeback, attempts: list[Sent]) -> Doubt:
         if (value := _FLAGS.get(Operation(sent.operation))) is not None and sent.flag_before is not value
     ]
     deadlines = [sent.send_deadline.replace(tzinfo=UTC) + QUIET for sent in open_]
+    # Its worker may have ended between two calls: the answer is in the journal, and not in the row.
+    note_id = next((sent.note_id for sent in attempts if sent.note_id is not None), None)
     return Doubt(
-        row,
+        replace(row, note_id=row.note_id or note_id),
         titles=frozenset(sent.title for sent in attempts if sent.title is not None),
         targets=frozenset(sent.target_id for sent in attempts),
         readable_at=max([*deadlines, row.next_attempt_at or row.created_at]),  # a restore lost some of the attempts

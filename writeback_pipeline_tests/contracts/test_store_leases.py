@@ -163,6 +163,15 @@ def test_a_worker_that_died_between_two_calls_leaves_nothing_stuck_in_sending(st
     assert statuses(store) == [Status.UNKNOWN]
 
 
+def test_a_note_that_was_confirmed_before_its_worker_died_is_known_by_its_id(store: Store) -> None:
+    store.enqueue([unsubscribe(contact(1))], NOW)
+    claim = claim_one(store)
+    note, _ = journalled(store, [intent(claim), intent(claim, Operation.SET_FLAG)])
+    store.record([answered(note, record_id="002000000000001AAA")], [], [], NOW, release=False)
+    (doubt,) = claim_one(store, LATER, "second").doubts
+    assert doubt.writeback.note_id == "002000000000001AAA"
+
+
 def test_what_a_dead_worker_had_not_sent_is_simply_claimed_again(store: Store) -> None:
     store.enqueue([unsubscribe(contact(1))], NOW)
     claim_one(store)
