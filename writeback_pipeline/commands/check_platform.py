@@ -53,7 +53,7 @@ def events(environment: Environment, settings: WritebackSettings, now: datetime)
     windows = [window_of(now - timedelta(days=days), calendar) for days in range(RECENT.days)]
     try:
         fingerprints = open_activity(environment).fingerprints(windows)
-    except ActivityDataError as error:
+    except (ActivityDataError, ConfigurationError) as error:
         return _failure(EVENTS, error, "Correct WRITEBACK_ACTIVITY or the file.")
     days = sum(bool(text) for text in fingerprints.values())
     if days:

@@ -10,6 +10,7 @@ from datetime import datetime
 from writeback_pipeline.domain.ledger import Attempt
 from writeback_pipeline.domain.people import PersonRef, object_type_of
 from writeback_pipeline.domain.records import Answer, Operation
+from writeback_pipeline.domain.undoing import Undo
 from writeback_pipeline.domain.writebacks import FlagResult, Kind, Status, Writeback, utc_text
 
 
@@ -40,7 +41,8 @@ class Facts:
     """What the ledger holds of one person.
 
     `people` are all their records, where they are now first; empty for somebody without a Salesforce record.
-    `read_back` are the instants at which Salesforce was asked what became of an attempt, by attempt id.
+    `read_back` are the instants at which Salesforce was asked what became of an attempt, by attempt id. `undos` are
+    those of runs that wrote something of theirs.
     """
 
     people: tuple[PersonRef, ...]
@@ -49,12 +51,13 @@ class Facts:
     read_back: dict[int, datetime]
     opt_outs: tuple[OptOutRecord, ...]
     moves: tuple[Move, ...]
+    undos: tuple[Undo, ...] = ()
     verify_after: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Something that happened: `kind` is event, queued, call, answer, read_back, written, opt_out or moved."""
+    """Something that happened; `kind` is one of KINDS."""
 
     at: datetime
     kind: str
@@ -64,8 +67,8 @@ class Moment:
     run_id: str | None = None
 
 
-_KINDS = ("event", "queued", "moved", "call", "answer", "read_back", "opt_out", "written")
-"""What comes first of several things at one instant."""
+KINDS = ("event", "queued", "moved", "undo", "call", "answer", "read_back", "opt_out", "written")
+"""What can happen, in the order in which it is told: what comes first of several things at one instant."""
 
 _EVENTS = {
     Kind.UNSUBSCRIBE: "Unsubscribed on the platform",
@@ -78,12 +81,16 @@ _CALLS = {
     Operation.CLEAR_FLAG: "Clearing Email Opt Out on {target}",
     Operation.CREATE_NOTE: "Writing a Note to {target}",
     Operation.UPSERT_TASK: "Writing the Task of {target}",
+    Operation.DELETE_NOTE: "Deleting the Note {target}",
+    Operation.DELETE_TASK: "Deleting the Task {target}",
 }
 _WRITES = {
     Operation.SET_FLAG: "the tick",
     Operation.CLEAR_FLAG: "the cleared tick",
     Operation.CREATE_NOTE: "the Note",
     Operation.UPSERT_TASK: "the Task",
+    Operation.DELETE_NOTE: "the deletion of the Note",
+    Operation.DELETE_TASK: "the deletion of the Task",
 }
 _FLAGS = {
     FlagResult.SET: "Email Opt Out was ticked",
@@ -111,9 +118,10 @@ def moments(facts: Facts) -> list[Moment]:
         *(moment for attempt in facts.attempts for moment in _of_attempt(attempt, facts.read_back)),
         *(moment for opt_out in facts.opt_outs for moment in _of_opt_out(opt_out)),
         *(_of_move(move) for move in facts.moves),
+        *(_of_undo(undo) for undo in facts.undos),
     ]
     return sorted(
-        told, key=lambda each: (each.at, _KINDS.index(each.kind), each.writeback_id or 0, each.attempt_id or 0)
+        told, key=lambda each: (each.at, KINDS.index(each.kind), each.writeback_id or 0, each.attempt_id or 0)
     )
 
 
@@ -182,6 +190,10 @@ def _of_move(move: Move) -> Moment:
     how = "converted" if move.person.object_type is not move.to.object_type else "merged"
     told = f"{_ref(move.person)} turned out to be {how}: everything goes on with {_ref(move.to)}."
     return Moment(move.at, "moved", told)
+
+
+def _of_undo(undo: Undo) -> Moment:
+    return Moment(undo.at, "undo", f"What run {undo.run_id} wrote was taken back by {undo.by}.", run_id=undo.id)
 
 
 def _open(opt_outs: Iterable[OptOutRecord]) -> list[OptOutRecord]:

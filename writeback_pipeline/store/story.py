@@ -9,6 +9,7 @@ from datetime import datetime
 
 from writeback_pipeline.domain.people import InvalidSalesforceId, PersonRef, normalise_id, object_type_of
 from writeback_pipeline.domain.story import Facts, Move, OptOutRecord
+from writeback_pipeline.domain.undoing import Undo
 from writeback_pipeline.domain.writebacks import Writeback
 from writeback_pipeline.store import journal
 from writeback_pipeline.store.redirects import where_they_went
@@ -64,6 +65,7 @@ def _of_person(session: Session, end: str) -> Facts:
         read_back=_read_back(session, writeback_ids),
         opt_outs=_opt_outs(session, ids),
         moves=_moves(session, ids),
+        undos=_undos(session, writeback_ids),
         verify_after=_verify_after(session, end),
     )
 
@@ -118,6 +120,16 @@ def _moves(session: Session, ids: Collection[str]) -> tuple[Move, ...]:
     ).fetchall()
     hops = [(_ref(person), _ref(to), in_utc(at)) for person, to, at in rows]
     return tuple(Move(person, to, at) for person, to, at in hops if person and to)
+
+
+def _undos(session: Session, writeback_ids: Collection[int]) -> tuple[Undo, ...]:
+    rows = session.execute(
+        "SELECT DISTINCT u.id, u.run_id, u.undone_by, u.undone_at FROM undos u "
+        "JOIN delivery_attempts a ON a.run_id = u.run_id "
+        "WHERE a.writeback_id IN (SELECT unnest($1::BIGINT[])) ORDER BY u.undone_at, u.id",
+        [list(writeback_ids)],
+    ).fetchall()
+    return tuple(Undo(id_, run_id, by, in_utc(at)) for id_, run_id, by, at in rows)
 
 
 def _verify_after(session: Session, person: str) -> datetime | None:

@@ -134,13 +134,14 @@ def test_what_is_owed_and_for_how_long_is_told(writebacks: Writebacks) -> None:
     assert told["database"]["told"].endswith("1 opt-outs are owed, the oldest for 0 minutes")
 
 
-def test_a_place_without_recent_events_is_a_warning_unless_activity_is_off(
+def test_a_place_of_events_that_is_not_there_is_a_failure_unless_activity_is_off(
     writebacks: Writebacks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert "has none of the last 7 days" in findings(writebacks)[1]["mailing events"]["told"]
     monkeypatch.setenv("WRITEBACK_ACTIVITY", "/nowhere")
     code, told = findings(writebacks)
-    assert (code, told["mailing events"]["level"]) == (0, "warning")
-    assert "/nowhere has none of the last 7 days" in told["mailing events"]["told"]
+    assert (code, told["mailing events"]["level"]) == (2, "failure")
+    assert "/nowhere" in told["mailing events"]["told"]
     writebacks("settings", "set", "activity_enabled=false")
     assert findings(writebacks)[1]["mailing events"]["level"] == "ok"
 

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from writeback_pipeline.delivery.undo import RunUndo
 from writeback_pipeline.domain.people import ObjectType
 from writeback_pipeline.domain.story import Facts, moments, standing
 from writeback_pipeline.domain.writebacks import Change, Kind, utc_text
@@ -121,6 +122,19 @@ def test_somebody_without_a_record_has_a_story_too(world: World) -> None:
     (joined,) = world.ledger.story(person)
     assert [row.salesforce_id for row in joined.writebacks] == [person, None]
     assert world.ledger.story("s-9") == [joined]
+
+
+def test_a_run_that_was_taken_back_is_told_with_who_did_it(world: World) -> None:
+    person = world.contact()
+    world.unsubscribe(person)
+    world.deliver()
+    (note,) = world.notes(person)
+    world.clock.advance(timedelta(seconds=1))
+    RunUndo(world.ledger, world.organisation, world.clock, by="ann").run("run")
+    (facts,) = world.ledger.story(person)
+    assert "What run run wrote was taken back by ann." in told(facts)
+    assert any(line.startswith(f"Deleting the Note {note['Id']}") for line in told(facts))
+    assert any(line.startswith("Writeback 1 (unsubscribe) needs a person. UNDONE.") for line in standing(facts))
 
 
 def test_nobody_knows_a_stranger(world: World) -> None:
