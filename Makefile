@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-test
 
-.PHONY: setup setup-test demo dev test lint format bench lock clean
+.PHONY: setup setup-test demo dev test torture lint format bench lock clean
 
 setup: $(RUN_STAMP)
 
@@ -33,6 +33,10 @@ dev: setup
 
 test: setup-test
 	$(BIN)/pytest --cov --cov-report=term:skip-covered
+
+# The same suite, with the full number of cut logs, odd texts and the like; takes hours.
+torture: setup-test
+	TORTURE=1 $(BIN)/pytest --timeout=7200
 
 lint: setup-test
 	$(BIN)/ruff format --check .

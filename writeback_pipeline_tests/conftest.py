@@ -5,7 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from writeback_pipeline_tests.torture import COUNTS
 from writeback_pipeline_tests.world import World, world_in
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what the tests that repeat something many times have counted."""
+    if COUNTS:
+        terminalreporter.section("counts")
+        for line in COUNTS:
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture
