@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -22,10 +21,7 @@ DAY = window_named("2026-11-20", UTC_DAYS)
 NEXT_DAY = window_named("2026-11-21", UTC_DAYS)
 SCOPE = scope_of(Kind.SENT, DAY)
 
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "writebacks.duckdb")  # the one store that knows of activity
+pytestmark = pytest.mark.parametrize("store", ["duckdb"], indirect=True)  # the ledger in memory has no windows
 
 
 def summary(person: PersonRef | None, at: datetime = DAY.start, window: Window = DAY) -> OwedSummary:

@@ -1,6 +1,6 @@
 """A ledger in memory with the store's promises for opt-outs, hundreds of times as fast: for simulations.
 
-The contract suite of the store runs on it too. Mailing activity is not its business.
+The contract suite of the store runs on it too. Mailing activity and Bulk jobs are not its business.
 """
 
 from collections import Counter
@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from writeback_pipeline.domain.adoption import AdoptedJob
 from writeback_pipeline.domain.ledger import (
     LEASE,
     Attempt,
@@ -99,6 +100,9 @@ class MemoryLedger:
     def claim(self, owner: str, now: datetime, *, limit: int, lease: timedelta = LEASE) -> list[Claim]:
         leases.recover(self.tables, now)
         return leases.claim(self.tables, owner, now, limit, lease)
+
+    def adopt_job(self, owner: str, now: datetime, scope: str | None) -> AdoptedJob | None:
+        return None  # it knows of no Bulk jobs
 
     def preview(self, now: datetime, *, limit: int, people: Sequence[str] | None = None) -> list[Claim]:
         chosen = leases.due(self.tables, now, limit) if people is None else list(people)[:limit]
