@@ -13,6 +13,7 @@ from writeback_pipeline.bindings import open_organisation, open_store
 from writeback_pipeline.commands.dagster_home import use_dagster_home
 from writeback_pipeline.commands.output import NEEDS_A_PERSON, NOTHING_CHANGED
 from writeback_pipeline.commands.run_activity import activity
+from writeback_pipeline.commands.run_sync import sync
 from writeback_pipeline.delivery.dry_run import dry_run
 from writeback_pipeline.delivery.opt_outs import WrongOrganisation
 from writeback_pipeline.delivery.report import DeliveryReport, PlannedChange
@@ -32,6 +33,7 @@ def run() -> None:
 
 
 run.add_command(activity)
+run.add_command(sync)
 
 
 @run.command("opt-outs")

@@ -61,6 +61,17 @@ def run_opt_outs(config: Mapping[str, Any]) -> FinishedRun:
         return _run(deliver_opt_outs, instance, {"opt_out_writebacks": config})
 
 
+def sync_salesforce() -> dg.JobDefinition:
+    """The job as Dagster loads it again inside the run."""
+    return defs().resolve_job_def("sync_salesforce")
+
+
+def run_sync() -> FinishedRun:
+    """Bring Salesforce's own opt-outs to the platform."""
+    with open_instance() as instance:
+        return _run(sync_salesforce, instance, {})
+
+
 def run_activity(
     occurrence: Occurrence, kinds: Sequence[Kind], partitions: Sequence[str], *, finished: Callable[[FinishedRun], None]
 ) -> None:

@@ -3,7 +3,7 @@
 `writeback_pipeline.definitions` binds the real ones; a test binds its own. Assets, sensors and checks see only these.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
@@ -12,6 +12,7 @@ from writeback_pipeline.delivery.owed_windows import DeliveredWindows, EventFile
 from writeback_pipeline.delivery.protocols import ActivityLedger, CountedEvents, OptOutLedger
 from writeback_pipeline.delivery.protocols import Organisation as DeliveryOrganisation
 from writeback_pipeline.delivery.reconciling import Notes, Written
+from writeback_pipeline.delivery.synchronising import ChangedPeople, StatusLedger
 from writeback_pipeline.domain.activity import Presentation
 from writeback_pipeline.domain.findings import Finding
 from writeback_pipeline.domain.ledger import QueueDepth, WritebackFilter
@@ -20,15 +21,18 @@ from writeback_pipeline.domain.windows import Window
 from writeback_pipeline.domain.writebacks import Kind, Writeback
 
 
-class Organisation(DeliveryOrganisation, Notes, Protocol):
+class Organisation(DeliveryOrganisation, Notes, ChangedPeople, Protocol):
     """Salesforce as the shell sees it."""
 
     def preflight(self, settings: WritebackSettings, pinned: str | None, now: datetime) -> Sequence[Finding]:
         """What delivery under these settings would meet there; writes nothing and never raises."""
 
 
-class Ledger(OptOutLedger, ActivityLedger, DeliveredWindows, Written, Protocol):
+class Ledger(OptOutLedger, ActivityLedger, DeliveredWindows, Written, StatusLedger, Protocol):
     """The store as the shell sees it: what delivery needs, and the looks that metadata and checks show."""
+
+    def standing_counts(self) -> Mapping[str, int]:
+        """How many people stand opted out, by origin."""
 
     def depth(self) -> QueueDepth:
         """How much is owed and how old it is."""

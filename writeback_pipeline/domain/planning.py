@@ -177,7 +177,12 @@ def origin_changes(plan: PersonPlan, results: Results) -> list[OriginChange]:
         flag_shows.add(decision.decided_by)
     undone = {write.writeback_id for write in plan.writes if write.key not in confirmed}
     taken = {row.id for row in plan.claim.taken}
-    ended = {id_ for id_, result in decision.flag_results.items() if result is not FlagResult.SUPPRESSED}
+    # While the flag is left alone, an opt-out for which we had set it stands, or nobody would know whose it is.
+    ended = {
+        id_
+        for id_, result in decision.flag_results.items()
+        if result is not FlagResult.SUPPRESSED or not plan.claim.flag_is_ours
+    }
     return [
         OriginChange(
             plan.claim.person.salesforce_id,

@@ -92,6 +92,18 @@ class Calls:
         except (UnicodeDecodeError, csv.Error):
             raise CallFailed(UNREADABLE) from None
 
+    def page(self, path: str) -> tuple[list[list[str]], str | None]:
+        """A page of a CSV result, its header first, and where the next one begins, if there is one."""
+        try:
+            with self._raw("GET", path, headers={"Accept": "text/csv"}) as response:
+                locator = response.headers.get("Sforce-Locator", "null")
+                text = io.StringIO(response.content.decode("utf-8"), newline="")
+                return list(csv.reader(text, strict=True)), None if locator == "null" else locator
+        except requests.RequestException as error:
+            raise CallFailed(trouble_in(error)) from None
+        except (UnicodeDecodeError, csv.Error):
+            raise CallFailed(UNREADABLE) from None
+
     def _raw(self, method: str, path: str, **how: Any) -> requests.Response:
         """The answer to a request whose body, or whose answer, is not JSON."""
         try:

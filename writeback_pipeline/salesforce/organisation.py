@@ -3,9 +3,10 @@
 Puts the other rooms together. Nothing here retries: what an answer calls for is delivery's decision.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
+from functools import partial
 from itertools import chain
 from operator import itemgetter
 from time import monotonic
@@ -17,6 +18,7 @@ from writeback_pipeline.domain.findings import Finding
 from writeback_pipeline.domain.ledger import MAX_HOPS
 from writeback_pipeline.domain.people import (
     InvalidSalesforceId,
+    ObjectType,
     PersonRef,
     normalise_id,
     object_type_of,
@@ -24,11 +26,13 @@ from writeback_pipeline.domain.people import (
 )
 from writeback_pipeline.domain.records import ApiUsage, FoundNote, Gone, Held, RowResult, RowWrite
 from writeback_pipeline.domain.settings import NoteObject, WritebackSettings
-from writeback_pipeline.salesforce import lookup
+from writeback_pipeline.domain.sync import SeenPerson
+from writeback_pipeline.salesforce import changes, lookup
 from writeback_pipeline.salesforce.bisect import Positions, isolate, refused_together
 from writeback_pipeline.salesforce.bulk import BulkJobs
 from writeback_pipeline.salesforce.bulk_csv import jobs_for
-from writeback_pipeline.salesforce.calls import Calls, Reply, Request
+from writeback_pipeline.salesforce.bulk_query import BulkQueries
+from writeback_pipeline.salesforce.calls import Calls, Reply, Request, soql_request
 from writeback_pipeline.salesforce.connection import SalesforceConnection
 from writeback_pipeline.salesforce.errors import UNREADABLE, CallFailed, Trouble, unavailable
 from writeback_pipeline.salesforce.graphs import Graphs, settle_graphs
@@ -68,6 +72,7 @@ class SalesforceOrganisation:
         )
         self._calls = Calls(connection, self._session)
         self._reads = Reads(self._calls)
+        self._queries = BulkQueries(self._calls)
         self._bulk = BulkJobs(self._calls)
 
     def close(self) -> None:
@@ -134,6 +139,20 @@ class SalesforceOrganisation:
             (parent, title): sorted(found[normalise_id(parent), title], key=lambda note: note.note_id)
             for parent, title in keys
         }
+
+    def opted_out_people(self) -> Iterator[SeenPerson]:
+        """Everybody who is opted out, by query jobs: a handful of calls for any number of people."""
+        for kind in ObjectType:
+            for row in self._queries.rows(changes.opted_out_soql(kind)):
+                yield _read(partial(changes.opted_out_person, kind), row)
+
+    def changed_people(self, since: datetime) -> Iterator[SeenPerson]:
+        """Everybody who changed at that time or later, those included who are deleted, converted or merged."""
+        queries = [soql_request(changes.changed_soql(kind, since)) for kind in ObjectType]
+        for record in self._reads.records(queries):
+            kind = object_type_of(record["Id"])
+            if kind is not None:
+                yield _read(partial(changes.seen_person, kind), record)
 
     def missing_notes(self, ids: Collection[str]) -> set[str]:
         """Those of the ids of Notes and ContentNotes that the organisation no longer has; 10,000 are a call."""
@@ -273,7 +292,7 @@ def _alike(parts: Sequence[Part], trouble: Trouble) -> dict[int, RowResult]:
 def _read(reader: Callable[[Mapping[str, Any]], _Read], record: Mapping[str, Any]) -> _Read:
     try:
         return reader(record)
-    except (KeyError, AttributeError, TypeError):
+    except (KeyError, AttributeError, TypeError, ValueError):
         raise unavailable(UNREADABLE) from None
 
 

@@ -65,10 +65,12 @@ def refresh_desired_flags(session: Session, people: Collection[str]) -> None:
 
 
 def flags_set_by_us(session: Session, people: Collection[str]) -> set[str]:
-    """Those of the people for whom an opt-out of the platform stands with the evidence that we set the flag."""
+    """Those of the people whose flag is ours: an opt-out of the platform stands with the evidence that we set it, and
+    no other opt-out does."""
     rows = session.execute(
-        "SELECT DISTINCT o.person_id FROM opt_out_origins o WHERE o.origin = 'platform' AND o.flag_set "
-        "AND o.cleared_at IS NULL AND o.person_id IN (SELECT unnest($1::TEXT[]))",
+        "SELECT o.person_id FROM opt_out_origins o "
+        "WHERE o.cleared_at IS NULL AND o.person_id IN (SELECT unnest($1::TEXT[])) GROUP BY o.person_id "
+        "HAVING bool_or(o.origin = 'platform' AND o.flag_set) AND NOT bool_or(o.origin <> 'platform')",
         [list(people)],
     )
     return {person for (person,) in rows.fetchall()}

@@ -27,7 +27,8 @@ def where_they_went(session: Session, people: Collection[str]) -> dict[str, Pers
 def unjoined(session: Session, moves: Hops) -> dict[str, PersonRef]:
     """The moves, if they lead away from anybody whose rows have not followed yet; nothing otherwise."""
     known = session.execute(
-        "SELECT p.person_id FROM people p WHERE p.moved_to_id IS NULL AND p.person_id IN (SELECT unnest($1::TEXT[]))",
+        "SELECT p.person_id FROM people p WHERE p.moved_to_id IS NULL AND p.person_id IN (SELECT unnest($1::TEXT[])) "
+        "UNION SELECT o.person_id FROM opt_out_origins o WHERE o.person_id IN (SELECT unnest($1::TEXT[]))",
         [list(moves)],
     ).fetchall()
     left = {person for (person,) in known}

@@ -159,6 +159,36 @@ CREATE TABLE sync_watermarks (
 )
 """
 
+# One row per person of whom an opt-out was ever known; what the platform reads to know whom it may write to.
+_SUBSCRIBER_STATUS = """
+CREATE VIEW subscriber_status AS
+SELECT
+    CASE WHEN o.person_id LIKE '00Q%' THEN 'Lead' ELSE 'Contact' END AS object_type,
+    o.person_id AS salesforce_id,
+    max(s.subscriber_id) AS subscriber_id,
+    max(s.email) AS email,
+    CASE WHEN count(CASE WHEN o.cleared_at IS NULL THEN 1 END) > 0 THEN 'opted_out' ELSE 'subscribed' END AS status,
+    coalesce(
+        string_agg(DISTINCT CASE WHEN o.cleared_at IS NULL THEN o.origin END, ','
+            ORDER BY CASE WHEN o.cleared_at IS NULL THEN o.origin END),
+        string_agg(DISTINCT o.origin, ',' ORDER BY o.origin)
+    ) AS origin,
+    coalesce(min(CASE WHEN o.cleared_at IS NULL THEN o.since END), max(o.cleared_at)) AS since,
+    coalesce(
+        min(CASE WHEN o.cleared_at IS NULL AND o.writeback_id IS NOT NULL
+            THEN 'writeback ' || CAST(o.writeback_id AS TEXT) END),
+        min(CASE WHEN o.cleared_at IS NULL THEN 'Email Opt Out in Salesforce, last changed by '
+            || coalesce(o.actor, 'somebody') END),
+        max('taken back' || coalesce(' by writeback ' || CAST(o.cleared_by AS TEXT), ' in Salesforce'))
+    ) AS evidence
+FROM opt_out_origins o
+LEFT JOIN (
+    SELECT w.person_id, max(w.subscriber_id) AS subscriber_id, max(w.email) AS email
+    FROM writebacks w WHERE w.person_id IS NOT NULL GROUP BY w.person_id
+) s ON s.person_id = o.person_id
+GROUP BY o.person_id
+"""
+
 # `slot` is always 1: the primary key keeps the organisation the only one.
 _ORGANISATION = "CREATE TABLE organisation (slot INTEGER PRIMARY KEY, organisation_id TEXT NOT NULL)"
 
@@ -226,6 +256,7 @@ MIGRATIONS: tuple[Migration, ...] = (
         "UPDATE activity_windows SET events_in_rows = events, withdrawn = 0",
     ),
     ("ALTER TABLE delivery_attempts ADD COLUMN read_back_at TIMESTAMP",),
+    ("ALTER TABLE opt_out_origins ADD COLUMN actor TEXT", _SUBSCRIBER_STATUS),
     (_BULK_JOBS, "ALTER TABLE delivery_attempts ADD COLUMN revision TEXT"),
 )
 

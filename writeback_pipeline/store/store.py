@@ -19,6 +19,7 @@ from writeback_pipeline.domain.ledger import (
     Claim,
     EnqueueResult,
     Intent,
+    Origin,
     OriginChange,
     QueueDepth,
     RetryResult,
@@ -29,6 +30,7 @@ from writeback_pipeline.domain.ledger import (
 from writeback_pipeline.domain.people import PersonRef
 from writeback_pipeline.domain.settings import WritebackSettings
 from writeback_pipeline.domain.story import Facts
+from writeback_pipeline.domain.sync import Finding, SeenPerson
 from writeback_pipeline.domain.undoing import ToUndo, Undo, UndoneRow
 from writeback_pipeline.domain.window_ledger import (
     DeliveredWindow,
@@ -55,6 +57,7 @@ from writeback_pipeline.store import (
     settling,
     story,
     summaries,
+    sync,
     undoing,
     windows,
 )
@@ -155,6 +158,33 @@ class Store:
         """Those of the moves that lead away from people who are known and are not recorded as gone there yet."""
         with self._database.reading() as session:
             return redirects.unjoined(session, moves)
+
+    def watermark(self) -> datetime | None:
+        """Up to when Salesforce's own changes are known; None before the first reading."""
+        with self._database.reading() as session:
+            return sync.watermark(session)
+
+    def advance_watermark(self, until: datetime, now: datetime) -> None:
+        """Remember how far Salesforce's own changes were read."""
+        with self._database.writing() as session:
+            sync.advance_watermark(session, until, now)
+
+    def learn(
+        self, seen: Sequence[SeenPerson], origin: Origin, read_since: datetime, now: datetime
+    ) -> dict[Finding, list[SeenPerson]]:
+        """Enter what people's flags in Salesforce tell that was not known; who it concerns, by finding."""
+        with self._database.writing() as session:
+            return sync.learn(session, seen, origin, read_since, now)
+
+    def question_people(self, people: Collection[str], now: datetime) -> None:
+        """Have the flag of these people verified by the next delivery."""
+        with self._database.writing() as session:
+            sync.question_people(session, people, now)
+
+    def standing_counts(self) -> Mapping[str, int]:
+        """How many people stand opted out, by origin."""
+        with self._database.reading() as session:
+            return sync.standing_counts(session)
 
     def notes_since(self, since: datetime) -> dict[str, Writeback]:
         """The opt-outs that were written since then, by the id of their Note."""

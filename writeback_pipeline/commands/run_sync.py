@@ -1,0 +1,39 @@
+"""`writebacks run sync`: bring opt-outs that were made or taken back in Salesforce to the platform, now."""
+
+import json
+import os
+import sys
+from datetime import UTC, datetime
+
+import click
+
+from writeback_pipeline.bindings import open_store
+from writeback_pipeline.commands.dagster_home import use_dagster_home
+from writeback_pipeline.commands.output import NEEDS_A_PERSON, NOTHING_CHANGED
+from writeback_pipeline.environment import read_environment
+from writeback_pipeline.salesforce.connection import from_environment
+
+
+@click.command()
+@click.option("--format", "format_", type=click.Choice(["table", "json"]), default="table", help="Output format.")
+def sync(format_: str) -> None:
+    """Bring opt-outs that were made or taken back in Salesforce to the platform."""
+    environment = read_environment(os.environ)
+    from_environment(os.environ)  # an incomplete set of variables is refused before anything starts
+    use_dagster_home(environment)
+    from writeback_pipeline.commands.runs import run_sync  # imports dagster
+
+    before = datetime.now(UTC)
+    finished = run_sync()
+    if finished.failure:
+        click.echo(f"Error: run {finished.run_id} failed. {finished.failure}", err=True)
+        sys.exit(NEEDS_A_PERSON if finished.passing else NOTHING_CHANGED)
+    store = open_store(environment)
+    standing, due = store.standing_counts(), store.due(before)
+    if format_ == "json":
+        click.echo(json.dumps({"run_id": finished.run_id, "standing": dict(standing), "due": due}, indent=2))
+        return
+    told = ", ".join(f"{count} by {origin}" for origin, count in sorted(standing.items())) or "nobody"
+    click.echo(f"Run {finished.run_id}: opted out now: {told}.")
+    if due:
+        click.echo(f"{due} opt-outs are due in Salesforce: writebacks run opt-outs, or the sensor delivers them.")

@@ -1,0 +1,60 @@
+"""Salesforce's own opt-outs: the asset that reads them, its job and its schedule."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from writeback_pipeline.defs.assets import GROUP, OWNERS
+from writeback_pipeline.defs.metadata import table
+from writeback_pipeline.defs.ports import PlatformDatabase, SalesforceConnector
+from writeback_pipeline.delivery.opt_outs import WrongOrganisation
+from writeback_pipeline.delivery.synchronising import synchronise
+from writeback_pipeline.domain.records import OrganisationUnavailable
+from writeback_pipeline.domain.sync import Finding
+
+EVERY_15_MINUTES = "*/15 * * * *"
+
+
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"salesforce"}, tags={"domain": "opt-outs"}, output_required=False)
+def salesforce_opt_outs(
+    context: dg.AssetExecutionContext,
+    platform_database: dg.ResourceParam[PlatformDatabase],
+    salesforce: dg.ResourceParam[SalesforceConnector],
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Opt-outs that were made or taken back in Salesforce, as the platform's table `subscriber_status` tells them."""
+    ledger = platform_database.ledger()
+    try:
+        with salesforce.connect() as organisation:
+            report = synchronise(ledger, organisation, datetime.now(UTC))
+    except (OrganisationUnavailable, WrongOrganisation) as error:
+        passing = isinstance(error, OrganisationUnavailable) and error.passing
+        raise dg.Failure(str(error), metadata={"passing": passing}, allow_retries=passing) from error
+    standing = ledger.standing_counts()
+    context.log.info(f"{report.read} people read, " + ", ".join(f"{report.news[each]} {each}" for each in Finding))
+    yield dg.MaterializeResult(
+        metadata={
+            "people_read": report.read,
+            **{finding.value: report.news[finding] for finding in Finding},
+            "moved": report.moved,
+            "api_calls": report.usage.calls,
+            "standing": table({"origin": origin, "people": count} for origin, count in sorted(standing.items())),
+            **{f"standing_{origin}": count for origin, count in standing.items()},
+        }
+    )
+
+
+sync_salesforce = dg.define_asset_job(
+    name="sync_salesforce",
+    selection=dg.AssetSelection.assets(salesforce_opt_outs),
+    description="Bring opt-outs that were made or taken back in Salesforce to the platform.",
+    executor_def=dg.in_process_executor,
+)
+
+quarter_hourly_sync = dg.ScheduleDefinition(
+    name="quarter_hourly_sync",
+    job=sync_salesforce,
+    cron_schedule=EVERY_15_MINUTES,
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Reads what changed in Salesforce since the last reading.",
+)

@@ -1,0 +1,124 @@
+"""What Salesforce's own changes lead to: opt-outs that were made or taken back there, and how far the reading has come.
+
+What is news is decided in `domain.sync`. A flag that was cleared behind our back is put in question, for delivery to
+set it again; the evidence that we had set it no longer counts, as the next one to set it may be somebody else.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+
+from writeback_pipeline.domain.ledger import Origin
+from writeback_pipeline.domain.sync import Finding, SeenPerson, Standing, findings
+from writeback_pipeline.store.origins import refresh_desired_flags
+from writeback_pipeline.store.schema import next_ids
+from writeback_pipeline.store.session import Session, as_columns, in_utc, unnested
+
+_SOURCE = "salesforce"
+_PERSON_AT = {"person_id": "TEXT", "at": "TIMESTAMP"}
+
+_NEW = {"id": "BIGINT", "person_id": "TEXT", "since": "TIMESTAMP", "actor": "TEXT"}
+
+
+def watermark(session: Session) -> datetime | None:
+    """Up to when Salesforce's changes are known; None before the first reading."""
+    rows = session.execute("SELECT changed_until FROM sync_watermarks WHERE source = $1", [_SOURCE]).fetchall()
+    return in_utc(rows[0][0]) if rows else None
+
+
+def advance_watermark(session: Session, until: datetime, now: datetime) -> None:
+    """Remember how far the reading has come; it never goes back."""
+    session.execute(
+        "INSERT INTO sync_watermarks (source, changed_until, advanced_at) VALUES ($1, $2::TIMESTAMP, $3::TIMESTAMP) "
+        "ON CONFLICT (source) DO UPDATE SET advanced_at = excluded.advanced_at, "
+        "changed_until = greatest(sync_watermarks.changed_until, excluded.changed_until)",
+        [_SOURCE, until, now],
+    )
+
+
+def learn(
+    session: Session, seen: Sequence[SeenPerson], origin: Origin, read_since: datetime, now: datetime
+) -> dict[Finding, list[SeenPerson]]:
+    """Enter what is news, with that origin for opt-outs; who it concerns, by finding.
+
+    `read_since` is when the reading began: what we wrote after that may or may not show in it.
+    """
+    standings = _standings(session, [each.person.salesforce_id for each in seen], read_since)
+    news: dict[Finding, list[SeenPerson]] = {finding: [] for finding in Finding}
+    for each in seen:
+        for finding in findings(each, standings.get(each.person.salesforce_id, Standing())):
+            news[finding].append(each)
+    _opt_out(session, news[Finding.OPTED_OUT], origin)
+    _take_back(session, news[Finding.CLEARED])
+    _question(session, [each.person.salesforce_id for each in news[Finding.OURS_CLEARED]], now)
+    refresh_desired_flags(session, {each.person.salesforce_id for theirs in news.values() for each in theirs})
+    return news
+
+
+def _standings(session: Session, people: Collection[str], read_since: datetime) -> dict[str, Standing]:
+    opt_outs = session.execute(
+        "SELECT o.person_id, bool_or(o.origin = 'platform'), bool_or(o.origin = 'platform' AND o.flag_set), "
+        "bool_or(o.origin <> 'platform') FROM opt_out_origins o "
+        "WHERE o.cleared_at IS NULL AND o.person_id IN (SELECT unnest($1::TEXT[])) GROUP BY o.person_id",
+        [list(people)],
+    ).fetchall()
+    sending = session.execute(
+        "SELECT DISTINCT w.person_id FROM delivery_attempts a JOIN writebacks w ON w.id = a.writeback_id "
+        "WHERE a.operation IN ('set_flag', 'clear_flag') AND w.person_id IN (SELECT unnest($1::TEXT[])) "
+        "AND (a.outcome IS NULL OR a.answered_at >= $2::TIMESTAMP "
+        "OR (a.outcome = 'unknown' AND a.read_back_at IS NULL AND w.status = 'unknown'))",
+        [list(people), read_since],
+    ).fetchall()
+    standings = {person: Standing(platform, ours, theirs) for person, platform, ours, theirs in opt_outs}
+    return standings | {person: Standing(in_flight=True) for (person,) in sending}
+
+
+def _opt_out(session: Session, seen: Sequence[SeenPerson], origin: Origin) -> None:
+    if not seen:
+        return
+    ids = next_ids(session, "origin_ids", len(seen))
+    rows = [
+        (id_, each.person.salesforce_id, each.changed_at, each.changed_by) for id_, each in zip(ids, seen, strict=True)
+    ]
+    session.execute(
+        "INSERT INTO opt_out_origins (id, person_id, origin, since, flag_set, actor) "
+        f"SELECT n.id, n.person_id, ${len(_NEW) + 1}, n.since, FALSE, n.actor FROM ({unnested(_NEW)}) n",
+        [*as_columns(rows, len(_NEW)), origin.value],
+    )
+
+
+def _take_back(session: Session, seen: Sequence[SeenPerson]) -> None:
+    rows = [(each.person.salesforce_id, each.changed_at) for each in seen]
+    session.execute(
+        "UPDATE opt_out_origins SET cleared_at = greatest(n.at, opt_out_origins.since) "
+        f"FROM ({unnested(_PERSON_AT)}) n WHERE opt_out_origins.person_id = n.person_id "
+        "AND opt_out_origins.origin <> 'platform' AND opt_out_origins.cleared_at IS NULL",
+        as_columns(rows, len(_PERSON_AT)),
+    )
+
+
+def _question(session: Session, people: Collection[str], now: datetime) -> None:
+    session.execute(
+        "UPDATE opt_out_origins SET flag_set = FALSE WHERE origin = 'platform' AND cleared_at IS NULL "
+        "AND person_id IN (SELECT unnest($1::TEXT[]))",
+        [list(people)],
+    )
+    question_people(session, people, now)
+
+
+def question_people(session: Session, people: Collection[str], now: datetime) -> None:
+    """Have the flag of these people verified by the next delivery."""
+    session.execute(
+        "UPDATE people SET verify_after = coalesce(verify_after, $2::TIMESTAMP) "
+        "WHERE person_id IN (SELECT unnest($1::TEXT[]))",
+        [list(people), now],
+    )
+
+
+def standing_counts(session: Session) -> Mapping[str, int]:
+    """How many people stand opted out, by origin; one with two origins counts in both."""
+    rows = session.execute(
+        "SELECT o.origin, count(DISTINCT o.person_id) FROM opt_out_origins o WHERE o.cleared_at IS NULL "
+        "GROUP BY o.origin"
+    ).fetchall()
+    return Counter(dict(rows))
