@@ -5,7 +5,7 @@ metadata and colour the checks; only trouble that concerns everything fails the 
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 from pydantic import Field
@@ -13,6 +13,8 @@ from pydantic import Field
 from writeback_pipeline.defs.metadata import (
     TABLE_ROWS,
     depth_metadata,
+    latency_metadata,
+    latency_table,
     plan_metadata,
     planned_line,
     report_metadata,
@@ -28,6 +30,9 @@ from writeback_pipeline.domain.writebacks import OPEN_STATUSES, OPT_OUT_KINDS
 
 GROUP = "opt_outs"
 OWNERS = ["team:email-platform"]
+
+LATENCY_DAYS = timedelta(days=14)
+"""How far back the queue's metadata tells how long opt-outs took, day by day."""
 
 
 class DeliverOptOuts(dg.Config):
@@ -50,8 +55,15 @@ def pending_queue(
     depth = ledger.depth()
     context.log.info(f"{depth.owed} writebacks are owed")
     oldest = ledger.writebacks(WritebackFilter(statuses=OPEN_STATUSES, kinds=OPT_OUT_KINDS, limit=TABLE_ROWS))
+    now = datetime.now(UTC)
+    by_day = ledger.latency_by_day(now - LATENCY_DAYS)
     return dg.MaterializeResult(
-        metadata={**depth_metadata(depth, datetime.now(UTC)), "newest": writeback_table(oldest)}
+        metadata={
+            **depth_metadata(depth, now),
+            **latency_metadata(by_day.get(now.date())),
+            "newest": writeback_table(oldest),
+            "latency_by_day": latency_table(by_day),
+        }
     )
 
 
@@ -94,4 +106,5 @@ def opt_out_writebacks(
         passing = isinstance(error, OrganisationUnavailable) and error.passing
         raise dg.Failure(str(error), metadata={"passing": passing}, allow_retries=passing) from error
     problems = ledger.writebacks(WritebackFilter(statuses=PROBLEMS, run_id=context.run.run_id, limit=TABLE_ROWS))
-    yield dg.MaterializeResult(metadata=report_metadata(report, problems))
+    latency = latency_metadata(ledger.latency_of_run(context.run.run_id))
+    yield dg.MaterializeResult(metadata={**report_metadata(report, problems), **latency})

@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from writeback_pipeline.delivery.report import DeliveryReport, PlannedChange
+from writeback_pipeline.domain.latency import Latency, LatencyByDay
 from writeback_pipeline.domain.ledger import QueueDepth
 from writeback_pipeline.domain.writebacks import FlagResult, Status, Writeback
 
@@ -51,6 +52,34 @@ def depth_metadata(depth: QueueDepth, now: datetime) -> Metadata:
         "owed": depth.owed,
         **{status.value: depth.by_status.get(status, 0) for status in Status},
         "oldest_owed_minutes": int((now - oldest).total_seconds() // 60) if oldest else 0,
+    }
+
+
+def latency_metadata(latency: Latency | None) -> Metadata:
+    """How long the opt-outs took, in whole seconds: nine numbers that plot; nothing where none was written."""
+    if latency is None:
+        return {}
+    return {f"{name}_seconds": round(seconds) for name, seconds in _spreads(latency).items()}
+
+
+def latency_table(by_day: LatencyByDay) -> dg.TableMetadataValue:
+    """The same day by day, newest first."""
+    return table(
+        {"day": day, "written": each.written} | {name: round(seconds) for name, seconds in _spreads(each).items()}
+        for day, each in by_day.items()
+    )
+
+
+def _spreads(latency: Latency) -> dict[str, float]:
+    stretches = {
+        "event_to_queued": latency.event_to_queued,
+        "queued_to_written": latency.queued_to_written,
+        "event_to_written": latency.event_to_written,
+    }
+    return {
+        f"{stretch}_{name}": seconds
+        for stretch, spread in stretches.items()
+        for name, seconds in (("p50", spread.p50), ("p95", spread.p95), ("max", spread.longest))
     }
 
 

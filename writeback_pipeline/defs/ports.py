@@ -15,6 +15,7 @@ from writeback_pipeline.delivery.reconciling import Notes, Written
 from writeback_pipeline.delivery.synchronising import ChangedPeople, StatusLedger
 from writeback_pipeline.domain.activity import Presentation
 from writeback_pipeline.domain.findings import Finding
+from writeback_pipeline.domain.latency import Latency, LatencyByDay
 from writeback_pipeline.domain.ledger import QueueDepth, WritebackFilter
 from writeback_pipeline.domain.settings import WritebackSettings
 from writeback_pipeline.domain.windows import Window
@@ -36,6 +37,12 @@ class Ledger(OptOutLedger, ActivityLedger, DeliveredWindows, Written, StatusLedg
 
     def depth(self) -> QueueDepth:
         """How much is owed and how old it is."""
+
+    def latency_of_run(self, run_id: str) -> Latency | None:
+        """How long the opt-outs took that this run wrote; None when it wrote none."""
+
+    def latency_by_day(self, since: datetime) -> LatencyByDay:
+        """How long the opt-outs took that were written since then, by UTC day, newest first."""
 
     def due(self, now: datetime) -> int:
         """Opt-outs that a delivery would take now."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from writeback_pipeline.domain.adoption import AdoptedJob
 from writeback_pipeline.domain.bulk import BulkJob, Stage
+from writeback_pipeline.domain.latency import Latency, LatencyByDay
 from writeback_pipeline.domain.ledger import (
     LEASE,
     Attempt,
@@ -47,6 +48,7 @@ from writeback_pipeline.store import (
     evidence,
     high_water,
     journal,
+    latency,
     listing,
     organisation,
     queue,
@@ -349,6 +351,16 @@ class Store:
         """The Writeback List as JSON objects, read whole: a slow reader must not keep the file from others."""
         with self._database.reading() as session:
             return listing.json_objects(session, only)
+
+    def latency_of_run(self, run_id: str) -> Latency | None:
+        """How long the opt-outs took that this run wrote; None when it wrote none."""
+        with self._database.reading() as session:
+            return latency.of_run(session, run_id)
+
+    def latency_by_day(self, since: datetime) -> LatencyByDay:
+        """How long the opt-outs took that were written since then, by UTC day, newest first."""
+        with self._database.reading() as session:
+            return latency.by_day(session, since)
 
     def story(self, who: str) -> list[Facts]:
         """What is kept of everybody of that record id, e-mail address or subscriber."""

@@ -36,6 +36,22 @@ def test_a_run_delivers_and_tells_in_numbers_what_it_did(pipeline: Pipeline) -> 
     assert {row.run_id for row in pipeline.world.rows()} == {result.run_id}
 
 
+def test_how_long_opt_outs_took_is_told_of_the_run_and_of_the_day(pipeline: Pipeline) -> None:
+    pipeline.world.clock.at = datetime.now(UTC) - timedelta(minutes=10)
+    pipeline.world.unsubscribe(pipeline.world.contact(), pipeline.world.clock() - timedelta(minutes=50))
+    first = pipeline.run()
+    written = metadata(first, "opt_out_writebacks")
+    assert 2_990 <= written["event_to_queued_p50_seconds"] <= 3_010
+    assert 590 <= written["queued_to_written_p95_seconds"] <= 700
+    assert 3_590 <= written["event_to_written_max_seconds"] <= 3_700
+    assert "event_to_written_p50_seconds" not in metadata(first, "pending_queue")
+    second = pipeline.run()
+    assert "event_to_written_p50_seconds" not in metadata(second, "opt_out_writebacks")
+    (day,) = metadata(second, "pending_queue")["latency_by_day"].records
+    assert day.data["written"] == "1"
+    assert day.data["event_to_written_max"] == str(written["event_to_written_max_seconds"])
+
+
 def test_a_row_that_needs_a_person_colours_the_check_and_not_the_run(pipeline: Pipeline) -> None:
     gone = pipeline.world.contact()
     pipeline.world.as_user(admin.delete, gone)
