@@ -15,6 +15,7 @@ import click
 from writeback_pipeline.bindings import open_store
 from writeback_pipeline.commands.output import NEEDS_A_PERSON, InputError, format_option, print_json
 from writeback_pipeline.commands.progress import read_with_progress
+from writeback_pipeline.commands.refusals import warn_of_refusals
 from writeback_pipeline.domain.intake import opt_out_kind, parse_change
 from writeback_pipeline.domain.ledger import EnqueueResult
 from writeback_pipeline.domain.people import ObjectType
@@ -142,7 +143,10 @@ def _listed(file: Path, bad_lines: Sequence[BadLine]) -> str:
 
 
 def _queue(changes: Sequence[Change]) -> EnqueueResult:
-    return open_store(read_environment(os.environ)).enqueue(changes, datetime.now(UTC))
+    store, now = open_store(read_environment(os.environ)), datetime.now(UTC)
+    result = store.enqueue(changes, now)
+    warn_of_refusals(store, changes, now)
+    return result
 
 
 def _show(result: EnqueueResult, rejected: int, rejects: Path | None, format_: str) -> None:

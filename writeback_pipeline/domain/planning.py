@@ -111,6 +111,16 @@ def lost_flag(claim: Claim, held: Live | Gone, settings: WritebackSettings) -> i
     return decision.decided_by if decision.write and decision.decided_by not in in_hand else None
 
 
+def foreseen_refusals(claim: Claim, settings: WritebackSettings, *, elsewhere: bool) -> list[tuple[Writeback, str]]:
+    """The resubscribes that would be refused if Salesforce held what the ledger knows, each with its advice.
+
+    `elsewhere` when an opt-out of another origin than the platform stands.
+    """
+    held = Live(opted_out=elsewhere or claim.flag_is_ours)
+    refusals = _decide(claim, frozenset(row.id for row in claim.taken), held, settings).refusals
+    return [(row, _advice(claim, refusals[row.id], settings)) for row in claim.taken if row.id in refusals]
+
+
 def has_resubscribes(claim: Claim) -> bool:
     """Whether a resubscribe is to be decided, or may be once what is in doubt is settled."""
     rows = (*claim.taken, *(doubt.writeback for doubt in claim.doubts))
@@ -287,8 +297,12 @@ def _gone(claim: Claim, row: Writeback, held: Gone) -> Settlement:
     )
 
 
+def _advice(claim: Claim, refusal: Refusal, settings: WritebackSettings) -> str:
+    return refusal.value.format(object_type=claim.person.object_type.value, platform=settings.platform_name)
+
+
 def _refused(claim: Claim, row: Writeback, refusal: Refusal, settings: WritebackSettings) -> Settlement:
-    advice = refusal.value.format(object_type=claim.person.object_type.value, platform=settings.platform_name)
+    advice = _advice(claim, refusal, settings)
     return replace(_settlement(claim, row, Status.REFUSED), error_code=f"ORIGIN_{refusal.name}", advice=advice)
 
 

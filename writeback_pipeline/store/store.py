@@ -183,6 +183,11 @@ class Store:
         with self._database.writing() as session:
             sync.question_people(session, people, now)
 
+    def opted_out_elsewhere(self, people: Collection[str]) -> set[str]:
+        """Those of the people for whom an opt-out of another origin than the platform stands."""
+        with self._database.reading() as session:
+            return sync.opted_out_elsewhere(session, people)
+
     def standing_counts(self) -> Mapping[str, int]:
         """How many people stand opted out, by origin."""
         with self._database.reading() as session:

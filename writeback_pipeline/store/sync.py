@@ -115,6 +115,16 @@ def question_people(session: Session, people: Collection[str], now: datetime) ->
     )
 
 
+def opted_out_elsewhere(session: Session, people: Collection[str]) -> set[str]:
+    """Those of the people for whom an opt-out of another origin than the platform stands."""
+    rows = session.execute(
+        "SELECT DISTINCT o.person_id FROM opt_out_origins o WHERE o.origin <> 'platform' AND o.cleared_at IS NULL "
+        "AND o.person_id IN (SELECT unnest($1::TEXT[]))",
+        [list(people)],
+    ).fetchall()
+    return {person for (person,) in rows}
+
+
 def standing_counts(session: Session) -> Mapping[str, int]:
     """How many people stand opted out, by origin; one with two origins counts in both."""
     rows = session.execute(

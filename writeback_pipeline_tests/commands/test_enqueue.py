@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from writeback_pipeline.domain.ledger import WritebackFilter
-from writeback_pipeline.domain.people import ObjectType
+from writeback_pipeline.domain.ledger import Origin, WritebackFilter
+from writeback_pipeline.domain.people import ObjectType, person_ref
+from writeback_pipeline.domain.sync import SeenPerson
 from writeback_pipeline.domain.writebacks import Kind
 from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.commands.conftest import Writebacks
@@ -39,6 +40,24 @@ def test_a_lead_is_resubscribed_now_unless_told_otherwise(writebacks: Writebacks
     (row,) = store.writebacks(WritebackFilter())
     assert (row.kind, row.object_type) == (Kind.RESUBSCRIBE, ObjectType.LEAD)
     assert timedelta(0) <= datetime.now(UTC) - row.occurred_at < timedelta(minutes=1)
+
+
+def test_a_resubscribe_that_will_be_refused_is_queued_with_a_warning(writebacks: Writebacks, store: Store) -> None:
+    queued = writebacks("enqueue", "resubscribe", "--lead", LEAD)
+    assert (queued.exit_code, queued.stdout) == (0, "1 added, 0 already known\n")
+    assert queued.stderr.startswith(
+        f"Warning: this resubscribe will be refused. Lead {LEAD}: No unsubscribe of Informz"
+    )
+    at = datetime(2026, 11, 23, tzinfo=UTC)
+    ticked = SeenPerson(person_ref(ObjectType.CONTACT, CONTACT), opted_out=True, changed_at=at)
+    store.learn([ticked], Origin.SALESFORCE, at, at)
+    queued = writebacks("enqueue", "resubscribe", "--contact", CONTACT)
+    assert "clear Email Opt Out on the Contact in Salesforce" in queued.stderr
+
+
+def test_a_resubscribe_that_an_unsubscribe_precedes_gets_no_warning(writebacks: Writebacks) -> None:
+    writebacks("enqueue", "unsubscribe", "--contact", CONTACT)
+    assert writebacks("enqueue", "resubscribe", "--contact", CONTACT).stderr == ""
 
 
 def test_a_resubscribe_from_the_future_is_refused_and_an_unsubscribe_is_not(writebacks: Writebacks) -> None:
