@@ -18,13 +18,15 @@ from writeback_pipeline.delivery.protocols import ActivityLedger, CountedEvents,
 from writeback_pipeline.delivery.sending import CALL_ALLOWANCE, Outgoing, Sent, send
 from writeback_pipeline.delivery.window_plan import SUMMARIES_PER_CALL, WindowPlan, plan_window
 from writeback_pipeline.domain.activity import Presentation, Summary, withdrawn_summary
-from writeback_pipeline.domain.ledger import MAX_HOPS
+from writeback_pipeline.domain.ledger import MAX_HOPS, Settlement
 from writeback_pipeline.domain.records import ApiUsage, RowResult
 from writeback_pipeline.domain.tasks import (
     TaskWrite,
     lacks_key_field,
+    may_be_tried_again,
     may_have_moved,
     next_try,
+    set_aside,
     settle_task,
     task_write,
 )
@@ -53,6 +55,10 @@ class ActivityReport:
     usage: ApiUsage = field(default_factory=lambda: ApiUsage(calls=0))
     busy: bool = False
     key_in_text: bool = False
+
+
+Refused = tuple[TaskWrite, RowResult]
+"""A Task and how its write was answered."""
 
 
 class LeaseLost(Exception):
@@ -113,6 +119,7 @@ class ActivityDelivery:
         if plan.due:
             found = self.organisation.organisation_id
             check_pinned(self.ledger.pin_organisation(found), found)
+        refused: list[Refused] = []
         for start in range(0, len(plan.due), SUMMARIES_PER_CALL):
             keys = plan.due[start : start + SUMMARIES_PER_CALL]
             summaries = [
@@ -120,8 +127,26 @@ class ActivityDelivery:
                 *(withdrawn_summary(key, window, counted.presentation) for key in keys if key in plan.withdrawn),
             ]
             tasks = self._owe(summaries, known, counted.presentation, window, lease)
-            self._write(tasks, window, lease, report)
+            refused += self._write(tasks, window, lease, report)
+            if len(refused) >= SUMMARIES_PER_CALL or start + SUMMARIES_PER_CALL >= len(plan.due):
+                self._try_again(refused, window, lease, report)
+                refused = []
             self.progress(start + len(tasks), len(plan.due))
+
+    def _try_again(
+        self, refused: Sequence[Refused], window: Window, lease: WindowLease, report: ActivityReport
+    ) -> None:
+        """Send what was refused where it belongs now, a few times at most.
+
+        Many at once: people who moved are few, and a look for each of them would double the calls.
+        """
+        for hop in range(MAX_HOPS + 1):
+            tasks = self._worth_another_try(refused, lease, report, last=hop == MAX_HOPS)
+            refused = [
+                each
+                for start in range(0, len(tasks), SUMMARIES_PER_CALL)
+                for each in self._write(tasks[start : start + SUMMARIES_PER_CALL], window, lease, report)
+            ]
 
     def _owe(
         self,
@@ -137,35 +162,42 @@ class ActivityDelivery:
             raise LeaseLost(f"another worker took over {lease.scope}")
         return [task_write(ids[each.key], each, known.get(each.key), presentation) for each in summaries]
 
-    def _write(self, tasks: Sequence[TaskWrite], window: Window, lease: WindowLease, report: ActivityReport) -> None:
-        """Send the Tasks and settle them; those worth another try at once are sent again, a few times at most."""
-        for hop in range(MAX_HOPS + 1):
-            lease = self._with_time_to_send(lease)
-            if report.key_in_text:
-                tasks = self._looked_up(tasks, window)
-            sent = self._send(tasks, lease)
-            answered = [(task, result) for task, result in zip(tasks, sent.results, strict=True) if result is not None]
-            trouble = sent.trouble
-            if trouble is not None and lacks_key_field(trouble.code, trouble.message):
-                trouble = None
-            again = {} if trouble or hop == MAX_HOPS else self._next_tries(answered)
-            settlements = [
-                replace(settle_task(task, result, lease, self.now(), self.jitter), run_id=self.run_id)
-                for task, result in answered
-                if task.writeback_id not in again
-            ]
-            self.ledger.record(sent.unrecorded, settlements, [], self.now(), release=False)
-            report.statuses.update(settlement.status for settlement in settlements)
-            if len(answered) < len(tasks):
-                raise LeaseLost(f"another worker took over {lease.scope}")
-            if trouble is not None:
-                raise trouble
-            if not again:
-                return
-            people = {task.writeback_id: task.person for task in tasks}
-            report.redirected += sum(task.person != people[id_] for id_, task in again.items())
-            report.key_in_text |= any(task.key_in_text for task in again.values())
-            tasks = list(again.values())
+    def _write(
+        self, tasks: Sequence[TaskWrite], window: Window, lease: WindowLease, report: ActivityReport
+    ) -> list[Refused]:
+        """Send the Tasks and settle them, but for those that may be worth another try: they are returned."""
+        lease = self._with_time_to_send(lease)
+        if report.key_in_text:
+            tasks = self._looked_up(tasks, window)
+        sent = self._send(tasks, lease)
+        answered = [(task, result) for task, result in zip(tasks, sent.results, strict=True) if result is not None]
+        report.key_in_text |= any(lacks_key_field(result.code, result.message) for _, result in answered)
+        trouble = sent.trouble
+        if trouble is not None and lacks_key_field(trouble.code, trouble.message):
+            trouble = None
+        refused = [] if trouble else [each for each in answered if may_be_tried_again(*each)]
+        aside = {task.writeback_id for task, _ in refused}
+        settled = [each for each in answered if each[0].writeback_id not in aside]
+        waiting = [set_aside(task, result, lease, self.now()) for task, result in refused]
+        self._settle(settled, lease, report, waiting, sent)
+        if len(answered) < len(tasks):
+            raise LeaseLost(f"another worker took over {lease.scope}")
+        if trouble is not None:
+            raise trouble
+        return refused
+
+    def _settle(
+        self,
+        answered: Sequence[Refused],
+        lease: WindowLease,
+        report: ActivityReport,
+        waiting: Sequence[Settlement] = (),
+        sent: Sent | None = None,
+    ) -> None:
+        final = [settle_task(task, result, lease, self.now(), self.jitter) for task, result in answered]
+        settlements = [replace(each, run_id=self.run_id) for each in (*final, *waiting)]
+        self.ledger.record(sent.unrecorded if sent else [], settlements, [], self.now(), release=False)
+        report.statuses.update(settlement.status for settlement in final)
 
     def _with_time_to_send(self, lease: WindowLease) -> WindowLease:
         if lease.lease_until - self.now() >= 2 * CALL_ALLOWANCE:
@@ -200,14 +232,21 @@ class ActivityDelivery:
 
         return send(rows, self.ledger, self.organisation, self.now, self.run_id, between_calls=between_calls)
 
-    def _next_tries(self, answered: Sequence[tuple[TaskWrite, RowResult]]) -> dict[int, TaskWrite]:
-        """What is worth another try at once, as it is sent then, by writeback."""
-        people = {task.person for task, result in answered if may_have_moved(result)}
+    def _worth_another_try(
+        self, refused: Sequence[Refused], lease: WindowLease, report: ActivityReport, *, last: bool
+    ) -> list[TaskWrite]:
+        """What was refused, as it is sent again; the rest is settled."""
+        people = {task.person for task, result in refused if may_have_moved(result)} if not last else ()
         held = self.organisation.look(list(people)) if people else {}
-        again = {
-            task.writeback_id: next_try(
-                task, result, held.get(task.person.salesforce_id) if may_have_moved(result) else None
-            )
-            for task, result in answered
-        }
-        return {writeback_id: task for writeback_id, task in again.items() if task is not None}
+        tries = []
+        given_up = []
+        for task, result in refused:
+            again = None if last else next_try(task, result, held.get(task.person.salesforce_id))
+            if again is None:
+                given_up.append((task, result))
+            else:
+                tries.append(again)
+                report.redirected += again.person != task.person
+        if given_up:
+            self._settle(given_up, lease, report)
+        return tries

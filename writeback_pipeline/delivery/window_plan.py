@@ -17,6 +17,8 @@ from writeback_pipeline.domain.writebacks import Status
 SUMMARIES_PER_CALL = 1_000
 """Summaries that are journalled together and share one call."""
 
+_DROPPABLE = (Status.PENDING, Status.WAITING, Status.FAILED)
+
 
 @dataclass(frozen=True, slots=True)
 class WindowPlan:
@@ -53,7 +55,7 @@ def plan_window(known: Mapping[str, KnownSummary], counted: CountedEvents) -> Wi
         WindowCounts(counted.events, counted.events_in_rows, len(revisions), len(nobody), len(gone)),
         sorted([*due, *withdrawn], key=lambda key: (key in known and known[key].task_id is not None, key)),
         withdrawn,
-        [key for key in gone - tasks_left if known[key].status in (Status.PENDING, Status.WAITING, Status.FAILED)],
+        [key for key in gone - tasks_left if known[key].status in _DROPPABLE and not known[key].undone],
         [each for each in nobody if each.key not in known],
         Counter(known[key].status for key in (revisions.keys() | tasks_left) - set(due) - withdrawn),
     )

@@ -43,6 +43,9 @@ _ACCESS = (
     "permission set; it is tried again by itself."
 )
 _NOT_SENT = "Nothing of it was sent, the message says why; it is tried again by itself."
+_SET_ASIDE = (
+    "Salesforce refused it as it was sent; it is tried again where the person is now, or without what was refused."
+)
 _NO_ANSWER = "Salesforce gave no answer. The Task is written again once the first try can no longer arrive."
 
 
@@ -119,6 +122,11 @@ def may_have_moved(result: RowResult) -> bool:
     return result.answer is Answer.REJECTED and result.code in _MOVED_CODES
 
 
+def may_be_tried_again(task: TaskWrite, result: RowResult) -> bool:
+    """Whether another try at once may fare better: elsewhere, or in another form."""
+    return may_have_moved(result) or next_try(task, result, None) is not None
+
+
 def next_try(task: TaskWrite, result: RowResult, where: Held | None) -> TaskWrite | None:
     """The write as it is worth another try at once, None when it is not; `where` is what the organisation holds of a
     person who may have moved."""
@@ -137,6 +145,20 @@ def _names_create_only_field(result: RowResult) -> bool:
     """Whether an upsert was refused because its Task is there: an earlier try whose answer was lost has made it."""
     named = any(name in (result.message or "") for name in CREATE_ONLY_FIELDS)
     return result.answer is Answer.REJECTED and result.code in _FIELD_CODES and named
+
+
+def set_aside(task: TaskWrite, result: RowResult, lease: WindowLease, now: datetime) -> Settlement:
+    """The state of a writeback between a refusal and the next try of the same run: due, should that never come."""
+    return Settlement(
+        task.writeback_id,
+        lease.scope,
+        lease.epoch,
+        Status.WAITING,
+        next_attempt_at=now,
+        error_code=result.code,
+        error_message=result.message,
+        advice=_SET_ASIDE,
+    )
 
 
 def settle_task(

@@ -324,6 +324,21 @@ def test_a_thousand_summaries_share_a_call_and_new_ones_never_travel_with_change
     assert (report.calls, report.statuses) == (1, {Status.WRITTEN: 4})
 
 
+def test_people_who_moved_cost_a_look_for_all_of_them_and_not_one_for_every_call(
+    world: World, mailings: Mailings
+) -> None:
+    people = [world.contact() for _ in range(2_001)]
+    survivor = people[1_500]
+    for loser in (people[10], people[1_010], people[2_000]):
+        world.as_user(admin.merge, survivor, [loser])
+    mailings.sent(*people)
+    report = deliver(world, mailings)
+    assert (report.statuses, report.redirected) == ({Status.WRITTEN: 2_001}, 3)
+    assert len(tasks(world, survivor)) == 4
+    writes, looks, writes_again = 3, 2, 1  # the second look is for whom they became
+    assert report.calls <= writes + looks + writes_again
+
+
 def test_a_changed_time_zone_revises_the_tasks_of_a_window_by_its_new_bounds(world: World, mailings: Mailings) -> None:
     person = world.contact()
     mailings.sent(person, when="11-20 02:00", mailing_id="of the evening before")
