@@ -4,28 +4,29 @@ What the read-back proves is decided in the domain; turning sends into unknowns 
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from writeback_pipeline.domain.ledger import QUIET, Doubt
-from writeback_pipeline.domain.records import Operation
-from writeback_pipeline.domain.writebacks import Writeback
+from writeback_pipeline.domain.records import Answer, Operation
+from writeback_pipeline.domain.writebacks import FlagResult, Writeback
 from writeback_pipeline.store.rows import WRITEBACK, writebacks_from
 from writeback_pipeline.store.session import Session
 
 
 class Sent(NamedTuple):
-    """An attempt, as far as its doubt is concerned; `settled` once it was answered or read back."""
+    """An attempt, as far as its doubt is concerned; `outcome` None while it has no answer."""
 
     operation: str
     target_id: str
     title: str | None
     send_deadline: datetime
     flag_before: bool | None
-    settled: bool
-    note_id: str | None = None
+    outcome: str | None
+    record_id: str | None
+    read_back: bool
 
 
 _FLAGS = {Operation.SET_FLAG: True, Operation.CLEAR_FLAG: False}
@@ -40,9 +41,8 @@ def doubts(session: Session, writeback_ids: Collection[int]) -> dict[int, Doubt]
     ).fetchall()
     attempts: dict[int, list[Sent]] = defaultdict(list)
     for id_, *sent in session.execute(
-        "SELECT a.writeback_id, a.operation, a.target_id, a.title, a.send_deadline, a.flag_before, "
-        "coalesce(a.outcome, 'unknown') <> 'unknown' OR a.read_back_at IS NOT NULL, "
-        "CASE WHEN a.operation = 'create_note' THEN a.record_id END FROM delivery_attempts a "
+        "SELECT a.writeback_id, a.operation, a.target_id, a.title, a.send_deadline, a.flag_before, a.outcome, "
+        "a.record_id, a.read_back_at IS NOT NULL FROM delivery_attempts a "
         "WHERE a.writeback_id IN (SELECT unnest($1::BIGINT[])) ORDER BY a.id",
         [list(writeback_ids)],
     ).fetchall():
@@ -52,22 +52,30 @@ def doubts(session: Session, writeback_ids: Collection[int]) -> dict[int, Doubt]
 
 def doubt(row: Writeback, attempts: list[Sent]) -> Doubt:
     """What the attempts of a row without an answer, in the order of the journal, leave open."""
-    open_ = [sent for sent in attempts if not sent.settled]
+    open_ = [sent for sent in attempts if sent.outcome in (None, Answer.UNKNOWN) and not sent.read_back]
     flags = [
         value
         for sent in open_
         if (value := _FLAGS.get(Operation(sent.operation))) is not None and sent.flag_before is not value
     ]
     deadlines = [sent.send_deadline.replace(tzinfo=UTC) + QUIET for sent in open_]
-    # Its worker may have ended between two calls: the answer is in the journal, and not in the row.
-    note_id = next((sent.note_id for sent in attempts if sent.note_id is not None), None)
     return Doubt(
-        replace(row, note_id=row.note_id or note_id),
+        _with_confirmed(row, [sent for sent in attempts if sent.outcome == Answer.OK]),
         titles=frozenset(sent.title for sent in attempts if sent.title is not None),
         targets=frozenset(sent.target_id for sent in attempts),
         readable_at=max([*deadlines, row.next_attempt_at or row.created_at]),  # a restore lost some of the attempts
         flag=flags[-1] if flags else None,
     )
+
+
+def _with_confirmed(row: Writeback, attempts: Iterable[Sent]) -> Writeback:
+    """A worker that ended between two calls left answers in the journal of which the row does not know."""
+    for sent in attempts:
+        if sent.operation == Operation.CREATE_NOTE:
+            row = replace(row, note_id=row.note_id or sent.record_id)
+        elif (value := _FLAGS.get(Operation(sent.operation))) is not None:
+            row = replace(row, flag_result=FlagResult.SET if value else FlagResult.CLEARED)
+    return row
 
 
 def known_notes(session: Session, people: Mapping[str, object]) -> dict[str, frozenset[str]]:

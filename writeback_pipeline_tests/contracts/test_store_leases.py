@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from writeback_pipeline.domain.ledger import LEASE, QUIET
 from writeback_pipeline.domain.records import Answer, Operation
-from writeback_pipeline.domain.writebacks import Kind, Status
+from writeback_pipeline.domain.writebacks import FlagResult, Kind, Status
 from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.contracts.story import (
     MINUTE,
@@ -16,6 +16,7 @@ from writeback_pipeline_tests.contracts.story import (
     intent,
     journalled,
     lead,
+    opted_out,
     resubscribe,
     settled,
     statuses,
@@ -170,6 +171,16 @@ def test_a_note_that_was_confirmed_before_its_worker_died_is_known_by_its_id(sto
     store.record([answered(note, record_id="002000000000001AAA")], [], [], NOW, release=False)
     (doubt,) = claim_one(store, LATER, "second").doubts
     assert doubt.writeback.note_id == "002000000000001AAA"
+
+
+def test_a_flag_that_was_confirmed_before_its_worker_died_is_known(store: Store) -> None:
+    store.enqueue([unsubscribe(contact(1), NOW - MINUTE)], NOW)
+    written(store, claim_one(store))
+    store.enqueue([resubscribe(contact(1))], NOW)
+    flag, _ = journalled(store, [intent(claim := claim_one(store), Operation.CLEAR_FLAG), intent(claim)])
+    store.record([answered(flag)], [], [opted_out(claim)], NOW, release=False)
+    (doubt,) = claim_one(store, LATER, "second").doubts
+    assert doubt.writeback.flag_result is FlagResult.CLEARED
 
 
 def test_what_a_dead_worker_had_not_sent_is_simply_claimed_again(store: Store) -> None:

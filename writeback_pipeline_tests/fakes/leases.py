@@ -98,8 +98,9 @@ def _doubt(tables: Tables, row: Writeback) -> Doubt:
             each.intent.title,
             each.intent.send_deadline,
             each.intent.flag_before,
-            each.read_back or (each.outcome is not None and each.outcome.answer is not Answer.UNKNOWN),
-            each.outcome and each.outcome.record_id if each.intent.operation is Operation.CREATE_NOTE else None,
+            each.outcome and each.outcome.answer.value,
+            each.outcome and each.outcome.record_id,
+            each.read_back,
         )
         for each in tables.attempts_of[row.id]
     ]
