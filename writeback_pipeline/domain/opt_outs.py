@@ -17,7 +17,7 @@ from writeback_pipeline.domain.writebacks import FlagResult, Kind, Status
 class OptOutEvent:
     """One unsubscribe or resubscribe of a person, as far as the ledger has it.
 
-    `flag_result` is what it did to the flag so far, whatever became of the rest of it.
+    `flag_result` is what it did to the flag so far, whatever became of the rest of it; `noted` once its Note is there.
     """
 
     id: int
@@ -25,6 +25,12 @@ class OptOutEvent:
     occurred_at: datetime
     status: Status
     flag_result: FlagResult | None = None
+    noted: bool = False
+
+    @property
+    def was_allowed(self) -> bool:
+        """Whether a part of it is done: then the rest is, too, even if it would be refused now."""
+        return self.noted or self.flag_result is not None
 
     @property
     def has_happened(self) -> bool:
@@ -92,7 +98,9 @@ def decide(events: Iterable[OptOutEvent], taken: frozenset[int], flag: Flag, *, 
         elif event.has_happened:
             unsubscribed, last = False, event
         elif event.id in taken:
-            if set_by_others:
+            if event.was_allowed:
+                unsubscribed, last = False, event
+            elif set_by_others:
                 refusals[event.id] = Refusal.SET_IN_SALESFORCE
             elif not unsubscribed and not set_by_us:  # set by us still: an earlier resubscribe was suppressed
                 refusals[event.id] = Refusal.NOTHING_TO_UNDO

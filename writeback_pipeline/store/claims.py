@@ -176,13 +176,13 @@ def _events(session: Session, people: Collection[str]) -> dict[str, list[OptOutE
     rows = session.execute(
         "SELECT w.person_id, w.id, w.kind, "
         "CASE WHEN w.occurred_at > w.created_at + INTERVAL '1 hour' THEN w.created_at ELSE w.occurred_at END, "
-        "w.status, w.flag_result FROM writebacks w "
+        "w.status, w.flag_result, w.note_id IS NOT NULL FROM writebacks w "
         "WHERE w.kind IN ('unsubscribe', 'resubscribe') AND w.person_id IN (SELECT unnest($1::TEXT[])) "
         "AND coalesce(w.error_code, '') <> 'UNDONE' ORDER BY w.occurred_at, w.id",  # taken back: it counts no more
         [list(people)],
     ).fetchall()
     events: dict[str, list[OptOutEvent]] = defaultdict(list)
-    for person, id_, kind, occurred_at, status, flag_result in rows:
+    for person, id_, kind, occurred_at, status, flag_result, noted in rows:
         events[person].append(
             OptOutEvent(
                 id_,
@@ -190,6 +190,7 @@ def _events(session: Session, people: Collection[str]) -> dict[str, list[OptOutE
                 occurred_at.replace(tzinfo=UTC),
                 Status(status),
                 flag_result and FlagResult(flag_result),
+                noted,
             )
         )
     return events

@@ -1,6 +1,8 @@
 """The fold: event order decides the flag, the origin rule which resubscribes count, and doubt opts nobody in."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -99,6 +101,13 @@ def test_a_failed_resubscribe_opts_nobody_in_and_does_not_stand_in_the_way_of_th
     decision = decided(past, OURS)
     assert (decision.write, decision.flag_results) == (False, {3: FlagResult.CLEARED})
     assert decided(past[:2], OURS).write is None
+
+
+@pytest.mark.parametrize("done", [{"noted": True}, {"flag_result": FlagResult.SUPERSEDED}])
+def test_a_resubscribe_of_which_a_part_is_done_is_not_refused_afterwards(done: dict[str, Any]) -> None:
+    (half_done,) = events(R)
+    decision = decided([replace(half_done, **done)], CLEAR)
+    assert (decision.refusals, decision.flag_results) == ({}, {half_done.id: FlagResult.UNCHANGED})
 
 
 def test_an_opt_out_undone_in_salesforce_is_asserted_again_with_the_persons_next_event() -> None:

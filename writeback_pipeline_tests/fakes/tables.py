@@ -79,4 +79,5 @@ class Tables:
 def event_of(row: Writeback) -> OptOutEvent:
     """The row as the fold sees it: an event in the future happened when it was queued."""
     late = row.occurred_at > row.created_at + timedelta(hours=1)
-    return OptOutEvent(row.id, row.kind, row.created_at if late else row.occurred_at, row.status, row.flag_result)
+    at = row.created_at if late else row.occurred_at
+    return OptOutEvent(row.id, row.kind, at, row.status, row.flag_result, row.note_id is not None)
