@@ -18,6 +18,7 @@ _COMMANDS = {
     "why": ("why:why", "Tell one person's whole story, in time order."),
     "retry": ("retry:retry", "Put failed and waiting writebacks back to pending."),
     "check": ("check:check", "Look at everything that delivery needs, and change nothing."),
+    "audit": ("audit:audit", "Compare who is opted out here and in Salesforce; repair by opting out."),
     "undo": ("undo:undo", "Take a run back: its Notes and Tasks, and the flags that it changed."),
     "settings": ("settings:settings", "Show and change the writeback settings."),
     "org": ("org:org", "Serve, reset and look into the embedded organisation; make it misbehave."),

@@ -23,7 +23,14 @@ from writeback_pipeline.defs.jobs import deliver_opt_outs
 from writeback_pipeline.defs.preflight import organisation_is_ready
 from writeback_pipeline.defs.reconciliation import daily_reconciliation, opt_out_reconciliation, reconcile_opt_outs
 from writeback_pipeline.defs.sensors import opt_out_queue_sensor
-from writeback_pipeline.defs.sync import quarter_hourly_sync, salesforce_opt_outs, sync_salesforce
+from writeback_pipeline.defs.sync import (
+    audit_opt_outs,
+    daily_audit,
+    flag_matches_ledger,
+    quarter_hourly_sync,
+    salesforce_opt_outs,
+    sync_salesforce,
+)
 from writeback_pipeline.domain.activity import Presentation
 from writeback_pipeline.domain.ledger import StoreBusy
 from writeback_pipeline.domain.settings import InvalidSetting, Occurrence, WritebackSettings
@@ -93,12 +100,12 @@ def build_definitions(
     """
     opt_out_checks = [organisation_is_ready, nothing_failed, no_opt_out_is_older_than, every_row_is_accounted_for]
     opt_outs = [pending_queue, opt_out_writebacks, salesforce_opt_outs, opt_out_reconciliation]
-    opt_out_schedules = [quarter_hourly_sync, daily_reconciliation(zone)]
+    opt_out_schedules = [quarter_hourly_sync, daily_reconciliation(zone), daily_audit(zone)]
     activity = [activity_of(occurrence, zone) for occurrence in Occurrence]
     return dg.Definitions(
         assets=[*opt_outs, *(asset for each in activity for asset in each.assets)],
-        asset_checks=[*opt_out_checks, *(check for each in activity for check in each.checks)],
-        jobs=[deliver_opt_outs, sync_salesforce, reconcile_opt_outs, *(each.job for each in activity)],
+        asset_checks=[*opt_out_checks, flag_matches_ledger, *(check for each in activity for check in each.checks)],
+        jobs=[deliver_opt_outs, sync_salesforce, reconcile_opt_outs, audit_opt_outs, *(each.job for each in activity)],
         schedules=[*opt_out_schedules, *(schedule for each in activity for schedule in each.schedules)],
         sensors=[opt_out_queue_sensor(poll_seconds)],
         resources=resources,

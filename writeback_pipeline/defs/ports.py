@@ -8,11 +8,11 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
+from writeback_pipeline.delivery.auditing import AuditedLedger, AuditedOrganisation
 from writeback_pipeline.delivery.owed_windows import DeliveredWindows, EventFiles
 from writeback_pipeline.delivery.protocols import ActivityLedger, CountedEvents, OptOutLedger
 from writeback_pipeline.delivery.protocols import Organisation as DeliveryOrganisation
 from writeback_pipeline.delivery.reconciling import Notes, Written
-from writeback_pipeline.delivery.synchronising import ChangedPeople, StatusLedger
 from writeback_pipeline.domain.activity import Presentation
 from writeback_pipeline.domain.findings import Finding
 from writeback_pipeline.domain.latency import Latency, LatencyByDay
@@ -22,14 +22,14 @@ from writeback_pipeline.domain.windows import Window
 from writeback_pipeline.domain.writebacks import Kind, Writeback
 
 
-class Organisation(DeliveryOrganisation, Notes, ChangedPeople, Protocol):
+class Organisation(DeliveryOrganisation, Notes, AuditedOrganisation, Protocol):
     """Salesforce as the shell sees it."""
 
     def preflight(self, settings: WritebackSettings, pinned: str | None, now: datetime) -> Sequence[Finding]:
         """What delivery under these settings would meet there; writes nothing and never raises."""
 
 
-class Ledger(OptOutLedger, ActivityLedger, DeliveredWindows, Written, StatusLedger, Protocol):
+class Ledger(OptOutLedger, ActivityLedger, DeliveredWindows, Written, AuditedLedger, Protocol):
     """The store as the shell sees it: what delivery needs, and the looks that metadata and checks show."""
 
     def standing_counts(self) -> Mapping[str, int]:

@@ -1,4 +1,4 @@
-"""Salesforce's own opt-outs: the asset that reads them, its job and its schedule."""
+"""Salesforce's own opt-outs: the asset that reads them, the nightly audit of both sides, their jobs and schedules."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -8,11 +8,13 @@ import dagster as dg
 from writeback_pipeline.defs.assets import GROUP, OWNERS
 from writeback_pipeline.defs.metadata import table
 from writeback_pipeline.defs.ports import PlatformDatabase, SalesforceConnector
+from writeback_pipeline.delivery.auditing import audit
 from writeback_pipeline.delivery.opt_outs import WrongOrganisation
 from writeback_pipeline.delivery.synchronising import synchronise
 from writeback_pipeline.domain.records import OrganisationUnavailable
 from writeback_pipeline.domain.sync import Finding
 
+DAILY_AT = "0 5 * * *"
 EVERY_15_MINUTES = "*/15 * * * *"
 
 
@@ -44,9 +46,55 @@ def salesforce_opt_outs(
     )
 
 
+@dg.asset_check(
+    asset=salesforce_opt_outs, description="The ledger and Salesforce agree about everybody who is opted out."
+)
+def flag_matches_ledger(
+    platform_database: dg.ResourceParam[PlatformDatabase], salesforce: dg.ResourceParam[SalesforceConnector]
+) -> dg.AssetCheckResult:
+    """Red while somebody is opted out on one side only; nothing is repaired here."""
+    with salesforce.connect() as organisation:
+        found = audit(platform_database.ledger(), organisation, datetime.now(UTC))
+    here = [(each.salesforce_id, "only here", ", ".join(each.origins)) for each in found.only_here]
+    there = [(each.person.salesforce_id, "only in Salesforce", each.changed_by) for each in found.only_there]
+    differences = [{"record": id_, "opted out": where, "by": by} for id_, where, by in (*here, *there)]
+    return dg.AssetCheckResult(
+        passed=not differences,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=f"{found.agree} agree, {len(differences)} differ",
+        metadata={
+            "agree": found.agree,
+            "under_way": found.under_way,
+            "only_here": len(found.only_here),
+            "only_there": len(found.only_there),
+            "differences": table(differences),
+        },
+    )
+
+
+audit_opt_outs = dg.define_asset_job(
+    name="audit_opt_outs",
+    selection=dg.AssetSelection.checks(flag_matches_ledger),
+    description="Compare who stands opted out in the ledger with whom Salesforce shows opted out.",
+    executor_def=dg.in_process_executor,
+)
+
+
+def daily_audit(zone: str) -> dg.ScheduleDefinition:
+    """Once a night, in that zone, after the reconciliation."""
+    return dg.ScheduleDefinition(
+        name="daily_audit",
+        job=audit_opt_outs,
+        cron_schedule=DAILY_AT,
+        execution_timezone=zone,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Compares everybody who is opted out on one side with the other side.",
+    )
+
+
 sync_salesforce = dg.define_asset_job(
     name="sync_salesforce",
-    selection=dg.AssetSelection.assets(salesforce_opt_outs),
+    selection=dg.AssetSelection.assets(salesforce_opt_outs).without_checks(),
     description="Bring opt-outs that were made or taken back in Salesforce to the platform.",
     executor_def=dg.in_process_executor,
 )

@@ -68,6 +68,7 @@ class WritebackSettings:
     opt_out_reserve: float = 0.2
     bulk_threshold: int = 10_000
     key_records: bool = False
+    audit_sample: int = 0
 
     @property
     def zone(self) -> ZoneInfo:
@@ -118,6 +119,12 @@ def _rows(text: str) -> int:
     return int(text)
 
 
+def _people(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError("a whole number of people, 0 for everybody")
+    return int(text)
+
+
 def _choice(values: type[StrEnum]) -> Callable[[str], StrEnum]:
     def parse(text: str) -> StrEnum:
         try:
@@ -143,6 +150,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "opt_out_reserve": _share(0.0),
     "bulk_threshold": _rows,
     "key_records": _boolean,
+    "audit_sample": _people,
 }
 
 _OPT_OUT_SWITCHES = ("unsubscribe", "resubscribe", "opt_out", "optout")

@@ -258,6 +258,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     ("ALTER TABLE delivery_attempts ADD COLUMN read_back_at TIMESTAMP",),
     ("ALTER TABLE opt_out_origins ADD COLUMN actor TEXT", _SUBSCRIBER_STATUS),
     (_BULK_JOBS, "ALTER TABLE delivery_attempts ADD COLUMN revision TEXT"),
+    ("INSERT INTO settings (name, value) VALUES ('audit_sample', '0')",),
 )
 
 

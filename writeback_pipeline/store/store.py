@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from writeback_pipeline.domain.adoption import AdoptedJob
+from writeback_pipeline.domain.auditing import Expectation
 from writeback_pipeline.domain.bulk import BulkJob, Stage
 from writeback_pipeline.domain.latency import Latency, LatencyByDay
 from writeback_pipeline.domain.ledger import (
@@ -43,6 +44,7 @@ from writeback_pipeline.domain.window_ledger import (
 from writeback_pipeline.domain.windows import Window
 from writeback_pipeline.domain.writebacks import Change, Kind, Status, Writeback
 from writeback_pipeline.store import (
+    auditing,
     bulk_jobs,
     claims,
     evidence,
@@ -187,6 +189,16 @@ class Store:
         """Those of the people for whom an opt-out of another origin than the platform stands."""
         with self._database.reading() as session:
             return sync.opted_out_elsewhere(session, people)
+
+    def expectations(self, sample: int) -> list[Expectation]:
+        """Everybody who stands opted out, or that many of them drawn by lot where `sample` is not 0."""
+        with self._database.reading() as session:
+            return auditing.expectations(session, sample)
+
+    def under_way(self) -> frozenset[str]:
+        """People to whom something is owed, or whose flag is to be looked at."""
+        with self._database.reading() as session:
+            return auditing.under_way(session)
 
     def standing_counts(self) -> Mapping[str, int]:
         """How many people stand opted out, by origin."""
