@@ -3,7 +3,9 @@
 What a command does is in its module under `writeback_pipeline.commands`. Nothing heavy may be imported from here.
 """
 
+import sys
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any
 
 import click
@@ -45,6 +47,9 @@ class _Commands(click.Group):
             formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
+        for stream in (sys.stdout, sys.stderr):  # a terminal that lacks a character shows a mark in its place
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace" if stream is sys.stderr else "replace")
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):

@@ -1,12 +1,13 @@
 """`writebacks list`: the Writeback List, newest first, as a table to look at or as JSON or CSV to work with."""
 
-import csv
 import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from datetime import UTC, date, datetime
 from enum import StrEnum
+from io import TextIOWrapper
+from itertools import chain
 from typing import Any
 
 import click
@@ -14,7 +15,7 @@ import click
 from writeback_pipeline.bindings import open_store
 from writeback_pipeline.commands.output import format_option, message
 from writeback_pipeline.commands.tables import plain, table, terminal_width
-from writeback_pipeline.csv_cells import formula_safe
+from writeback_pipeline.csv_cells import write_rows
 from writeback_pipeline.domain.intake import instant
 from writeback_pipeline.domain.ledger import WritebackFilter
 from writeback_pipeline.domain.writebacks import Kind, Status, Writeback, utc_text
@@ -97,9 +98,9 @@ def _print_json(store: Store, only: WritebackFilter) -> None:
 
 def _print_csv(store: Store, only: WritebackFilter) -> None:
     rows = store.listing_values(only)
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows([formula_safe(value) if isinstance(value, str) else value for value in row] for row in rows)
+    text = TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="")  # as JSON is
+    write_rows(text, chain([COLUMNS], rows))
+    text.detach()  # standard output stays open
 
 
 def _print_table(store: Store, only: WritebackFilter) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from writeback_pipeline.domain.records import RowWrite
+from writeback_pipeline.domain.records import DELETIONS, RowWrite
 
 BULK_LANE = "bulk"
 
@@ -89,7 +89,7 @@ class JobRefused(Exception):
 
 def kind_of(row: RowWrite) -> JobKind | None:
     """The job that can carry the row; None for one that is several records, or that results would not name."""
-    if row.linked_to is not None or row.record_key is not None:
+    if row.linked_to is not None or row.record_key is not None or row.operation in DELETIONS:
         return None
     if row.external_id is not None:
         return JobKind(row.sobject, "upsert", row.external_id[0])

@@ -31,7 +31,7 @@ def parquet_rows(file: BinaryIO) -> Iterator[RawRow]:
             for values in zip(*columns, strict=True):
                 read += 1
                 yield _row(read, dict(zip(schema.names, values, strict=True)))
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         after = f" after row {read}" if read else ""
         raise UnreadableFile(f"cannot be read as Parquet{after}: {error}") from None
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from writeback_pipeline.domain.people import normalise_id
 from writeback_pipeline.domain.records import DELETIONS, RowWrite
 from writeback_pipeline.salesforce.calls import MAX_COLLECTIONS, Request
 from writeback_pipeline.salesforce.graphs import MAX_GRAPHS, Graphs
@@ -33,7 +34,7 @@ class Collection:
     def request(self, rows: Sequence[RowWrite]) -> Request:
         """The collection's request; a row that fails leaves its neighbours alone."""
         if self.method == "DELETE":
-            ids = ",".join(rows[position].record_id or "" for position in self.positions)
+            ids = ",".join(normalise_id(rows[position].record_id or "") for position in self.positions)
             return Request(self.method, f"{self.path}?ids={ids}&allOrNone=false")
         records = [_record(rows[position]) for position in self.positions]
         return Request(self.method, self.path, {"allOrNone": False, "records": records})

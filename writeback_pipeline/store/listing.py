@@ -12,7 +12,7 @@ from writeback_pipeline.domain.ledger import WritebackFilter
 from writeback_pipeline.domain.people import InvalidSalesforceId, normalise_id
 from writeback_pipeline.domain.writebacks import Writeback
 from writeback_pipeline.store.rows import INSTANTS, NAMES, WRITEBACK, writebacks_from
-from writeback_pipeline.store.session import Session
+from writeback_pipeline.store.session import Session, storable
 
 _NEWEST_FIRST = "ORDER BY w.occurred_at DESC, w.id DESC"
 
@@ -94,4 +94,4 @@ def _as_stored(person: str) -> str:
     try:
         return normalise_id(person)
     except InvalidSalesforceId:
-        return person.strip()
+        return storable(person.strip()) or ""

@@ -14,7 +14,7 @@ from writeback_pipeline.domain.writebacks import Writeback
 from writeback_pipeline.store import journal
 from writeback_pipeline.store.redirects import where_they_went
 from writeback_pipeline.store.rows import WRITEBACK, writebacks_from
-from writeback_pipeline.store.session import Session, in_utc
+from writeback_pipeline.store.session import Session, in_utc, storable
 
 _BY_NAME = "(w.subscriber_id = $1 OR lower(w.email) = lower($1))"
 
@@ -24,10 +24,11 @@ def facts(session: Session, who: str) -> list[Facts]:
 
     An e-mail address may be several people's. Empty when nobody is known by it.
     """
+    who = storable(who.strip()) or ""
     found = [_of_person(session, end) for end in sorted(_ends(session, who))]
     known = [each for each in found if each.writebacks or each.opt_outs or each.moves]
     told = {row.id for each in known for row in each.writebacks}
-    nameless = _writebacks(session, f"w.salesforce_id IS NULL AND {_BY_NAME}", who.strip())
+    nameless = _writebacks(session, f"w.salesforce_id IS NULL AND {_BY_NAME}", who)
     rest = tuple(row for row in nameless if row.id not in told)
     return [*known, Facts((), rest, (), {}, (), ())] if rest else known
 
@@ -39,7 +40,7 @@ def _ends(session: Session, who: str) -> set[str]:
         for (person,) in session.execute(
             f"SELECT DISTINCT coalesce(w.person_id, w.salesforce_id) FROM writebacks w "
             f"WHERE w.salesforce_id IS NOT NULL AND {_BY_NAME}",
-            [who.strip()],
+            [who],
         ).fetchall()
     }
     with suppress(InvalidSalesforceId):

@@ -55,6 +55,7 @@ def begin(session: Session, undo: Undo) -> list[str]:
 
 def keys_of(session: Session, run_id: str) -> list[str]:
     """Whom and which windows the run concerned, in a fixed order. Raises NotUndoable."""
+    run_id = storable(run_id) or ""
     if session.execute("SELECT 1 FROM undos WHERE id = $1", [run_id]).fetchall():
         raise NotUndoable(
             f"{run_id} is an undo itself. To send again what it took back: writebacks retry, with the ids that "
