@@ -1,12 +1,12 @@
 """The sensor that polls the queue. It only looks; what is owed and who may deliver it is decided in the store."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import dagster as dg
 
 from writeback_pipeline.defs.jobs import deliver_opt_outs
 from writeback_pipeline.defs.ports import PlatformDatabase
-from writeback_pipeline.domain.ledger import StoreBusy
+from writeback_pipeline.domain.ledger import LEASE, StoreBusy
 
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
@@ -16,8 +16,9 @@ UNFINISHED = [
     dg.DagsterRunStatus.CANCELING,
 ]
 
-FORGOTTEN_AFTER = timedelta(minutes=10)
-"""A run that said nothing for so long holds the sensor no longer: its host may be gone, and the leases keep order."""
+FORGOTTEN_AFTER = LEASE
+"""A run that began so long ago holds the sensor no longer: its host may be gone and its leases with it. If it is still
+at work after all, the leases keep the two apart."""
 
 
 def opt_out_queue_sensor(interval_seconds: int) -> dg.SensorDefinition:

@@ -1,0 +1,146 @@
+"""A history under a bad network: one seed, one world behind the proxy, events and deliveries until all is at rest.
+
+The clock stands still but where it is moved, and calls that come late are let through only while they still may.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from writeback_pipeline.delivery.opt_outs import OptOutDelivery
+from writeback_pipeline.domain.ledger import LEASE, QUIET, WritebackFilter
+from writeback_pipeline.domain.records import OrganisationUnavailable
+from writeback_pipeline.domain.writebacks import OPEN_STATUSES
+from writeback_pipeline.local_org.server import run_in_thread
+from writeback_pipeline.local_org.state import open_org
+from writeback_pipeline.salesforce.connection import ClientCredentials, SalesforceConnection
+from writeback_pipeline.salesforce.organisation import SalesforceOrganisation
+from writeback_pipeline_tests.mailings import Mailings, deliver
+from writeback_pipeline_tests.torture.activity import Newsletter
+from writeback_pipeline_tests.torture.held_open import HeldStore
+from writeback_pipeline_tests.torture.proxy import FaultProxy, Weather
+from writeback_pipeline_tests.torture.stories import Story
+from writeback_pipeline_tests.torture.truth import Platform, Verdict
+from writeback_pipeline_tests.torture.wire import CallType
+from writeback_pipeline_tests.world import World
+
+READ_SECONDS = 0.6
+"""How long the gateway waits here; nothing that answers at all takes so long."""
+
+SHARE = 0.5
+"""Of the calls, those that a fault strikes."""
+
+PEOPLE, ROUNDS, EVENTS_A_ROUND = 30, 30, 8
+UNTIL_REST = 12
+"""Quiet times at most until nothing is owed any more."""
+
+
+@dataclass
+class History:
+    """What a seed came to: its verdict, and how many faults of which kind struck which calls."""
+
+    seed: int
+    opt_outs: Verdict
+    tasks: Verdict
+    struck: Counter[tuple[str, CallType]]
+    calls: int
+    strangers: int
+    troubles: Counter[str] = field(default_factory=Counter)
+
+
+def play(seed: int, home: Path, rounds: int = ROUNDS) -> History:
+    """Play the history of that seed in an empty folder."""
+    chance = random.Random(seed)
+    troubles: Counter[str] = Counter()
+    with _behind_proxy(home) as (world, proxy):
+        people = [world.lead() if chance.random() < 0.3 else world.contact() for _ in range(PEOPLE)]
+        story, platform = Story(chance, people), Platform()
+        newsletter = Newsletter(Mailings(home / "mailing_activity"), chance, people)
+        newsletter.goes_out(PEOPLE)
+        weather = proxy.weather = Weather(random.Random(f"weather {seed}"), SHARE)
+        for _ in range(rounds):
+            platform.queue(world.ledger, story.goes_on(EVENTS_A_ROUND, world.clock()), world.clock())
+            _opt_outs(world, proxy, chance, troubles)
+            if chance.random() < 0.3:
+                newsletter.goes_out(3)
+                _activity(world, proxy, newsletter, chance, troubles)
+            world.clock.advance(timedelta(seconds=chance.choice((1, 20, 60, 200, 700))))
+        proxy.weather = None
+        for _ in range(UNTIL_REST):
+            proxy.commit_late(chance)
+            world.clock.advance(LEASE + QUIET)
+            _opt_outs(world, proxy, chance, troubles)
+            _activity(world, proxy, newsletter, chance, troubles)
+            if not _owed(world):
+                break
+        return History(
+            seed,
+            platform.judge(world.ledger, world.inside),
+            newsletter.judge(world),
+            weather.struck,
+            weather.calls.total(),
+            proxy.strangers(),
+            troubles,
+        )
+
+
+def _owed(world: World) -> int:
+    return world.ledger.count(WritebackFilter(statuses=OPEN_STATUSES))
+
+
+def _opt_outs(world: World, proxy: FaultProxy, chance: random.Random, troubles: Counter[str]) -> None:
+    with _attempt(world, proxy, chance, troubles):
+        OptOutDelivery(world.ledger, world.organisation, world.clock, jitter=chance).run()
+
+
+def _activity(
+    world: World, proxy: FaultProxy, newsletter: Newsletter, chance: random.Random, troubles: Counter[str]
+) -> None:
+    with _attempt(world, proxy, chance, troubles):
+        deliver(world, newsletter.mailings, jitter=chance)
+
+
+@contextmanager
+def _attempt(world: World, proxy: FaultProxy, chance: random.Random, troubles: Counter[str]) -> Iterator[None]:
+    """A run, now and then over a session of its own; its trouble is counted, and passes."""
+    if chance.random() < 0.2:
+        _log_in_again(world, proxy)
+    try:
+        yield
+    except OrganisationUnavailable as trouble:
+        troubles[trouble.code] += 1
+        if not trouble.passing:  # somebody mends it, and a new session begins
+            _log_in_again(world, proxy)
+    proxy.recover()
+    proxy.commit_late(chance, 0.3)
+
+
+def _log_in_again(world: World, proxy: FaultProxy) -> None:
+    world.organisation.close()
+    world.organisation = _connect(proxy)
+
+
+def _connect(proxy: FaultProxy) -> SalesforceOrganisation:
+    connection = SalesforceConnection(proxy.url, "local", ClientCredentials("local"))
+    return SalesforceOrganisation(connection, read_seconds=READ_SECONDS)
+
+
+@contextmanager
+def _behind_proxy(home: Path) -> Iterator[tuple[World, FaultProxy]]:
+    database = home / "local_org.sqlite"
+    ledger = HeldStore(home / "writebacks.duckdb")
+    with run_in_thread(database) as server:
+        inside = open_org(database)
+        proxy = FaultProxy(server.url, inside)
+        world = World(home, ledger, _connect(proxy), inside, proxy.url)
+        try:
+            yield world, proxy
+        finally:
+            world.organisation.close()
+            proxy.close()
+            inside.close()
+            ledger.held.close()

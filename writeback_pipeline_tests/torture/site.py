@@ -1,0 +1,116 @@
+"""Where worker processes work: a ledger in a folder, an organisation served from here, a platform, a fast clock.
+
+What is done to the workers is the business of the modules beside it.
+"""
+
+import random
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from writeback_pipeline.domain.ledger import Attempt, WritebackFilter
+from writeback_pipeline.local_org import admin
+from writeback_pipeline.local_org.server import run_in_thread
+from writeback_pipeline.local_org.state import Organisation, open_org
+from writeback_pipeline.store.store import Store
+from writeback_pipeline_tests.torture.clocks import FastClock
+from writeback_pipeline_tests.torture.processes import WorkerProcess
+from writeback_pipeline_tests.torture.proxy import FaultProxy
+from writeback_pipeline_tests.torture.truth import Platform, Verdict
+from writeback_pipeline_tests.torture.wire import WRITES
+from writeback_pipeline_tests.torture.worker import notes
+
+PEOPLE_AT_A_TIME = 40
+
+
+@dataclass
+class Site:
+    """Everything that survives its workers."""
+
+    home: Path
+    url: str
+    inside: Organisation
+    clock: FastClock
+    chance: random.Random
+    platform: Platform = field(default_factory=Platform)
+
+    @property
+    def ledger(self) -> Store:
+        return Store(self.home / "writebacks.duckdb")
+
+    def order(self, url: str | None = None) -> dict[str, Any]:
+        """What a worker is told; `url` leads to the organisation by another way."""
+        return {
+            "database": str(self.home / "writebacks.duckdb"),
+            "url": url or self.url,
+            "speed": self.clock.speed,
+            "began": self.clock.began,
+            "people": PEOPLE_AT_A_TIME,
+            "journal": str(self.home / "notes.jsonl"),
+        }
+
+    def notes(self) -> list[dict[str, Any]]:
+        """What the workers noted."""
+        return notes(self.home / "notes.jsonl")
+
+    def people(self, count: int) -> list[str]:
+        """New people in the organisation, a third of them Leads."""
+        with self.inside.connection() as connection:
+            who = admin.session(connection)
+            return [
+                admin.create(who, "Lead", {"LastName": f"Person {n}", "Company": f"Company {n}"})
+                if n % 3 == 0
+                else admin.create(who, "Contact", {"LastName": f"Person {n}"})
+                for n in range(count)
+            ]
+
+    def end(self, place: WorkerProcess) -> None:
+        """Kill a worker, which must have lived till then."""
+        assert place.kill() == -signal.SIGKILL, self.notes()[-1]
+
+    def work_until_rest(self, place: WorkerProcess, seconds: float) -> None:
+        """Let a worker live until nothing is owed, or for so many seconds."""
+        deadline = time.monotonic() + seconds
+        place.start(**self.order())
+        while self.ledger.depth().owed and time.monotonic() < deadline:
+            time.sleep(0.3)
+        self.end(place)
+
+    def attempts(self) -> list[Attempt]:
+        """Everything that the workers journalled."""
+        ledger = self.ledger
+        return ledger.attempts_of([row.id for row in ledger.writebacks(WritebackFilter())])
+
+    def judge(self) -> Verdict:
+        """What became of everything that was queued."""
+        return self.platform.judge(self.ledger, self.inside)
+
+
+@contextmanager
+def site(home: Path, seed: int, speed: float) -> Iterator[Site]:
+    """A new site in that folder."""
+    database = home / "local_org.sqlite"
+    clock = FastClock(speed, time.monotonic())
+    with run_in_thread(database) as server:
+        inside = open_org(database)
+        try:
+            yield Site(home, server.url, inside, clock, random.Random(seed))
+        finally:
+            inside.close()
+
+
+@contextmanager
+def watched(site: Site) -> Iterator[tuple[str, threading.Event]]:
+    """Another way to the organisation, and an event that is set whenever a call that writes comes along it."""
+    written_to = threading.Event()
+    proxy = FaultProxy(site.url, site.inside)
+    proxy.heard = lambda type_: written_to.set() if type_ in WRITES else None
+    try:
+        yield proxy.url, written_to
+    finally:
+        proxy.close()

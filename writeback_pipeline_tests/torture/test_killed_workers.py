@@ -1,0 +1,38 @@
+"""Workers killed at any moment, between a call and its answer too: everything is written, once, and the file opens."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from writeback_pipeline_tests.torture import SEED, listed, size, tell
+from writeback_pipeline_tests.torture.journal import answers
+from writeback_pipeline_tests.torture.killing import kill_many
+from writeback_pipeline_tests.torture.processes import WorkerProcess
+from writeback_pipeline_tests.torture.site import site
+from writeback_pipeline_tests.torture.stories import Story
+
+SPEED = 60
+"""A lease is 3 s here, the quiet time of a lost answer 10.5 s."""
+
+PEOPLE = 1_200
+KILLS, EVENTS = size(300, 1_000), size(5_000, 20_000)
+REST_SECONDS = 240
+
+
+@pytest.mark.timeout(3_600)
+def test_workers_killed_at_any_moment_lose_nothing_and_write_nothing_twice(tmp_path: Path) -> None:
+    with site(tmp_path, SEED, SPEED) as here, WorkerProcess() as place:
+        story = Story(random.Random(SEED), here.people(PEOPLE))
+        kills = kill_many(here, place, KILLS, story, EVENTS)
+        in_doubt = answers(here.attempts())
+        here.work_until_rest(place, REST_SECONDS)
+        verdict, notes = here.judge(), here.notes()
+    openings = sorted(note["opened_after"] for note in notes if "opened_after" in note)
+    failed = [note for note in notes if "failed" in note]
+    p99 = openings[len(openings) * 99 // 100]
+    tell(f"kill -9: {kills.total()} kills ({listed(kills)}), {verdict}")
+    tell(f"         {listed(in_doubt)} sends while it lasted; failed opens {len(failed)}, p99 of opening {p99:.3f} s")
+    assert not failed
+    assert verdict.clean, f"seed {SEED}: {verdict}"
+    assert in_doubt["unknown"]
