@@ -22,6 +22,7 @@ _COMMANDS = {
     "check": ("check:check", "Look at everything that delivery needs, and change nothing."),
     "audit": ("audit:audit", "Compare who is opted out here and in Salesforce; repair by opting out."),
     "undo": ("undo:undo", "Take a run back: its Notes and Tasks, and the flags that it changed."),
+    "prune": ("prune:prune", "Move old, settled mailing activity out of the ledger."),
     "settings": ("settings:settings", "Show and change the writeback settings."),
     "org": ("org:org", "Serve, reset and look into the embedded organisation; make it misbehave."),
 }

@@ -30,6 +30,7 @@ from writeback_pipeline.domain.ledger import (
     WritebackFilter,
 )
 from writeback_pipeline.domain.people import PersonRef
+from writeback_pipeline.domain.retention import Prunable
 from writeback_pipeline.domain.settings import WritebackSettings
 from writeback_pipeline.domain.story import Facts
 from writeback_pipeline.domain.sync import Finding, SeenPerson
@@ -57,6 +58,7 @@ from writeback_pipeline.store import (
     recovery,
     redirects,
     reopening,
+    retention,
     settings,
     settling,
     story,
@@ -378,6 +380,21 @@ class Store:
         """How long the opt-outs took that were written since then, by UTC day, newest first."""
         with self._database.reading() as session:
             return latency.by_day(session, since)
+
+    def prunable(self, before: datetime, now: datetime) -> Prunable:
+        """How much settled activity of windows that ended before then may go."""
+        with self._database.reading() as session:
+            return retention.prunable(session, before, now)
+
+    def oldest_prunable(self, before: datetime, now: datetime, limit: int) -> tuple[retention.Table, retention.Table]:
+        """Up to `limit` such writebacks, whole, and all of their attempts."""
+        with self._database.reading() as session:
+            return retention.oldest(session, before, now, limit)
+
+    def prune(self, before: datetime, now: datetime, ids: Collection[int]) -> int:
+        """Remove those of these writebacks that still may go, with their attempts; returns how many."""
+        with self._database.writing() as session:
+            return retention.remove(session, before, now, ids)
 
     def story(self, who: str) -> list[Facts]:
         """What is kept of everybody of that record id, e-mail address or subscriber."""

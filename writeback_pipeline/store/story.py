@@ -38,8 +38,9 @@ def _ends(session: Session, who: str) -> set[str]:
     people = {
         person
         for (person,) in session.execute(
-            f"SELECT DISTINCT coalesce(w.person_id, w.salesforce_id) FROM writebacks w "
-            f"WHERE w.salesforce_id IS NOT NULL AND {_BY_NAME}",
+            # The person of a row of activity is its window: only an opt-out's is kept up with moves.
+            "SELECT DISTINCT CASE WHEN w.kind IN ('sent', 'opened') THEN w.salesforce_id ELSE w.person_id END "
+            f"FROM writebacks w WHERE w.salesforce_id IS NOT NULL AND {_BY_NAME}",
             [who],
         ).fetchall()
     }
