@@ -268,6 +268,7 @@ def _all_gone(claim: Claim, held: Gone) -> tuple[Settlement, ...]:
 def _still_unknown(claim: Claim, doubt: Doubt, until: datetime) -> Settlement:
     return replace(
         _settlement(claim, doubt.writeback, Status.UNKNOWN),
+        note_id=doubt.writeback.note_id,
         next_attempt_at=until,
         error_code=doubt.writeback.error_code,
         error_message=doubt.writeback.error_message,

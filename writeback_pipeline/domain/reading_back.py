@@ -49,15 +49,12 @@ def read_back(
 ) -> ReadBack:
     """What the Notes that were `found`, the Notes of key records, by record key, and the flag that is `held` say of the
     claim's doubts."""
+    if not claim.doubts:
+        return ReadBack(claim)
     notes = _notes_by_doubt(claim, found, keyed, settings)
     flag = held.opted_out if isinstance(held, Live) else None
-    resolved = {
-        doubt.writeback.id: _resolved(doubt, notes.get(doubt.writeback.id), flag, now)
-        for doubt in claim.doubts
-        if doubt.writeback.id in notes or doubt.readable_at <= now
-    }
-    if not resolved:
-        return ReadBack(claim)
+    doubts = [_with_note(doubt, notes.get(doubt.writeback.id)) for doubt in claim.doubts]
+    resolved = {doubt.writeback.id: _resolved(doubt, flag, now) for doubt in doubts if _is_over(doubt, flag, now)}
     origins = [
         OriginChange(
             claim.person.salesforce_id,
@@ -78,7 +75,7 @@ def read_back(
     after = replace(
         claim,
         taken=(*claim.taken, *resolved.values()),
-        doubts=tuple(doubt for doubt in claim.doubts if doubt.writeback.id not in resolved),
+        doubts=tuple(doubt for doubt in doubts if doubt.writeback.id not in resolved),
         events=tuple(events),
         flag_is_ours=claim.flag_is_ours or any(origin.flag_set for origin in origins),
     )
@@ -129,14 +126,22 @@ def _tells(note: FoundNote, row: Writeback) -> bool:
     return note.body is not None and note.body.split() == note_body(note.title, row.reason).split()
 
 
-def _resolved(doubt: Doubt, note_id: str | None, flag: bool | None, now: datetime) -> Writeback:
+def _with_note(doubt: Doubt, note_id: str | None) -> Doubt:
+    return replace(doubt, writeback=replace(doubt.writeback, note_id=doubt.writeback.note_id or note_id))
+
+
+def _is_over(doubt: Doubt, flag: bool | None, now: datetime) -> bool:
+    """A Note that is there says nothing of the flag: a write of that may land later, and must be known as ours then."""
+    flag_has_landed = doubt.flag is None or doubt.flag == flag
+    return doubt.readable_at <= now or (doubt.writeback.note_id is not None and flag_has_landed)
+
+
+def _resolved(doubt: Doubt, flag: bool | None, now: datetime) -> Writeback:
     row = doubt.writeback
     flag_result = row.flag_result
     if doubt.flag is not None and doubt.flag == flag:
         flag_result = FlagResult.SET if flag else FlagResult.CLEARED
-    return replace(
-        row, status=Status.WAITING, note_id=row.note_id or note_id, flag_result=flag_result, next_attempt_at=now
-    )
+    return replace(row, status=Status.WAITING, flag_result=flag_result, next_attempt_at=now)
 
 
 def _settlement(claim: Claim, row: Writeback) -> Settlement:
