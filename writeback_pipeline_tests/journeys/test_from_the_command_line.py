@@ -11,6 +11,7 @@ import pytest
 
 from writeback_pipeline.domain.ledger import WritebackFilter
 from writeback_pipeline.domain.writebacks import Status
+from writeback_pipeline.local_org import admin
 from writeback_pipeline.local_org.sample import people
 from writeback_pipeline.local_org.state import open_org
 from writeback_pipeline.store.store import Store
@@ -116,3 +117,38 @@ def test_trouble_with_the_configuration_is_told_by_name_and_changes_nothing(run:
     assert "planted-secret" not in refused.stderr + refused.stdout
     (row,) = json.loads(run("list", "--format", "json").stdout)
     assert row["status"] == "pending"
+
+
+def tick_the_box(home: Path, checked: bool) -> None:
+    """What a Salesforce administrator does to the person."""
+    organisation = open_org(home / "local_org.sqlite")
+    try:
+        with organisation.connection() as connection:
+            admin.edit(admin.session(connection), PERSON, {"HasOptedOutOfEmail": checked})
+    finally:
+        organisation.close()
+
+
+def test_what_salesforce_opted_out_is_opted_in_there_and_nowhere_else(run: Run, home: Path) -> None:
+    run("run", "sync")
+    tick_the_box(home, True)
+    assert "1 by salesforce" in run("run", "sync").stdout
+    assert "in Salesforce" in run("enqueue", "resubscribe", "--contact", PERSON).stderr
+    assert "1 refused" in run("run", "opt-outs").stdout
+    (row,) = json.loads(run("list", "--format", "json").stdout)
+    assert "clear Email Opt Out on the Contact in Salesforce" in row["advice"]
+    assert json.loads(run("audit", "--format", "json").stdout)["agree"] >= 1
+    tick_the_box(home, False)
+    assert len(json.loads(run("audit", "--format", "json", expect=1).stdout)["only_here"]) == 1
+    assert "by salesforce" not in run("run", "sync").stdout
+    run("audit")
+
+
+def test_a_repair_sets_an_opt_out_of_ours_again_that_somebody_cleared(run: Run, home: Path) -> None:
+    run("enqueue", "unsubscribe", "--contact", PERSON)
+    run("run", "sync")
+    run("run", "opt-outs")
+    tick_the_box(home, False)
+    assert "1 are opted out only here" in run("audit", expect=1).stdout
+    assert "1 were opted out on the side that lacked it" in run("audit", "--repair").stdout
+    run("audit")
