@@ -117,7 +117,7 @@ def deliver(
     settings = world.ledger.settings()
     chosen = window_named(name, Calendar(occurrence, settings.zone, settings.week_starts_on))
     parts: dict[str, Any] = {"ledger": world.ledger, "organisation": world.organisation, "now": world.clock}
-    delivery = ActivityDelivery(**parts | {"run_id": "run"} | how)
+    delivery = ActivityDelivery(**parts | {"run_id": "run", "sleep": world.sleep} | how)
     shown = Presentation(settings.platform_name, settings.zone)
     with MailingEvents(str(mailings.folder), "200MB").counted(chosen, shown) as counted:
         return delivery.run(kind, chosen, counted.of(kind))

@@ -104,7 +104,8 @@ def _show_plan(
     for window in windows:
         with open_activity(environment).counted(window, Presentation(settings.platform_name, settings.zone)) as counted:
             for kind in kinds:
-                plan = plan_window(store.known_summaries(scope_of(kind, window)), counted.of(kind))
+                known = store.known_summaries(scope_of(kind, window))
+                plan = plan_window(known, counted.of(kind), settings.bulk_threshold)
                 lines.append(
                     {
                         "window": window.name,

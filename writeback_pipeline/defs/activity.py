@@ -140,7 +140,8 @@ def writebacks_asset(
                 dg.AssetMaterialization(summaries.key, partition=context.partition_key, metadata=_counted(counted))
             )
             if config.dry_run:
-                plan = plan_window(ledger.known_summaries(scope_of(kind, window)), events)
+                known = ledger.known_summaries(scope_of(kind, window))
+                plan = plan_window(known, events, ledger.settings().bulk_threshold)
                 context.log_event(dg.AssetObservation(context.asset_key, metadata=_planned(plan)))
                 return
             delivery = ActivityDelivery(

@@ -6,6 +6,7 @@ Counting events is done in `activity`, the rules in `domain`, calls in `salesfor
 """
 
 import random
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -13,13 +14,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import uuid4
 
+from writeback_pipeline.delivery.bulk_jobs import BulkJobs
 from writeback_pipeline.delivery.opt_outs import check_pinned
 from writeback_pipeline.delivery.protocols import ActivityLedger, CountedEvents, Organisation
-from writeback_pipeline.delivery.sending import CALL_ALLOWANCE, Outgoing, Sent, send
-from writeback_pipeline.delivery.window_plan import SUMMARIES_PER_CALL, WindowPlan, plan_window
+from writeback_pipeline.delivery.sending import CALL_ALLOWANCE, Outgoing, Sender, Sent, send
+from writeback_pipeline.delivery.window_plan import SUMMARIES_PER_CALL, SUMMARIES_PER_JOB, WindowPlan, plan_window
 from writeback_pipeline.domain.activity import Presentation, Summary, withdrawn_summary
 from writeback_pipeline.domain.ledger import MAX_HOPS, Settlement
-from writeback_pipeline.domain.records import ApiUsage, RowResult
+from writeback_pipeline.domain.records import Answer, ApiUsage, RowResult
 from writeback_pipeline.domain.tasks import (
     TaskWrite,
     lacks_key_field,
@@ -76,6 +78,7 @@ class ActivityDelivery:
     progress: Callable[[int, int], None] = lambda _done, _total: None
     jitter: random.Random = field(default_factory=random.Random)
     owner: str = field(default_factory=lambda: uuid4().hex)
+    sleep: Callable[[float], None] = time.sleep
 
     def run(self, kind: Kind, window: Window, counted: CountedEvents) -> ActivityReport:
         """Write what changed of the window; nothing is sent, and no call made, when nothing did.
@@ -83,14 +86,15 @@ class ActivityDelivery:
         Raises OrganisationUnavailable for trouble that is not a row's and LeaseLost; what was not sent stays owed.
         """
         report = ActivityReport()
+        calls_before = self.organisation.usage.calls
+        self._bulk.finish_left(self._check_organisation, scope_of(kind, window))
         leased = self.ledger.lease_window(scope_of(kind, window), self.owner, self.now())
         if leased is None:
             report.busy = True
             return report
         lease, known = leased
-        calls_before = self.organisation.usage.calls
         try:
-            plan = plan_window(known, counted)
+            plan = plan_window(known, counted, self.ledger.settings().bulk_threshold)
             report.counts = plan.counts
             report.left.update(plan.left)
             self._deliver(window, counted, lease, known, plan, report)
@@ -116,22 +120,29 @@ class ActivityDelivery:
             self.ledger.owe_summaries(lease, window, plan.nobody, self.now(), self.run_id)
         if plan.dropped:
             self.ledger.drop_summaries(lease, plan.dropped, self.run_id)
-        if plan.due:
-            found = self.organisation.organisation_id
-            check_pinned(self.ledger.pin_organisation(found), found)
+        if plan.portions:
+            self._check_organisation()
         refused: list[Refused] = []
-        for start in range(0, len(plan.due), SUMMARIES_PER_CALL):
-            keys = plan.due[start : start + SUMMARIES_PER_CALL]
+        done, total = 0, len(plan.due)
+        for portion in plan.portions:
             summaries = [
-                *counted.summaries([key for key in keys if key not in plan.withdrawn]),
-                *(withdrawn_summary(key, window, counted.presentation) for key in keys if key in plan.withdrawn),
+                *counted.summaries([key for key in portion.keys if key not in plan.withdrawn]),
+                *(
+                    withdrawn_summary(key, window, counted.presentation)
+                    for key in portion.keys
+                    if key in plan.withdrawn
+                ),
             ]
             tasks = self._owe(summaries, known, counted.presentation, window, lease)
-            refused += self._write(tasks, window, lease, report)
-            if len(refused) >= SUMMARIES_PER_CALL or start + SUMMARIES_PER_CALL >= len(plan.due):
+            by_bulk = portion.by_bulk and not report.key_in_text
+            most = SUMMARIES_PER_JOB if by_bulk else SUMMARIES_PER_CALL
+            for start in range(0, len(tasks), most):
+                refused += self._write(tasks[start : start + most], window, lease, report, by_bulk=by_bulk)
+            done += len(tasks)
+            if len(refused) >= SUMMARIES_PER_CALL or done == total:
                 self._try_again(refused, window, lease, report)
                 refused = []
-            self.progress(start + len(tasks), len(plan.due))
+            self.progress(done, total)
 
     def _try_again(
         self, refused: Sequence[Refused], window: Window, lease: WindowLease, report: ActivityReport
@@ -163,27 +174,37 @@ class ActivityDelivery:
         return [task_write(ids[each.key], each, known.get(each.key), presentation) for each in summaries]
 
     def _write(
-        self, tasks: Sequence[TaskWrite], window: Window, lease: WindowLease, report: ActivityReport
+        self,
+        tasks: Sequence[TaskWrite],
+        window: Window,
+        lease: WindowLease,
+        report: ActivityReport,
+        *,
+        by_bulk: bool = False,
     ) -> list[Refused]:
         """Send the Tasks and settle them, but for those that may be worth another try: they are returned."""
         lease = self._with_time_to_send(lease)
         if report.key_in_text:
             tasks = self._looked_up(tasks, window)
-        sent = self._send(tasks, lease)
+        sent = self._send(tasks, lease, self._bulk.send if by_bulk else self._send_in_calls)
         answered = [(task, result) for task, result in zip(tasks, sent.results, strict=True) if result is not None]
         report.key_in_text |= any(lacks_key_field(result.code, result.message) for _, result in answered)
         trouble = sent.trouble
         if trouble is not None and lacks_key_field(trouble.code, trouble.message):
             trouble = None
         refused = [] if trouble else [each for each in answered if may_be_tried_again(*each)]
-        aside = {task.writeback_id for task, _ in refused}
+        again = sent.refused and trouble is None
+        by_calls = [task for task, result in answered if again and result.answer is Answer.NOT_SENT]
+        aside = {task.writeback_id for task in (*(task for task, _ in refused), *by_calls)}
         settled = [each for each in answered if each[0].writeback_id not in aside]
         waiting = [set_aside(task, result, lease, self.now()) for task, result in refused]
         self._settle(settled, lease, report, waiting, sent)
-        if len(answered) < len(tasks):
-            raise LeaseLost(f"another worker took over {lease.scope}")
         if trouble is not None:
             raise trouble
+        if len(answered) < len(tasks):
+            raise LeaseLost(f"another worker took over {lease.scope}")
+        for start in range(0, len(by_calls), SUMMARIES_PER_CALL):
+            refused += self._write(by_calls[start : start + SUMMARIES_PER_CALL], window, lease, report)
         return refused
 
     def _settle(
@@ -214,7 +235,18 @@ class ActivityDelivery:
         found = self.organisation.find_tasks(keys, first, last) if keys else {}
         return [replace(task, key_in_text=True, task_id=task.task_id or found.get(task.summary.key)) for task in tasks]
 
-    def _send(self, tasks: Sequence[TaskWrite], lease: WindowLease) -> Sent:
+    @property
+    def _bulk(self) -> BulkJobs:
+        return BulkJobs(self.ledger, self.organisation, self.now, self.sleep, self.owner, self.run_id)
+
+    def _check_organisation(self) -> None:
+        found = self.organisation.organisation_id
+        check_pinned(self.ledger.pin_organisation(found), found)
+
+    def _send_in_calls(self, rows: Sequence[Outgoing], *, between_calls: Callable[[Sent], None]) -> Sent:
+        return send(rows, self.ledger, self.organisation, self.now, self.run_id, between_calls=between_calls)
+
+    def _send(self, tasks: Sequence[TaskWrite], lease: WindowLease, sender: Sender) -> Sent:
         rows = [
             Outgoing(
                 lease.scope,
@@ -223,6 +255,7 @@ class ActivityDelivery:
                 task.writeback_id,
                 task.task_id or task.person.salesforce_id,
                 task.write,
+                revision=task.summary.revision,
             )
             for task in tasks
         ]
@@ -230,7 +263,7 @@ class ActivityDelivery:
         def between_calls(sent: Sent) -> None:
             self.ledger.record(sent.unrecorded, [], [], self.now(), release=False)
 
-        return send(rows, self.ledger, self.organisation, self.now, self.run_id, between_calls=between_calls)
+        return sender(rows, between_calls=between_calls)
 
     def _worth_another_try(
         self, refused: Sequence[Refused], lease: WindowLease, report: ActivityReport, *, last: bool

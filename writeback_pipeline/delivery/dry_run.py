@@ -3,15 +3,17 @@
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
+from itertools import compress
 
 from writeback_pipeline.delivery.opt_outs import check_pinned
 from writeback_pipeline.delivery.protocols import OptOutLedger, Organisation
 from writeback_pipeline.delivery.reading_back import read_back_all, still_there
 from writeback_pipeline.delivery.report import DeliveryReport, planned_changes
 from writeback_pipeline.delivery.sending import LANE
+from writeback_pipeline.domain.bulk import BULK_LANE, CALLS_PER_JOB, carried_by_bulk
 from writeback_pipeline.domain.ledger import MAX_HOPS, Claim
-from writeback_pipeline.domain.planning import in_sending_order, plan_person
-from writeback_pipeline.domain.records import Held, Moved
+from writeback_pipeline.domain.planning import PersonPlan, in_sending_order, plan_person
+from writeback_pipeline.domain.records import Held, Moved, RowWrite
 
 EVERYBODY = 1_000_000
 """More people than one dry run can usefully show."""
@@ -31,11 +33,21 @@ def dry_run(
     there = [claim for claim in claims if not isinstance(held[claim.person.salesforce_id], Moved)]
     read = read_back_all(there, held, organisation, settings, now)
     plans = [plan_person(each.claim, still_there(held, each.claim), settings, now) for each in read]
-    rows = [write.write for write in in_sending_order(plans)]
-    report.planned = [change for plan in plans for change in planned_changes(plan, LANE)]
+    carried = carried_by_bulk([[write.write for write in plan.writes] for plan in plans], settings.bulk_threshold)
+    report.planned = [
+        change
+        for plan, by_bulk in zip(plans, carried, strict=True)
+        for change in planned_changes(plan, BULK_LANE if by_bulk else LANE)
+    ]
     report.usage = organisation.usage
-    report.planned_calls = report.usage.calls + len(organisation.batches(rows))
+    by_calls = organisation.batches(_rows(plan for plan, by_bulk in zip(plans, carried, strict=True) if not by_bulk))
+    jobs = organisation.jobs(_rows(compress(plans, carried)))
+    report.planned_calls = report.usage.calls + len(by_calls) + CALLS_PER_JOB * len(jobs)
     return report
+
+
+def _rows(plans: Iterable[PersonPlan]) -> list[RowWrite]:
+    return [write.write for _, write in in_sending_order(list(plans))]
 
 
 def _where_they_are(

@@ -13,14 +13,21 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from itertools import compress
-from typing import Protocol
 from uuid import uuid4
 
 from writeback_pipeline.delivery.bulk_jobs import BulkJobs
 from writeback_pipeline.delivery.protocols import OptOutLedger, Organisation
 from writeback_pipeline.delivery.reading_back import read_back_all, still_there
 from writeback_pipeline.delivery.report import DeliveryReport
-from writeback_pipeline.delivery.sending import CALL_ALLOWANCE, Outgoing, Sent, insist, send
+from writeback_pipeline.delivery.sending import (
+    CALL_ALLOWANCE,
+    ROWS_PER_TRANSACTION,
+    Outgoing,
+    Sender,
+    Sent,
+    insist,
+    send,
+)
 from writeback_pipeline.domain.bulk import carried_by_bulk
 from writeback_pipeline.domain.ledger import AttemptOutcome, Claim, OriginChange, Settlement
 from writeback_pipeline.domain.planning import (
@@ -47,13 +54,6 @@ PEOPLE_PER_JOB = 100_000
 
 PEOPLE_PER_WAVE = 1_000
 """People whose rows are journalled together: one call carries their flags, one their notes."""
-
-
-class Sender(Protocol):
-    """One of the lanes: journals the rows and sends them."""
-
-    def __call__(self, rows: Sequence[Outgoing], *, between_calls: Callable[[Sent], None]) -> Sent:
-        """The answers; `between_calls` records what is there before more is sent."""
 
 
 class WrongOrganisation(Exception):
@@ -83,8 +83,7 @@ class OptOutDelivery:
         self._bulk.finish_left(self._check_organisation)
         left = limit
         while left is None or left > 0:
-            at_most = self._people_per_claim()
-            claims = self.ledger.claim(self.owner, self.now(), limit=at_most if left is None else min(left, at_most))
+            claims = self._claim(left)
             if not claims:
                 break
             with self._released_on_error(claims):
@@ -101,9 +100,17 @@ class OptOutDelivery:
         found = self.organisation.organisation_id
         check_pinned(self.ledger.pin_organisation(found), found)
 
-    def _people_per_claim(self) -> int:
+    def _claim(self, left: int | None) -> list[Claim]:
+        """People to whom something is owed: as many as Bulk jobs carry where it is that much, at most `left`."""
         by_bulk = self.ledger.due(self.now()) >= self.ledger.settings().bulk_threshold
-        return PEOPLE_PER_JOB if by_bulk else PEOPLE_PER_CLAIM
+        at_most = min(PEOPLE_PER_JOB if by_bulk else PEOPLE_PER_CLAIM, left or PEOPLE_PER_JOB)
+        claims: list[Claim] = []
+        while len(claims) < at_most:
+            more = self.ledger.claim(self.owner, self.now(), limit=min(PEOPLE_PER_CLAIM, at_most - len(claims)))
+            claims += more
+            if not more:
+                break
+        return claims
 
     @contextmanager
     def _released_on_error(self, claims: Sequence[Claim]) -> Iterator[None]:
@@ -214,19 +221,21 @@ class OptOutDelivery:
 
     def _send(self, plans: Sequence[PersonPlan], report: DeliveryReport, sender: Sender) -> list[Claim]:
         """Send what is planned and settle it; returns the claims of people who have to go by another lane."""
-        claims = {write.key: plan.claim for plan in plans for write in plan.writes}
         writes = in_sending_order(plans)
-        rows = [_outgoing(write, claims[write.key]) for write in writes]
+        rows = [_outgoing(write, claim) for claim, write in writes]
 
         def results_of(sent: Sent) -> dict[WriteKey, RowResult]:
             pairs = zip(writes, sent.results, strict=True)
-            return {write.key: result for write, result in pairs if result is not None}
+            return {write.key: result for (_, write), result in pairs if result is not None}
 
         def between_calls(sent: Sent) -> None:
-            self._record(sent.unrecorded, [], _origins(plans, results_of(sent)), report, release=False)
+            origins = _origins(plans, results_of(sent))
+            for start in range(0, len(sent.unrecorded), ROWS_PER_TRANSACTION):
+                outcomes = sent.unrecorded[start : start + ROWS_PER_TRANSACTION]
+                self._record(outcomes, [], origins, report, release=False)
 
         sent = sender(rows, between_calls=between_calls)
-        results, now = results_of(sent), self.now()
+        results = results_of(sent)
         refused = {key for key, result in results.items() if sent.refused and result.answer is Answer.NOT_SENT}
         again = [plan.claim for plan in plans if any(write.key in refused for write in plan.writes)]
         ours = [
@@ -234,13 +243,23 @@ class OptOutDelivery:
         ]
         if sent.trouble is None:  # what is left in a job under way is not another worker's, but nobody's yet
             report.fenced += len(plans) - len(ours) - len(again)
-        settlements = [s for plan in ours for s in (*plan.settled, *settle_person(plan, results, now, self.jitter))]
-        seen = [plan.claim.lease for plan in ours]
-        self._record(sent.unrecorded, settlements, _origins(ours, results), report, seen=seen)
+        if len(ours) > ROWS_PER_TRANSACTION:  # a lease is given back only once all of its answers are recorded
+            between_calls(sent)
+            sent.unrecorded = []
+        for start in range(0, max(len(ours), 1), ROWS_PER_TRANSACTION):
+            self._settle(ours[start : start + ROWS_PER_TRANSACTION], results, sent, report)
         report.usage = self.organisation.usage
         if sent.trouble is not None:
             raise sent.trouble
         return again
+
+    def _settle(
+        self, plans: Sequence[PersonPlan], results: dict[WriteKey, RowResult], sent: Sent, report: DeliveryReport
+    ) -> None:
+        now = self.now()
+        settlements = [s for plan in plans for s in (*plan.settled, *settle_person(plan, results, now, self.jitter))]
+        seen = [plan.claim.lease for plan in plans]
+        self._record(sent.unrecorded, settlements, _origins(plans, results), report, seen=seen)
 
     def _record(
         self,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Protocol, TypeVar
 from uuid import uuid4
 
 from writeback_pipeline.delivery.protocols import Journal, Organisation
@@ -21,8 +21,8 @@ CALL_ALLOWANCE = timedelta(seconds=65)
 
 LANE = "composite"
 
-ROWS_PER_TRANSACTION = 20_000
-"""Rows that are journalled at once."""
+ROWS_PER_TRANSACTION = 10_000
+"""Rows that are journalled, or settled, at once."""
 
 RECORDING_TRIES = 5
 """How often the ledger is asked to take answers while other processes keep it busy; it waits by itself each time."""
@@ -65,6 +65,13 @@ class Sent:
     unrecorded: list[AttemptOutcome]
     trouble: OrganisationUnavailable | None = None
     refused: bool = False
+
+
+class Sender(Protocol):
+    """One of the lanes: journals the rows and sends them."""
+
+    def __call__(self, rows: Sequence[Outgoing], *, between_calls: Callable[[Sent], None]) -> Sent:
+        """The answers; `between_calls` records what is there before more is sent."""
 
 
 def send(

@@ -10,6 +10,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from writeback_pipeline.domain.ledger import QUIET, Claim, Doubt, OriginChange, Settlement
 from writeback_pipeline.domain.notes import content_note, note_body, note_title
@@ -29,6 +30,9 @@ _NOT_SENT = "It was not sent, so nothing happened in Salesforce; it is tried aga
 _READ_BACK = "Salesforce gave no answer. What it holds is read back before anything is sent again."
 _WRITTEN_BEFORE = "DUPLICATE_VALUE"
 _HAS_A_KEY = "Its key record is in Salesforce already: its Note is read back."
+_FLAG_FIELDS = {
+    value: MappingProxyType({OPT_OUT_FIELD: value}) for value in (True, False)
+}  # one for all: they are many
 _FIRST_RETRY = timedelta(seconds=30)
 _LAST_RETRY = timedelta(hours=8)
 
@@ -133,10 +137,10 @@ def reopened(claim: Claim, row: Writeback) -> Claim:
     return replace(claim, taken=(*claim.taken, row), events=events)
 
 
-def in_sending_order(plans: Sequence[PersonPlan]) -> list[PlannedWrite]:
+def in_sending_order(plans: Sequence[PersonPlan]) -> list[tuple[Claim, PlannedWrite]]:
     """Everybody's flags before anybody's notes: the flag is what the law asks for."""
-    writes = [write for plan in plans for write in plan.writes]
-    return sorted(writes, key=lambda write: write.title is not None)
+    writes = [(plan.claim, write) for plan in plans for write in plan.writes]
+    return sorted(writes, key=lambda each: each[1].title is not None)
 
 
 def cannot_follow(claim: Claim, reason: str) -> list[Settlement]:
@@ -238,7 +242,7 @@ def _decide(claim: Claim, taken: frozenset[int], held: Live, settings: Writeback
 
 def _flag(person: PersonRef, writeback_id: int, value: bool, *, before: bool) -> PlannedWrite:
     operation = Operation.SET_FLAG if value else Operation.CLEAR_FLAG
-    write = RowWrite(operation, person.object_type.value, {OPT_OUT_FIELD: value}, record_id=person.salesforce_id)
+    write = RowWrite(operation, person.object_type.value, _FLAG_FIELDS[value], record_id=person.salesforce_id)
     return PlannedWrite(writeback_id, write, flag_before=before)
 
 

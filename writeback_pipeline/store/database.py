@@ -69,6 +69,7 @@ class Database:
             try:
                 with closing(self._connect(patience, read_only=read_only)) as connection:
                     connection.execute("SET TimeZone = 'UTC'")
+                    connection.execute("SET enable_progress_bar = false")  # standard output is not the store's
                     yield connection
             except duckdb.Error as error:
                 if concerns_the_file(error):

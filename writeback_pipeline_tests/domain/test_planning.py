@@ -220,7 +220,7 @@ def test_an_unsubscribe_never_waits_for_an_older_write() -> None:
 
 def test_everybodys_flags_go_before_anybodys_notes() -> None:
     writes = in_sending_order([unsubscribed(), unsubscribed()])
-    assert [write.write.operation for write in writes] == [FLAG, FLAG, NOTE, NOTE]
+    assert [write.write.operation for _, write in writes] == [FLAG, FLAG, NOTE, NOTE]
 
 
 def test_the_origin_ledger_learns_only_what_was_confirmed() -> None:
