@@ -16,7 +16,10 @@ from writeback_pipeline.domain.writebacks import FlagResult, Kind, Status, Write
 
 @dataclass(frozen=True, slots=True)
 class OptOutRecord:
-    """An opt-out in the origin ledger: in which system, since when, on what evidence, and what ended it."""
+    """An opt-out in the origin ledger: in which system, since when, on what evidence, and what ended it.
+
+    `actor` is the Salesforce user who changed the record last, where it was read there.
+    """
 
     id: int
     origin: str
@@ -25,6 +28,7 @@ class OptOutRecord:
     writeback_id: int | None
     cleared_at: datetime | None
     cleared_by: int | None
+    actor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,10 +183,13 @@ def _of_attempt(attempt: Attempt, read_back: dict[int, datetime]) -> Iterator[Mo
 def _of_opt_out(opt_out: OptOutRecord) -> Iterator[Moment]:
     evidence = f" Evidence: writeback {opt_out.writeback_id}." if opt_out.writeback_id else ""
     ours = " We ticked Email Opt Out for it." if opt_out.flag_set else ""
-    yield Moment(opt_out.since, "opt_out", f"Opted out {_where(opt_out.origin)}.{evidence}{ours}", opt_out.writeback_id)
+    actor = f" The record was last changed by {opt_out.actor}." if opt_out.actor else ""
+    yield Moment(
+        opt_out.since, "opt_out", f"Opted out {_where(opt_out.origin)}.{evidence}{ours}{actor}", opt_out.writeback_id
+    )
     if opt_out.cleared_at is not None:
-        by = f" by writeback {opt_out.cleared_by}" if opt_out.cleared_by else ""
-        told = f"The opt-out {_where(opt_out.origin)} of {utc_text(opt_out.since)} was ended{by}."
+        by = f"by writeback {opt_out.cleared_by}" if opt_out.cleared_by else "where it was made"
+        told = f"The opt-out {_where(opt_out.origin)} of {utc_text(opt_out.since)} was taken back {by}."
         yield Moment(opt_out.cleared_at, "opt_out", told, opt_out.cleared_by)
 
 

@@ -104,13 +104,13 @@ def _read_back(session: Session, writeback_ids: Collection[int]) -> dict[int, da
 
 def _opt_outs(session: Session, ids: Collection[str]) -> tuple[OptOutRecord, ...]:
     rows = session.execute(
-        "SELECT o.id, o.origin, o.since, o.flag_set, o.writeback_id, o.cleared_at, o.cleared_by "
+        "SELECT o.id, o.origin, o.since, o.flag_set, o.writeback_id, o.cleared_at, o.cleared_by, o.actor "
         "FROM opt_out_origins o WHERE o.person_id IN (SELECT unnest($1::TEXT[])) ORDER BY o.since, o.id",
         [list(ids)],
     ).fetchall()
     return tuple(
-        OptOutRecord(id_, origin, in_utc(since), flag_set, writeback_id, in_utc(cleared_at), cleared_by)
-        for id_, origin, since, flag_set, writeback_id, cleared_at, cleared_by in rows
+        OptOutRecord(id_, origin, in_utc(since), flag_set, writeback_id, in_utc(cleared_at), cleared_by, actor)
+        for id_, origin, since, flag_set, writeback_id, cleared_at, cleared_by, actor in rows
     )
 
 

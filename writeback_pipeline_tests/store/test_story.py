@@ -1,7 +1,8 @@
 """One person's story out of a real ledger, after real deliveries: found by any name, followed wherever they went."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
+from writeback_pipeline.delivery.synchronising import synchronise
 from writeback_pipeline.delivery.undo import RunUndo
 from writeback_pipeline.domain.people import ObjectType
 from writeback_pipeline.domain.story import Facts, moments, standing
@@ -49,7 +50,7 @@ def test_a_resubscribe_ends_the_opt_out(world: World) -> None:
     world.deliver()
     (facts,) = world.ledger.story(person)
     assert standing(facts) == ["No opt-out stands."]
-    assert any(line.endswith("was ended by writeback 2.") for line in told(facts))
+    assert any(line.endswith("was taken back by writeback 2.") for line in told(facts))
     assert any(line.startswith(f"Clearing Email Opt Out on {person}, ticked before") for line in told(facts))
 
 
@@ -135,6 +136,24 @@ def test_a_run_that_was_taken_back_is_told_with_who_did_it(world: World) -> None
     assert "What run run wrote was taken back by ann." in told(facts)
     assert any(line.startswith(f"Deleting the Note {note['Id']}") for line in told(facts))
     assert any(line.startswith("Writeback 1 (unsubscribe) needs a person. UNDONE.") for line in standing(facts))
+
+
+def test_an_opt_out_that_was_made_and_taken_back_in_salesforce_is_told_with_who_did_it(world: World) -> None:
+    person = world.contact()
+    world.clock.at = datetime.now(UTC) + timedelta(minutes=1)
+    synchronise(world.ledger, world.organisation, world.clock())  # who is opted out at the first sync is an import
+    world.as_user(admin.edit, person, {"HasOptedOutOfEmail": True})
+    synchronise(world.ledger, world.organisation, world.clock())
+    (facts,) = world.ledger.story(person)
+    (made,) = moments(facts)
+    assert made.kind == "opt_out"
+    assert made.told.startswith("Opted out in Salesforce. The record was last changed by ")
+    assert standing(facts) == [f"Opted out in Salesforce since {utc_text(made.at)}."]
+    world.as_user(admin.edit, person, {"HasOptedOutOfEmail": False})
+    synchronise(world.ledger, world.organisation, world.clock())
+    (facts,) = world.ledger.story(person)
+    assert told(facts)[-1] == f"The opt-out in Salesforce of {utc_text(made.at)} was taken back where it was made."
+    assert standing(facts) == ["No opt-out stands."]
 
 
 def test_nobody_knows_a_stranger(world: World) -> None:
