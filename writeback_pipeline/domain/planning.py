@@ -191,11 +191,13 @@ def origin_changes(plan: PersonPlan, results: Results) -> list[OriginChange]:
         flag_shows.add(decision.decided_by)
     undone = {write.writeback_id for write in plan.writes if write.key not in confirmed}
     taken = {row.id for row in plan.claim.taken}
-    # While the flag is left alone, an opt-out for which we had set it stands, or nobody would know whose it is.
+    # While the flag is not cleared, an opt-out for which we had set it stands, or nobody would know whose it is.
+    is_cleared = decision.write is False and decision.decided_by in flag_shows
+    still_set = plan.flag_before and not kept_set and not is_cleared
     ended = {
         id_
         for id_, result in decision.flag_results.items()
-        if result is not FlagResult.SUPPRESSED or not plan.claim.flag_is_ours
+        if not (plan.claim.flag_is_ours and (still_set or result is FlagResult.SUPPRESSED))
     }
     return [
         OriginChange(

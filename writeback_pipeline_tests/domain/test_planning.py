@@ -239,6 +239,14 @@ def test_a_cleared_flag_ends_the_opt_out_even_if_the_note_is_still_owed() -> Non
     assert not change.opted_out
 
 
+@pytest.mark.parametrize("flag", [RowResult(Answer.UNKNOWN), RowResult(Answer.REJECTED, code="UNABLE_TO_LOCK_ROW")])
+def test_a_superseded_resubscribe_ends_no_opt_out_while_the_flag_that_we_set_is_not_cleared(flag: RowResult) -> None:
+    past = (OptOutEvent(1, Kind.UNSUBSCRIBE, NOW, Status.WRITTEN),)
+    both = claim(row(2, Kind.RESUBSCRIBE), row(3, Kind.RESUBSCRIBE), past=past, ours=True)
+    plan = plan_person(both, Live(opted_out=True), SETTINGS, NOW)
+    assert origin_changes(plan, {(3, Operation.CLEAR_FLAG): flag, (2, NOTE): OK, (3, NOTE): OK}) == []
+
+
 def test_the_back_off_grows_and_stays_within_its_bounds() -> None:
     waits = [(retry_at(attempts, NOW, JITTER) - NOW).total_seconds() for attempts in range(1, MAX_ATTEMPTS + 1)]
     assert 15 <= waits[0] <= 30
