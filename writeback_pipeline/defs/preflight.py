@@ -4,6 +4,7 @@ What is looked at is the gateway's work. This only decides when it is done again
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -11,14 +12,14 @@ import dagster as dg
 from writeback_pipeline.defs.assets import pending_queue
 from writeback_pipeline.defs.metadata import table
 from writeback_pipeline.defs.ports import PlatformDatabase, SalesforceConnector
-from writeback_pipeline.domain.findings import Finding, failures, warnings
+from writeback_pipeline.domain.findings import Finding, blocking, failures, warnings
 
 _SPEC = dg.AssetCheckSpec(
     name="organisation_is_ready",
     asset=pending_queue,
     blocking=True,
-    description="Salesforce has everything that delivery needs: looked at before the first delivery of each UTC day, "
-    "and before every one while something is in the way.",
+    description="Salesforce has everything that the delivery of opt-outs needs: looked at before the first one of each "
+    "UTC day, and before every one after a failure was found.",
 )
 
 
@@ -28,28 +29,31 @@ def organisation_is_ready(
     platform_database: dg.ResourceParam[PlatformDatabase],
     salesforce: dg.ResourceParam[SalesforceConnector],
 ) -> Iterator[dg.AssetCheckResult]:
-    """Yellow for what could be better; red, and nothing is written, for what is in the way."""
+    """Red, and nothing is written, for what is set up wrongly for everybody; yellow for everything else.
+
+    What may pass by itself, or concerns some people only, is met by the delivery, which does what can be done.
+    """
     now = datetime.now(UTC)
     earlier = _earlier_today(context.instance, now)
     if earlier is not None:
         yield earlier
         return
     ledger = platform_database.ledger()
+    settings = replace(ledger.settings(), activity_enabled=False)  # what activity needs never holds an opt-out back
     with salesforce.connect() as organisation:
-        findings = organisation.preflight(ledger.settings(), ledger.pinned_organisation(), now)
+        findings = organisation.preflight(settings, ledger.pinned_organisation(), now)
     yield _result(findings, now)
-    if failed := failures(findings):
+    if in_the_way := blocking(findings):
         # Said once, in words, for whoever started the run: the check alone would fail it without them.
-        passing = all(finding.passing for finding in failed)
-        raise dg.Failure(_told(failed), metadata={"passing": passing}, allow_retries=passing)
+        raise dg.Failure(_told(in_the_way), metadata={"passing": False}, allow_retries=False)
 
 
 def _result(findings: Sequence[Finding], now: datetime) -> dg.AssetCheckResult:
-    failed, warned = failures(findings), warnings(findings)
+    failed, warned, in_the_way = failures(findings), warnings(findings), blocking(findings)
     return dg.AssetCheckResult(
         passed=not failed and not warned,
-        severity=dg.AssetCheckSeverity.ERROR if failed else dg.AssetCheckSeverity.WARN,
-        description=_told(failed or warned) or "everything that delivery needs is there",
+        severity=dg.AssetCheckSeverity.ERROR if in_the_way else dg.AssetCheckSeverity.WARN,
+        description=_told(in_the_way or failed or warned) or "everything that delivery needs is there",
         metadata={
             "failures": len(failed),
             "warnings": len(warned),
@@ -67,20 +71,16 @@ def _told(findings: Sequence[Finding]) -> str:
 
 
 def _earlier_today(instance: dg.DagsterInstance, now: datetime) -> dg.AssetCheckResult | None:
-    """The newest evaluation, if it was made today and nothing was in the way."""
+    """The newest evaluation, if it was made today and found no failure."""
     for record in instance.event_log_storage.get_asset_check_execution_history(_SPEC.key, limit=2):
         event = record.event.dagster_event if record.event else None
         if event is None or event.event_type is not dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             continue  # the run that asks is planned already
         found = event.asset_check_evaluation_data
         looked_on = found.metadata.get("looked_on")
-        if looked_on is None or looked_on.value != now.date().isoformat() or _in_the_way(found):
+        if looked_on is None or looked_on.value != now.date().isoformat() or found.metadata["failures"].value:
             return None
         return dg.AssetCheckResult(
             passed=found.passed, severity=found.severity, description=found.description, metadata=found.metadata
         )
     return None
-
-
-def _in_the_way(found: dg.AssetCheckEvaluation) -> bool:
-    return not found.passed and found.severity is dg.AssetCheckSeverity.ERROR

@@ -20,7 +20,8 @@ class Level(StrEnum):
 class Finding:
     """One line: where, what, how bad, what was found, and what to do where it is not ok.
 
-    `passing` is set on a failure that a later run may find gone without anybody having changed the configuration.
+    `passing` is set on a failure that a later run may find gone without anybody having changed the configuration,
+    `partial` on one that concerns only some people.
     """
 
     area: str
@@ -29,11 +30,17 @@ class Finding:
     told: str
     remedy: str = ""
     passing: bool = False
+    partial: bool = False
 
 
 def failures(findings: Iterable[Finding]) -> list[Finding]:
     """Those that stand in the way of delivery, in order."""
     return [finding for finding in findings if finding.level is Level.FAILURE]
+
+
+def blocking(findings: Iterable[Finding]) -> list[Finding]:
+    """Failures with which it is no use to begin: nobody could be served, and waiting does not help."""
+    return [finding for finding in failures(findings) if not finding.passing and not finding.partial]
 
 
 def warnings(findings: Iterable[Finding]) -> list[Finding]:

@@ -113,7 +113,8 @@ def unreachable(trouble: OrganisationUnavailable) -> Finding:
 def _people(described: Mapping[str, Described | None]) -> Finding:
     missing = [name for name in PEOPLE if not (described[name] or {}).get("updateable")]
     if missing:
-        return _failure("people", f"the integration user may not edit {_and(missing)}", _ASSIGN)
+        told = f"the integration user may not edit {_and(missing)}"
+        return _failure("people", told, _ASSIGN, partial=len(missing) < len(PEOPLE))
     return _ok("people", f"{_and(PEOPLE)} may be edited")
 
 
@@ -127,7 +128,8 @@ def _opt_out(described: Mapping[str, Described | None]) -> Finding:
     told = [f"hidden on {_and(hidden)}"] if hidden else []
     told += [f"read-only on {_and(read_only)}"] if read_only else []
     if told:
-        return _failure("Email Opt Out", f"{OPT_OUT_FIELD} is {' and '.join(told)}", _ASSIGN)
+        partial = len(hidden) + len(read_only) < len(PEOPLE)
+        return _failure("Email Opt Out", f"{OPT_OUT_FIELD} is {' and '.join(told)}", _ASSIGN, partial=partial)
     return _ok("Email Opt Out", f"may be read and edited on {_and(PEOPLE)}")
 
 
@@ -221,5 +223,5 @@ def _warning(subject: str, told: str, remedy: str) -> Finding:
     return Finding(AREA, subject, Level.WARNING, told, remedy)
 
 
-def _failure(subject: str, told: str, remedy: str, *, passing: bool = False) -> Finding:
-    return Finding(AREA, subject, Level.FAILURE, told, remedy, passing)
+def _failure(subject: str, told: str, remedy: str, *, passing: bool = False, partial: bool = False) -> Finding:
+    return Finding(AREA, subject, Level.FAILURE, told, remedy, passing, partial)

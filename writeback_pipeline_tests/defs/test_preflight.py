@@ -84,13 +84,41 @@ def test_what_could_be_better_is_yellow_and_holds_nothing_back(pipeline: Pipelin
     person = pipeline.world.contact()
     pipeline.world.unsubscribe(person)
     with pipeline.world.inside.connection() as connection:
-        org_settings.change(connection, hidden=frozenset({"Task.Writeback_Key__c"}))
+        org_settings.change(connection, daily_api_requests=100)
+        usage.add(connection, 90, datetime.now(UTC).timestamp())
     found = look(pipeline.run())
     assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
-    assert "Writeback_Key__c" in (found.description or "")
+    assert "API requests" in (found.description or "")
     assert pipeline.world.opted_out(person)
     again = look(pipeline.run())
     assert (again.passed, again.severity, again.description) == (False, found.severity, found.description)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "passed"), [("Task", True), ("Lead.HasOptedOutOfEmail", False)], ids=["activity", "leads"]
+)
+def test_what_others_lack_holds_no_opt_out_back(pipeline: Pipeline, hidden: str, passed: bool) -> None:
+    person = pipeline.world.contact()
+    pipeline.world.unsubscribe(person)
+    with pipeline.world.inside.connection() as connection:
+        org_settings.change(connection, hidden=frozenset({hidden}))
+    result = pipeline.run()
+    assert result.success
+    assert (look(result).passed, look(result).severity) == (passed, dg.AssetCheckSeverity.WARN)
+    assert pipeline.world.opted_out(person)
+
+
+def test_what_may_pass_is_left_to_the_delivery(pipeline: Pipeline) -> None:
+    person = pipeline.world.contact()
+    pipeline.world.unsubscribe(person)
+    with pipeline.world.inside.connection() as connection:
+        org_settings.change(connection, daily_api_requests=0)
+    result = pipeline.run()
+    assert (look(result).passed, look(result).severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert pipeline.world.rows(person)[0].status in (Status.PENDING, Status.WAITING)
+    with pipeline.world.inside.connection() as connection:
+        org_settings.change(connection, daily_api_requests=1_000)
+    assert look(pipeline.run()).passed
 
 
 def test_another_organisation_than_the_ledgers_is_written_nothing(pipeline: Pipeline) -> None:

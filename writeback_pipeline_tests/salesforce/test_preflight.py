@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from writeback_pipeline.domain.findings import Finding, Level
+from writeback_pipeline.domain.findings import Finding, Level, blocking, failures
 from writeback_pipeline.domain.settings import NoteObject, WritebackSettings
 from writeback_pipeline.local_org import package, usage
 from writeback_pipeline.local_org import settings as org_settings
@@ -102,6 +102,23 @@ def test_without_the_package_every_remedy_names_the_permission_set(world: World)
     for subject in levels(findings):
         assert "Salesforce_Writebacks" in findings[subject].remedy
         assert not findings[subject].passing
+
+
+@pytest.mark.parametrize(
+    ("hidden", "in_the_way"),
+    [
+        ({"Contact.HasOptedOutOfEmail"}, []),
+        ({"Contact.HasOptedOutOfEmail", "Lead.HasOptedOutOfEmail"}, ["Email Opt Out"]),
+        ({"Lead"}, []),
+        ({"Note"}, ["notes"]),
+    ],
+    ids=["contacts", "everybody", "no-leads", "notes"],
+)
+def test_only_what_concerns_everybody_is_in_the_way(world: World, hidden: set[str], in_the_way: list[str]) -> None:
+    change(world, {"hidden": frozenset(hidden)})
+    findings = look(world.organisation)
+    assert [each.subject for each in blocking(findings.values())] == in_the_way
+    assert failures(findings.values())
 
 
 @pytest.mark.parametrize(
