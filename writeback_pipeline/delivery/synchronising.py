@@ -1,13 +1,14 @@
 """Bring Salesforce's own changes to the platform: flags set or cleared there, people who became others.
 
-Reads everybody who changed since the last reading, and a little more: Salesforce may show a change minutes after the
-time it bears. Reading somebody twice changes nothing. The first reading takes everybody who is opted out.
+Reads everybody who changed since the last reading. Salesforce may show a change minutes after the time it bears, so
+every change is read once more when nothing of its time can be invisible any more; reading somebody twice changes
+nothing. The first reading takes everybody who is opted out.
 """
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import islice
 from typing import Protocol
 
@@ -15,13 +16,10 @@ from writeback_pipeline.delivery.opt_outs import check_pinned
 from writeback_pipeline.domain.ledger import QUIET, Origin
 from writeback_pipeline.domain.people import PersonRef
 from writeback_pipeline.domain.records import ApiUsage
-from writeback_pipeline.domain.sync import Finding, SeenPerson
+from writeback_pipeline.domain.sync import Finding, SeenPerson, Watermark
 
-OVERLAP = QUIET
+VISIBLE_AFTER = QUIET
 """How long after the time it bears a change may become visible."""
-
-FIRST_OVERLAP = timedelta(hours=1)
-"""How far before the first reading the second one begins: more than two clocks differ."""
 
 PEOPLE_AT_ONCE = 10_000
 
@@ -32,10 +30,10 @@ class StatusLedger(Protocol):
     def pin_organisation(self, organisation_id: str) -> str:
         """Pin the organisation at the first use; returns the pinned id."""
 
-    def watermark(self) -> datetime | None:
-        """Up to when Salesforce's own changes are known; None before the first reading."""
+    def watermark(self) -> Watermark | None:
+        """How far Salesforce's own changes are known; None before the first reading."""
 
-    def advance_watermark(self, until: datetime, now: datetime) -> None:
+    def set_watermark(self, reached: Watermark, now: datetime) -> None:
         """Remember how far they were read."""
 
     def learn(
@@ -64,6 +62,10 @@ class ChangedPeople(Protocol):
     def usage(self) -> ApiUsage:
         """Calls made so far."""
 
+    @property
+    def server_time(self) -> datetime:
+        """What the organisation's clock shows, to the second below."""
+
     def opted_out_people(self) -> Iterable[SeenPerson]:
         """Everybody who is opted out."""
 
@@ -86,18 +88,22 @@ def synchronise(ledger: StatusLedger, organisation: ChangedPeople, now: datetime
     """Read what changed in Salesforce and enter what is news; trouble that concerns everything is raised."""
     found = organisation.organisation_id
     check_pinned(ledger.pin_organisation(found), found)
-    since = ledger.watermark()
-    report = SyncReport(first=since is None)
-    people = organisation.opted_out_people() if since is None else organisation.changed_people(since - OVERLAP)
-    until = now - FIRST_OVERLAP if since is None else since
-    again: list[datetime] = []
+    before, began = ledger.watermark(), organisation.server_time
+    report = SyncReport(first=before is None)
+    settles = before is None or now - before.settled_at >= VISIBLE_AFTER
+    if before is None:
+        people = organisation.opted_out_people()
+    else:
+        people = organisation.changed_people(before.settled_until if settles else before.changed_until)
+    until = began
     for seen in _chunks(people):
-        news = _learn(ledger, seen, Origin.IMPORT if since is None else Origin.SALESFORCE, now, report)
-        again += [each.changed_at for each in news[Finding.LATER]]
-        if since is not None:
-            until = max(until, *(each.changed_at for each in seen))
-    # Whoever is to be looked at again is read again: the overlap begins at the oldest of them.
-    ledger.advance_watermark(min([until, *again]), now)
+        news = _learn(ledger, seen, Origin.IMPORT if before is None else Origin.SALESFORCE, now, report)
+        # Whoever is to be looked at again is read again.
+        until = min([until, *(each.changed_at for each in news[Finding.LATER])])
+    settled_until, settled_at = (
+        (began - VISIBLE_AFTER, now) if before is None or settles else (before.settled_until, before.settled_at)
+    )
+    ledger.set_watermark(Watermark(until, min(until, settled_until), settled_at), now)
     report.usage = organisation.usage
     return report
 

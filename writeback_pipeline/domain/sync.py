@@ -25,6 +25,17 @@ class SeenPerson:
 
 
 @dataclass(frozen=True, slots=True)
+class Watermark:
+    """How far Salesforce's own changes are known, on its clock: changes from `changed_until` on were not read at all,
+    those from `settled_until` on once, while some could still be invisible. `settled_at` is when they were last read so
+    late that none could, on ours."""
+
+    changed_until: datetime
+    settled_until: datetime
+    settled_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """The opt-outs of a person that stand: the platform's, with whether we set the flag for it, and Salesforce's.
 

@@ -140,6 +140,11 @@ class SalesforceOrganisation:
             for parent, title in keys
         }
 
+    @property
+    def server_time(self) -> datetime:
+        """What the organisation's clock shows, to the second below; after the first answer."""
+        return self._session.server_time
+
     def opted_out_people(self) -> Iterator[SeenPerson]:
         """Everybody who is opted out, by query jobs: a handful of calls for any number of people."""
         for kind in ObjectType:

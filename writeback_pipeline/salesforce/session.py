@@ -6,6 +6,8 @@ simple-salesforce sends its requests through it; what they ask and what their an
 import re
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -92,6 +94,7 @@ class OrganisationSession(requests.Session):
         self._login: Login | None = None
         self._refusal: OrganisationUnavailable | None = None
         self._usage = ApiUsage(calls=0)
+        self._clock_ahead = timedelta()
         self._login_lock = threading.Lock()
         self._usage_lock = threading.Lock()
 
@@ -99,6 +102,11 @@ class OrganisationSession(requests.Session):
     def usage(self) -> ApiUsage:
         """Calls sent so far, logins excluded, and what the organisation last said of its own count."""
         return self._usage
+
+    @property
+    def server_time(self) -> datetime:
+        """What Salesforce's clock shows, as its last answer told, to the second below; ours while nothing was heard."""
+        return (datetime.now(UTC) + self._clock_ahead).replace(microsecond=0)
 
     def login(self, stale: Login | None = None) -> Login:
         """The current login; a new one when there is none or the current one is `stale`."""
@@ -156,6 +164,7 @@ class OrganisationSession(requests.Session):
     def _sent(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
         always = {"timeout": self._timeout, "allow_redirects": False}
         response = super().request(method, url, *args, **kwargs | always)
+        self._clock_ahead = _clock_ahead(response.headers.get("Date", "")) or self._clock_ahead
         if response.is_redirect:
             host = urlsplit(response.headers["location"]).hostname or "another address"
             raise RequestRefused(
@@ -192,6 +201,14 @@ class OrganisationSession(requests.Session):
             before = self._usage
             used, limit = (int(heard[1]), int(heard[2])) if heard else (before.used, before.limit)
             self._usage = ApiUsage(before.calls + 1, used, limit)
+
+
+def _clock_ahead(date: str) -> timedelta | None:
+    """How far their clock is ahead of ours; None where the answer does not tell."""
+    try:
+        return parsedate_to_datetime(date) - datetime.now(UTC)
+    except (ValueError, TypeError):
+        return None
 
 
 def _bearer(login: Login) -> _Auth:

@@ -259,6 +259,10 @@ MIGRATIONS: tuple[Migration, ...] = (
     ("ALTER TABLE opt_out_origins ADD COLUMN actor TEXT", _SUBSCRIBER_STATUS),
     (_BULK_JOBS, "ALTER TABLE delivery_attempts ADD COLUMN revision TEXT"),
     ("INSERT INTO settings (name, value) VALUES ('audit_sample', '0')",),
+    (
+        "ALTER TABLE sync_watermarks ADD COLUMN settled_until TIMESTAMP",
+        "ALTER TABLE sync_watermarks ADD COLUMN settled_at TIMESTAMP",
+    ),
 )
 
 

@@ -33,7 +33,7 @@ from writeback_pipeline.domain.people import PersonRef
 from writeback_pipeline.domain.retention import Prunable
 from writeback_pipeline.domain.settings import WritebackSettings
 from writeback_pipeline.domain.story import Facts
-from writeback_pipeline.domain.sync import Finding, SeenPerson
+from writeback_pipeline.domain.sync import Finding, SeenPerson, Watermark
 from writeback_pipeline.domain.undoing import ToUndo, Undo, UndoneRow
 from writeback_pipeline.domain.window_ledger import (
     DeliveredWindow,
@@ -165,15 +165,15 @@ class Store:
         with self._database.reading() as session:
             return redirects.unjoined(session, moves)
 
-    def watermark(self) -> datetime | None:
-        """Up to when Salesforce's own changes are known; None before the first reading."""
+    def watermark(self) -> Watermark | None:
+        """How far Salesforce's own changes are known; None before the first reading."""
         with self._database.reading() as session:
             return sync.watermark(session)
 
-    def advance_watermark(self, until: datetime, now: datetime) -> None:
+    def set_watermark(self, reached: Watermark, now: datetime) -> None:
         """Remember how far Salesforce's own changes were read."""
         with self._database.writing() as session:
-            sync.advance_watermark(session, until, now)
+            sync.set_watermark(session, reached, now)
 
     def learn(
         self, seen: Sequence[SeenPerson], origin: Origin, read_since: datetime, now: datetime

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from writeback_pipeline.domain.ledger import Origin
-from writeback_pipeline.domain.sync import Finding, SeenPerson, Standing, findings
+from writeback_pipeline.domain.sync import Finding, SeenPerson, Standing, Watermark, findings
 from writeback_pipeline.store.origins import refresh_desired_flags
 from writeback_pipeline.store.schema import next_ids
 from writeback_pipeline.store.session import Session, as_columns, in_utc, unnested
@@ -20,19 +20,22 @@ _PERSON_AT = {"person_id": "TEXT", "at": "TIMESTAMP"}
 _NEW = {"id": "BIGINT", "person_id": "TEXT", "since": "TIMESTAMP", "actor": "TEXT"}
 
 
-def watermark(session: Session) -> datetime | None:
-    """Up to when Salesforce's changes are known; None before the first reading."""
-    rows = session.execute("SELECT changed_until FROM sync_watermarks WHERE source = $1", [_SOURCE]).fetchall()
-    return in_utc(rows[0][0]) if rows else None
+def watermark(session: Session) -> Watermark | None:
+    """How far Salesforce's changes are known; None before the first reading."""
+    rows = session.execute(
+        "SELECT changed_until, settled_until, settled_at FROM sync_watermarks WHERE source = $1", [_SOURCE]
+    ).fetchall()
+    return Watermark(*map(in_utc, rows[0])) if rows else None
 
 
-def advance_watermark(session: Session, until: datetime, now: datetime) -> None:
-    """Remember how far the reading has come; it never goes back."""
+def set_watermark(session: Session, reached: Watermark, now: datetime) -> None:
+    """Remember how far the reading has come."""
     session.execute(
-        "INSERT INTO sync_watermarks (source, changed_until, advanced_at) VALUES ($1, $2::TIMESTAMP, $3::TIMESTAMP) "
-        "ON CONFLICT (source) DO UPDATE SET advanced_at = excluded.advanced_at, "
-        "changed_until = greatest(sync_watermarks.changed_until, excluded.changed_until)",
-        [_SOURCE, until, now],
+        "INSERT INTO sync_watermarks (source, changed_until, settled_until, settled_at, advanced_at) "
+        "VALUES ($1, $2::TIMESTAMP, $3::TIMESTAMP, $4::TIMESTAMP, $5::TIMESTAMP) "
+        "ON CONFLICT (source) DO UPDATE SET changed_until = excluded.changed_until, "
+        "settled_until = excluded.settled_until, settled_at = excluded.settled_at, advanced_at = excluded.advanced_at",
+        [_SOURCE, reached.changed_until, reached.settled_until, reached.settled_at, now],
     )
 
 

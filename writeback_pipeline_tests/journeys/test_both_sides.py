@@ -5,7 +5,7 @@ the flag is cleared only when none stands; what we set and somebody cleared in S
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -212,10 +212,35 @@ def test_a_quiet_reading_costs_three_calls_at_most(world: World) -> None:
     for _ in range(5):
         world.contact(HasOptedOutOfEmail=True)
     sync(world)
-    sync(world)
     before = world.organisation.usage.calls
+    report = sync(world)
+    assert (report.first, report.news.total()) == (False, 0)
+    assert world.organisation.usage.calls - before == 1
+
+
+def test_a_change_that_became_visible_late_is_found_all_the_same(world: World) -> None:
+    sync(world)
+    world.clock.advance(timedelta(minutes=11))
+    sync(world)
+    person = world.contact(HasOptedOutOfEmail=True)
+    with world.inside.connection() as connection:  # as if its transaction had begun minutes ago and just ended
+        begun = (datetime.now(UTC) - timedelta(minutes=5)).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
+        connection.execute("UPDATE Contact SET SystemModstamp = ? WHERE Id = ?", (begun, person))
     assert sync(world).news.total() == 0
-    assert world.organisation.usage.calls - before <= 3
+    world.clock.advance(timedelta(minutes=11))
+    assert sync(world).news[Finding.OPTED_OUT] == 1
+    assert status(world, person) == ("opted_out", SALESFORCE)
+
+
+def test_what_was_settled_is_not_read_again_and_again(world: World) -> None:
+    for _ in range(5):
+        world.contact(HasOptedOutOfEmail=True)
+    with world.inside.connection() as connection:
+        connection.execute("UPDATE Contact SET SystemModstamp = '2026-01-05T00:00:00.000+0000'")
+    sync(world)
+    for _ in range(2):
+        world.clock.advance(timedelta(minutes=15))
+        assert sync(world).read == 0
 
 
 def test_somebody_deleted_in_salesforce_stays_opted_out_on_the_platform(world: World) -> None:
