@@ -4,7 +4,7 @@ The same steps as a delivery: lease, look, plan, journal, send, settle. Nothing 
 An undo that ended half-way is continued by undoing the run again. Rules are in `domain.undoing`.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -24,6 +24,7 @@ from writeback_pipeline.domain.undoing import (
     plan_undo,
     settle_undo,
 )
+from writeback_pipeline.domain.writebacks import record_key
 
 SUBJECTS_PER_WAVE = 500
 """People or windows leased together; for most of them it is one deletion and one flag."""
@@ -58,6 +59,13 @@ class UndoLedger(Journal, Protocol):
         """Record what was undone and give the leases back; how many subjects were fenced off."""
 
 
+class UndoOrganisation(Organisation, Protocol):
+    """Salesforce, as far as undoing needs it."""
+
+    def key_record_ids(self, keys: Sequence[str]) -> Mapping[str, str]:
+        """The ids of the key records that there are for these keys, by key."""
+
+
 @dataclass(slots=True)
 class UndoReport:
     """The plans in the order of the subjects, what became of the rows, and why the others were left, by what they are.
@@ -76,7 +84,7 @@ class UndoReport:
         return not self.left and all(row.complete for row in self.rows)
 
 
-def plan_run(ledger: UndoLedger, organisation: Organisation, run_id: str, now: datetime, *, by: str) -> UndoReport:
+def plan_run(ledger: UndoLedger, organisation: UndoOrganisation, run_id: str, now: datetime, *, by: str) -> UndoReport:
     """What undoing the run would do now; nothing is written anywhere. Raises NotUndoable, OrganisationUnavailable."""
     report = UndoReport()
     subjects = ledger.preview_undo(run_id, ledger.run_wrote(run_id), now)
@@ -94,7 +102,7 @@ class RunUndo:
     """One worker that undoes one run, in the name of `by`."""
 
     ledger: UndoLedger
-    organisation: Organisation
+    organisation: UndoOrganisation
     now: Callable[[], datetime]
     by: str
     owner: str = field(default_factory=lambda: uuid4().hex)
@@ -154,11 +162,19 @@ class RunUndo:
         return rows
 
 
-def _plans(subjects: Sequence[ToUndo], ledger: UndoLedger, organisation: Organisation, now: datetime) -> list[UndoPlan]:
+def _plans(
+    subjects: Sequence[ToUndo], ledger: UndoLedger, organisation: UndoOrganisation, now: datetime
+) -> list[UndoPlan]:
     people = [subject.person for subject in subjects if subject.person is not None]
     held = organisation.look(people) if people else {}
-    suppressed = ledger.settings().suppress_opt_out_flag
-    return [plan_undo(subject, held.get(subject.lease_key), suppressed=suppressed, now=now) for subject in subjects]
+    settings = ledger.settings()
+    keys = [record_key(row.writeback) for subject in subjects if subject.person for row in subject.rows if row.created]
+    key_records = organisation.key_record_ids(keys) if keys and settings.key_records else {}
+    suppressed = settings.suppress_opt_out_flag
+    return [
+        plan_undo(subject, held.get(subject.lease_key), key_records, suppressed=suppressed, now=now)
+        for subject in subjects
+    ]
 
 
 def _outgoing(subject: ToUndo, planned: UndoWrite) -> Outgoing:

@@ -99,11 +99,11 @@ def _notes_by_doubt(
 ) -> dict[int, str]:
     """A Note each, as far as there are any: events of one second share a title, so Notes are told apart by text first
     and by number last."""
-    given = {
-        doubt.writeback.id: note_id
-        for doubt in claim.doubts
-        if (note_id := doubt.writeback.note_id or keyed.get(record_key(doubt.writeback))) is not None
-    }
+    given = {}
+    for doubt in claim.doubts:
+        note_id = doubt.writeback.note_id or _unless_known(keyed.get(record_key(doubt.writeback)), claim)
+        if note_id is not None:
+            given[doubt.writeback.id] = note_id
     taken = {*claim.known_notes, *given.values()}
     free = {note.note_id for notes in found.values() for note in notes} - taken
     for by_text in (True, False):
@@ -119,6 +119,11 @@ def _notes_by_doubt(
                 given[row.id] = candidates[0]
                 free.discard(candidates[0])
     return given
+
+
+def _unless_known(note_id: str | None, claim: Claim) -> str | None:
+    """The Note of a key record, unless the ledger knows it already: then it is one that an undo has deleted."""
+    return None if note_id in claim.known_notes else note_id
 
 
 def _tells(note: FoundNote, row: Writeback) -> bool:

@@ -47,9 +47,10 @@ class Operation(StrEnum):
     UPSERT_TASK = "upsert_task"
     DELETE_NOTE = "delete_note"
     DELETE_TASK = "delete_task"
+    DELETE_KEY_RECORD = "delete_key_record"
 
 
-DELETIONS = (Operation.DELETE_NOTE, Operation.DELETE_TASK)
+DELETIONS = (Operation.DELETE_NOTE, Operation.DELETE_TASK, Operation.DELETE_KEY_RECORD)
 """What only an undo does."""
 
 

@@ -4,7 +4,7 @@ Pure. A plan is the same for a dry run and for the real thing. In doubt nothing 
 has to do with stays as it is, and nobody who stands opted out by another event is ever opted in.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -12,13 +12,16 @@ from writeback_pipeline.domain.opt_outs import Flag, OptOutEvent, decide
 from writeback_pipeline.domain.people import PersonRef
 from writeback_pipeline.domain.planning import OPT_OUT_FIELD
 from writeback_pipeline.domain.records import Answer, Held, Live, Operation, RowResult, RowWrite
-from writeback_pipeline.domain.writebacks import Status, Writeback, utc_text
+from writeback_pipeline.domain.writebacks import Status, Writeback, record_key, utc_text
 
 UNDONE = "UNDONE"
 """Error code of a writeback that was taken back; only a retry sends it again."""
 
 INCOMPLETE = "UNDO_INCOMPLETE"
 """Error code of a writeback of which a part could not be taken back."""
+
+KEY_RECORD = "Writeback__c"
+"""The object of key records; `salesforce_package` brings it."""
 
 _GONE_ALREADY = ("ENTITY_IS_DELETED", "INVALID_CROSS_REFERENCE_KEY", "NOT_FOUND")
 _OBJECTS = {"002": "Note", "069": "ContentNote", "00T": "Task"}
@@ -118,14 +121,24 @@ class UndoneRow:
     advice: str
 
 
-def plan_undo(subject: ToUndo, held: Held | None, *, suppressed: bool, now: datetime) -> UndoPlan:
-    """The plan for one person, of whom Salesforce holds that, or for a window of activity."""
+def plan_undo(
+    subject: ToUndo, held: Held | None, key_records: Mapping[str, str], *, suppressed: bool, now: datetime
+) -> UndoPlan:
+    """The plan for one person, of whom Salesforce holds that, or for a window of activity.
+
+    `key_records` are the ids of the Notes' key records, by record key: they go with their Notes.
+    """
     if subject.person and subject.verify_after is not None and subject.verify_after > now:
         doubt = f"an earlier write may still arrive in Salesforce; undo again after {utc_text(subject.verify_after)}"
         return UndoPlan(subject, (), (), {row.writeback.id: doubt for row in subject.rows})
     left = {row.writeback.id: reason for row in subject.rows if (reason := _why_left(row))}
     rows = tuple(row for row in subject.rows if row.writeback.id not in left)
     writes = [_deletion(row.writeback.id, id_) for row in rows for id_ in row.created]
+    writes += [
+        UndoWrite(row.writeback.id, RowWrite(Operation.DELETE_KEY_RECORD, KEY_RECORD, {}, record_id=record_id))
+        for row in rows
+        if row.created and (record_id := key_records.get(record_key(row.writeback))) is not None
+    ]
     now_set = held.opted_out if isinstance(held, Live) else None
     goal, flag_left = _flag_goal(subject, rows, held, suppressed=suppressed)
     if goal is not None and subject.person is not None and subject.flag is not None:

@@ -66,6 +66,11 @@ def key_queries(keys: Sequence[str]) -> list[Request]:
     ]
 
 
+def live_records(records: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """What such queries found and is not deleted: the id of the key record by its key."""
+    return {record[KEY_FIELD]: record["Id"] for record in records if not record["IsDeleted"]}
+
+
 def found_keys(records: Iterable[Mapping[str, Any]]) -> dict[str, str | None]:
     """What such queries found: by key, the id of the note made with it, None where that was not noted.
 

@@ -36,7 +36,7 @@ from writeback_pipeline.salesforce.calls import Calls, Reply, Request, soql_requ
 from writeback_pipeline.salesforce.connection import SalesforceConnection
 from writeback_pipeline.salesforce.errors import UNREADABLE, CallFailed, Trouble, unavailable
 from writeback_pipeline.salesforce.graphs import Graphs, settle_graphs
-from writeback_pipeline.salesforce.key_records import Pair, found_keys, key_queries, settle_pair
+from writeback_pipeline.salesforce.key_records import Pair, found_keys, key_queries, live_records, settle_pair
 from writeback_pipeline.salesforce.packing import Part, batches, pack_calls
 from writeback_pipeline.salesforce.preflight import examine
 from writeback_pipeline.salesforce.reads import Reads
@@ -205,6 +205,13 @@ class SalesforceOrganisation:
         except KeyError:
             raise unavailable(UNREADABLE) from None
         return {key: found[key] for key in keys if key in found}
+
+    def key_record_ids(self, keys: Sequence[str]) -> dict[str, str]:
+        """The ids of the key records that there are now for these keys, by key."""
+        try:
+            return live_records(self._reads.records(key_queries(keys)))
+        except KeyError:
+            raise unavailable(UNREADABLE) from None
 
     def batches(self, rows: Sequence[RowWrite]) -> list[tuple[int, ...]]:
         """The rows' positions, grouped so that writing one group costs one call; groups in the order to write them."""

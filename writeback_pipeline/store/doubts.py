@@ -43,9 +43,10 @@ def doubts(session: Session, writeback_ids: Collection[int]) -> dict[int, Doubt]
     for id_, *sent in session.execute(
         "SELECT a.writeback_id, a.operation, a.target_id, a.title, a.send_deadline, a.flag_before, a.outcome, "
         "a.record_id, a.read_back_at IS NOT NULL FROM delivery_attempts a "
-        "WHERE a.writeback_id IN (SELECT unnest($1::BIGINT[])) ORDER BY a.id",
+        "WHERE a.writeback_id IN (SELECT unnest($1::BIGINT[])) AND NOT EXISTS (SELECT 1 FROM delivery_attempts u "
+        "WHERE u.writeback_id = a.writeback_id AND u.id >= a.id AND u.run_id IN (SELECT id FROM undos)) ORDER BY a.id",
         [list(writeback_ids)],
-    ).fetchall():
+    ).fetchall():  # what an undo has taken back proves nothing any more
         attempts[id_].append(Sent(*sent))
     return {row.id: doubt(row, attempts[row.id]) for row in writebacks_from(rows)}
 
@@ -84,7 +85,7 @@ def known_notes(session: Session, people: Mapping[str, object]) -> dict[str, fro
         return {}
     rows = session.execute(
         "SELECT w.person_id, w.note_id, a.record_id FROM writebacks w LEFT JOIN delivery_attempts a "
-        "ON a.writeback_id = w.id AND a.operation = 'create_note' AND a.record_id IS NOT NULL "
+        "ON a.writeback_id = w.id AND a.operation IN ('create_note', 'delete_note') AND a.record_id IS NOT NULL "
         "WHERE w.kind IN ('unsubscribe', 'resubscribe') AND w.person_id IN (SELECT unnest($1::TEXT[]))",
         [list(people)],
     ).fetchall()

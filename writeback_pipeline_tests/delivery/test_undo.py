@@ -318,6 +318,37 @@ def test_enhanced_notes_are_taken_back_too(world: World) -> None:
     assert world.select("SELECT Id FROM ContentNote WHERE IsDeleted = 0") == []
 
 
+def test_key_records_go_with_their_notes_so_that_a_retry_can_write_them_again(world: World) -> None:
+    world.ledger.change_settings({"key_records": "true"}, "tester", world.clock())
+    person = world.contact()
+    world.unsubscribe(person)
+    run(world, "wrong")
+    assert undo(world, "wrong").complete
+    assert world.select("SELECT Id FROM Writeback__c WHERE IsDeleted = 0") == []
+    world.ledger.retry(ids=[row(world, person).id])
+    run(world, "right")
+    (note,) = world.notes(person)
+    assert (row(world, person).status, row(world, person).note_id) == (Status.WRITTEN, note["Id"])
+
+
+@pytest.mark.parametrize("key_records", ["true", "false"])
+def test_a_read_back_does_not_take_the_note_that_was_undone_for_the_new_one(world: World, key_records: str) -> None:
+    world.ledger.change_settings({"key_records": key_records}, "tester", world.clock())
+    person = world.contact()
+    world.unsubscribe(person)
+    run(world, "wrong")
+    undo(world, "wrong")
+    world.ledger.retry(ids=[row(world, person).id])
+    arm(world, "drop_before", path="composite(/graph)?$", times=1)
+    with pytest.raises(OrganisationUnavailable):
+        run(world, "lost")
+    world.clock.advance(timedelta(minutes=5) + QUIET)
+    run(world, "right")
+    run(world, "and again")
+    (note,) = world.notes(person)
+    assert (row(world, person).status, row(world, person).note_id) == (Status.WRITTEN, note["Id"])
+
+
 def test_a_suppressed_flag_stays_suppressed(world: World) -> None:
     person = world.contact()
     world.unsubscribe(person)
