@@ -1,6 +1,6 @@
 """What a delivery of opt-outs would do: the same claims, looks and plans as the real one, and no write anywhere."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from itertools import compress
@@ -12,6 +12,7 @@ from writeback_pipeline.delivery.report import DeliveryReport, planned_changes
 from writeback_pipeline.delivery.sending import LANE
 from writeback_pipeline.domain.bulk import BULK_LANE, CALLS_PER_JOB, carried_by_bulk
 from writeback_pipeline.domain.ledger import MAX_HOPS, Claim
+from writeback_pipeline.domain.people import PersonRef
 from writeback_pipeline.domain.planning import PersonPlan, in_sending_order, plan_person
 from writeback_pipeline.domain.records import Held, Moved, RowWrite
 
@@ -30,6 +31,7 @@ def dry_run(
     check_pinned(ledger.pinned_organisation(), organisation.organisation_id)
     settings = ledger.settings()
     claims, held = _where_they_are(claims, ledger, organisation, now)
+    claims = _with_predecessors(claims, ledger, organisation, now)
     there = [claim for claim in claims if not isinstance(held[claim.person.salesforce_id], Moved)]
     read = read_back_all(there, held, organisation, settings, now)
     plans = [plan_person(each.claim, still_there(held, each.claim), settings, now) for each in read]
@@ -69,6 +71,22 @@ def _where_they_are(
         claims = _joined([*stay, *history, *joined])
         held = {id_: where for id_, where in held.items() if id_ not in moves} | organisation.look(targets)
     return claims, held
+
+
+def _with_predecessors(
+    claims: list[Claim], ledger: OptOutLedger, organisation: Organisation, now: datetime
+) -> list[Claim]:
+    """Whoever is to be resubscribed, with what the ledger has of the records that became theirs."""
+    asked = [claim.person for claim in claims if has_resubscribes(claim)]
+    moves = ledger.unjoined(organisation.predecessors(asked)) if asked else {}
+    history = ledger.preview(now, limit=len(moves), people=list(moves)) if moves else []
+    return _joined([*claims, *(replace(claim, person=_end(claim.person, moves)) for claim in history)])
+
+
+def _end(person: PersonRef, moves: Mapping[str, PersonRef]) -> PersonRef:
+    for _ in range(MAX_HOPS):
+        person = moves.get(person.salesforce_id, person)
+    return person
 
 
 def _joined(claims: Iterable[Claim]) -> list[Claim]:

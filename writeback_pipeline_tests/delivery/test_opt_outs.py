@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from writeback_pipeline.delivery.dry_run import dry_run
 from writeback_pipeline.delivery.opt_outs import OptOutDelivery, WrongOrganisation
 from writeback_pipeline.domain.writebacks import FlagResult, Status
 from writeback_pipeline.local_org import admin
@@ -257,3 +258,15 @@ def test_another_organisation_gets_nothing(world: World, tmp_path_factory: pytes
         assert not other.opted_out(person)
     assert world.rows(person)[0].status is Status.PENDING
     assert world.ledger.claim("next", world.clock(), limit=10)  # and its lease was given back
+
+
+def test_a_dry_run_knows_what_a_lead_did_before_it_became_this_contact(world: World) -> None:
+    lead = world.lead()
+    world.unsubscribe(lead)
+    world.deliver()
+    contact = world.as_user(admin.convert_lead, lead)
+    world.resubscribe(contact)
+    (planned,) = dry_run(world.ledger, world.organisation, world.clock()).planned
+    assert (planned.flag_result, planned.status) == ("cleared", "written")
+    world.deliver()
+    assert not world.opted_out(contact)
