@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from writeback_pipeline.delivery.gate import Gate
+from writeback_pipeline.domain.budget import Purpose
 from writeback_pipeline.environment import Environment
 from writeback_pipeline.store.store import Store
 
@@ -47,8 +50,18 @@ def open_activity(environment: Environment) -> MailingEvents:
 
 
 @contextmanager
-def open_organisation(environment: Environment, variables: Mapping[str, str]) -> Iterator[SalesforceOrganisation]:
-    """A session with the organisation that the variables name; with the embedded one where they name none."""
+def open_organisation(
+    environment: Environment,
+    variables: Mapping[str, str],
+    purpose: Purpose | None = Purpose.OPT_OUTS,
+    *,
+    manual: bool = True,
+) -> Iterator[SalesforceOrganisation]:
+    """A session with the organisation that the variables name; with the embedded one where they name none.
+
+    Its calls count against the budget that the ledger keeps, for that purpose; None leaves the ledger alone. `manual`
+    when a person asked for it.
+    """
     from writeback_pipeline.salesforce.connection import from_environment
     from writeback_pipeline.salesforce.organisation import SalesforceOrganisation
 
@@ -56,9 +69,12 @@ def open_organisation(environment: Environment, variables: Mapping[str, str]) ->
         connection = from_environment(variables)
         if connection is None:
             connection = stack.enter_context(_embedded(environment))
-        organisation = SalesforceOrganisation(connection)
+        gate = None if purpose is None else Gate(open_store(environment), purpose, lambda: datetime.now(UTC), manual)
+        organisation = SalesforceOrganisation(connection, gate)
         stack.callback(organisation.close)
         yield organisation
+        if gate is not None:
+            gate.leave(organisation.usage)
 
 
 @contextmanager

@@ -32,6 +32,7 @@ from writeback_pipeline.defs.sync import (
     sync_salesforce,
 )
 from writeback_pipeline.domain.activity import Presentation
+from writeback_pipeline.domain.budget import Purpose
 from writeback_pipeline.domain.ledger import StoreBusy
 from writeback_pipeline.domain.settings import InvalidSetting, Occurrence, WritebackSettings
 from writeback_pipeline.domain.windows import Window
@@ -68,9 +69,9 @@ class Salesforce(dg.ConfigurableResource["Salesforce"]):
 
     url: str = Field(description="Base URL of the organisation; empty for the embedded one.")
 
-    def connect(self) -> AbstractContextManager[SalesforceOrganisation]:
+    def connect(self, purpose: Purpose, *, manual: bool) -> AbstractContextManager[SalesforceOrganisation]:
         """A session, logged in at its first call."""
-        return open_organisation(read_environment(os.environ), os.environ)
+        return open_organisation(read_environment(os.environ), os.environ, purpose, manual=manual)
 
 
 class MailingActivity(dg.ConfigurableResource["MailingActivity"]):

@@ -5,7 +5,7 @@ done through the organisation's own administration.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,12 +13,14 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from writeback_pipeline.delivery.gate import Gate
 from writeback_pipeline.delivery.opt_outs import OptOutDelivery
 from writeback_pipeline.delivery.report import DeliveryReport
+from writeback_pipeline.domain.budget import Purpose
 from writeback_pipeline.domain.ledger import WritebackFilter
 from writeback_pipeline.domain.people import ObjectType, object_type_of
 from writeback_pipeline.domain.writebacks import Change, Kind, Writeback
-from writeback_pipeline.local_org import admin
+from writeback_pipeline.local_org import admin, faults, usage
 from writeback_pipeline.local_org import settings as org_settings
 from writeback_pipeline.local_org.server import run_in_thread
 from writeback_pipeline.local_org.state import Organisation, open_org
@@ -112,6 +114,34 @@ class World:
         with self.inside.connection() as connection:
             return [dict(row) for row in connection.execute(sql, values).fetchall()]
 
+    @contextmanager
+    def guarded(
+        self, purpose: Purpose = Purpose.OPT_OUTS, *, manual: bool = False, now: Callable[[], datetime] | None = None
+    ) -> Iterator[SalesforceOrganisation]:
+        """A session of its own whose calls count against the ledger's budget, as every real run has one."""
+        gate = Gate(self.ledger, purpose, now or self.clock, manual)
+        organisation = SalesforceOrganisation(_connection(self.url), gate)
+        try:
+            yield organisation
+            gate.leave(organisation.usage)
+        finally:
+            organisation.close()
+
+    def fault(self, kind: str, **options: Any) -> None:
+        """Arm a fault of the organisation."""
+        with self.inside.connection() as connection:
+            faults.arm(connection, kind, **options)
+
+    def heal(self) -> None:
+        """Disarm every fault."""
+        with self.inside.connection() as connection:
+            faults.clear(connection)
+
+    def calls_received(self) -> int:
+        """API calls that the organisation has counted."""
+        with self.inside.connection() as connection:
+            return usage.used(connection, time.time())
+
     def _create(self, name: str, fields: dict[str, Any]) -> str:
         record_id: str = self.as_user(admin.create, name, fields)
         return record_id
@@ -127,12 +157,16 @@ def _object_type(person: str) -> ObjectType:
     return object_type
 
 
+def _connection(url: str) -> SalesforceConnection:
+    return SalesforceConnection(url, "local", ClientCredentials("local"))
+
+
 @contextmanager
 def world_in(home: Path) -> Iterator[World]:
     """A new, empty world in that folder."""
     database = home / "local_org.sqlite"
     with run_in_thread(database) as server:
-        organisation = SalesforceOrganisation(SalesforceConnection(server.url, "local", ClientCredentials("local")))
+        organisation = SalesforceOrganisation(_connection(server.url))
         inside = open_org(database)
         try:
             yield World(home, Store(home / "writebacks.duckdb"), organisation, inside, server.url)

@@ -12,6 +12,7 @@ from writeback_pipeline.bindings import open_organisation
 from writeback_pipeline.commands.check_platform import events, platform_database
 from writeback_pipeline.commands.output import NEEDS_A_PERSON, format_option, print_json
 from writeback_pipeline.commands.tables import plain
+from writeback_pipeline.domain.budget import Purpose
 from writeback_pipeline.domain.findings import Finding, Level, failures, warnings
 from writeback_pipeline.environment import Environment, read_environment
 from writeback_pipeline.salesforce.connection import ConfigurationError
@@ -50,7 +51,10 @@ def _findings(environment: Environment, now: datetime) -> Iterator[Finding]:
     yield from database
     yield events(environment, settings, now)
     try:
-        with open_organisation(environment, os.environ) as organisation:
+        # A ledger that cannot be used, or is not there yet, keeps nobody from looking.
+        countable = Path(environment.database).is_file() and not failures(database)
+        purpose = Purpose.OPT_OUTS if countable else None
+        with open_organisation(environment, os.environ, purpose) as organisation:
             yield from organisation.preflight(settings, pinned, now)
     except ConfigurationError as error:
         yield Finding("Salesforce", "connection", Level.FAILURE, str(error), "Correct the SALESFORCE_ variables.")

@@ -14,12 +14,14 @@ from warnings import catch_warnings, simplefilter
 import dagster as dg
 from pydantic import Field
 
-from writeback_pipeline.defs.metadata import table
+from writeback_pipeline.defs.metadata import cost_metadata, table
 from writeback_pipeline.defs.ports import CountedWindow, MailingActivity, PlatformDatabase, SalesforceConnector
+from writeback_pipeline.defs.runs import is_manual
 from writeback_pipeline.delivery.activity import PROGRESS, ActivityDelivery, ActivityReport, LeaseLost
 from writeback_pipeline.delivery.opt_outs import WrongOrganisation
 from writeback_pipeline.delivery.window_plan import WindowPlan, plan_window
 from writeback_pipeline.domain.activity import Presentation
+from writeback_pipeline.domain.budget import Purpose
 from writeback_pipeline.domain.partitions import FIRST_DAY, window_of_partition
 from writeback_pipeline.domain.records import OrganisationUnavailable
 from writeback_pipeline.domain.settings import Occurrence, WritebackSettings
@@ -132,7 +134,7 @@ def writebacks_asset(
         window = window_of_partition(context.partition_key, occurrence, settings)
         with (
             mailing_activity.counted(window, _presentation(settings)) as counted,
-            salesforce.connect() as organisation,
+            salesforce.connect(Purpose.ACTIVITY, manual=is_manual(context.run)) as organisation,
         ):
             events = counted.of(kind)
             # The window was counted on the way: its summaries are as fresh as its Tasks.
@@ -156,7 +158,10 @@ def writebacks_asset(
             except (OrganisationUnavailable, WrongOrganisation, LeaseLost) as error:
                 passing = not isinstance(error, WrongOrganisation) and getattr(error, "passing", True)
                 raise dg.Failure(str(error), metadata={"passing": passing}, allow_retries=passing) from error
-        yield dg.MaterializeResult(metadata=_delivered(report))
+        cost = cost_metadata(
+            report.usage, report.statuses.total(), ledger.calls_left(Purpose.ACTIVITY, datetime.now(UTC))
+        )
+        yield dg.MaterializeResult(metadata={**_delivered(report), **cost})
 
     return asset
 
@@ -198,7 +203,6 @@ def _delivered(report: ActivityReport) -> dict[str, Any]:
         **{status.value: both[status] for status in (Status.FAILED, Status.WAITING, Status.UNKNOWN)},
         "no_recipient": report.counts.without_recipient,
         "redirected": report.redirected,
-        "api_calls": report.calls,
         "left_to_another_run": int(report.busy),
         "key_in_text": int(report.key_in_text),
     }

@@ -21,9 +21,11 @@ from writeback_pipeline.defs.metadata import (
     writeback_table,
 )
 from writeback_pipeline.defs.ports import PlatformDatabase, SalesforceConnector
+from writeback_pipeline.defs.runs import is_manual
 from writeback_pipeline.delivery.dry_run import dry_run
 from writeback_pipeline.delivery.opt_outs import OptOutDelivery, WrongOrganisation
 from writeback_pipeline.delivery.report import PROBLEMS
+from writeback_pipeline.domain.budget import Purpose
 from writeback_pipeline.domain.ledger import WritebackFilter
 from writeback_pipeline.domain.records import OrganisationUnavailable
 from writeback_pipeline.domain.writebacks import OPEN_STATUSES, OPT_OUT_KINDS
@@ -87,7 +89,7 @@ def opt_out_writebacks(
     """
     ledger = platform_database.ledger()
     try:
-        with salesforce.connect() as organisation:
+        with salesforce.connect(Purpose.OPT_OUTS, manual=is_manual(context.run)) as organisation:
             if config.dry_run:
                 report = dry_run(ledger, organisation, datetime.now(UTC), limit=config.limit)
                 for change in report.planned:
@@ -106,5 +108,6 @@ def opt_out_writebacks(
         passing = isinstance(error, OrganisationUnavailable) and error.passing
         raise dg.Failure(str(error), metadata={"passing": passing}, allow_retries=passing) from error
     problems = ledger.writebacks(WritebackFilter(statuses=PROBLEMS, run_id=context.run.run_id, limit=TABLE_ROWS))
+    left = ledger.calls_left(Purpose.OPT_OUTS, datetime.now(UTC))
     latency = latency_metadata(ledger.latency_of_run(context.run.run_id))
-    yield dg.MaterializeResult(metadata={**report_metadata(report, problems), **latency})
+    yield dg.MaterializeResult(metadata={**report_metadata(report, problems, left), **latency})

@@ -10,6 +10,7 @@ import dagster as dg
 from writeback_pipeline.delivery.report import DeliveryReport, PlannedChange
 from writeback_pipeline.domain.latency import Latency, LatencyByDay
 from writeback_pipeline.domain.ledger import QueueDepth
+from writeback_pipeline.domain.records import ApiUsage
 from writeback_pipeline.domain.writebacks import FlagResult, Status, Writeback
 
 TABLE_ROWS = 50
@@ -83,10 +84,8 @@ def _spreads(latency: Latency) -> dict[str, float]:
     }
 
 
-def report_metadata(report: DeliveryReport, problems: Sequence[Writeback]) -> Metadata:
+def report_metadata(report: DeliveryReport, problems: Sequence[Writeback], calls_left: int) -> Metadata:
     """What a delivery did and what it cost."""
-    usage = report.usage
-    known = {"api_requests_used": usage.used, "api_requests_limit": usage.limit}
     return {
         "settled": report.settled,
         **{status.value: report.statuses[status] for status in Status if status is not Status.PENDING},
@@ -94,10 +93,19 @@ def report_metadata(report: DeliveryReport, problems: Sequence[Writeback]) -> Me
         "redirected": report.redirected,
         "flags_set_again": report.reopened,
         "left_to_another_run": report.fenced,
-        "api_calls": usage.calls,
-        "api_calls_per_1000_writebacks": round(1000 * usage.calls / report.settled, 1) if report.settled else 0.0,
-        **{name: value for name, value in known.items() if value is not None},
+        **cost_metadata(report.usage, report.settled, calls_left),
         "needs_attention": writeback_table(problems),
+    }
+
+
+def cost_metadata(usage: ApiUsage, settled: int, calls_left: int) -> Metadata:
+    """API calls: made, left of our budget for this purpose, per 1,000 writebacks; and the organisation's own count."""
+    known = {"api_requests_used": usage.used, "api_requests_limit": usage.limit}
+    return {
+        "api_calls": usage.calls,
+        "api_calls_left": calls_left,
+        "api_calls_per_1000_writebacks": round(1000 * usage.calls / settled, 1) if settled else 0.0,
+        **{name: value for name, value in known.items() if value is not None},
     }
 
 

@@ -14,7 +14,9 @@ from writeback_pipeline.delivery.protocols import ActivityLedger, CountedEvents,
 from writeback_pipeline.delivery.protocols import Organisation as DeliveryOrganisation
 from writeback_pipeline.delivery.reconciling import Notes, Written
 from writeback_pipeline.domain.activity import Presentation
+from writeback_pipeline.domain.budget import Purpose
 from writeback_pipeline.domain.findings import Finding
+from writeback_pipeline.domain.holds import Hold
 from writeback_pipeline.domain.latency import Latency, LatencyByDay
 from writeback_pipeline.domain.ledger import QueueDepth, WritebackFilter
 from writeback_pipeline.domain.settings import WritebackSettings
@@ -46,6 +48,12 @@ class Ledger(OptOutLedger, ActivityLedger, DeliveredWindows, Written, AuditedLed
 
     def due(self, now: datetime) -> int:
         """Opt-outs that a delivery would take now."""
+
+    def hold(self, purpose: Purpose, now: datetime) -> Hold | None:
+        """Why Salesforce would not be called now, and until when."""
+
+    def calls_left(self, purpose: Purpose, now: datetime) -> int:
+        """How many API calls may be made now."""
 
     def unaccounted(self, now: datetime) -> Sequence[int]:
         """Ids of opt-outs whose row contradicts itself."""
@@ -93,5 +101,5 @@ class PlatformDatabase(Protocol):
 class SalesforceConnector(Protocol):
     """The resource `salesforce`."""
 
-    def connect(self) -> AbstractContextManager[Organisation]:
-        """A session with the organisation, closed at the end of the block."""
+    def connect(self, purpose: Purpose, *, manual: bool) -> AbstractContextManager[Organisation]:
+        """A session with the organisation, closed at the end of the block; `manual` when a person asked for it."""

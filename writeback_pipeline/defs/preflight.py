@@ -12,6 +12,8 @@ import dagster as dg
 from writeback_pipeline.defs.assets import pending_queue
 from writeback_pipeline.defs.metadata import table
 from writeback_pipeline.defs.ports import PlatformDatabase, SalesforceConnector
+from writeback_pipeline.defs.runs import is_manual
+from writeback_pipeline.domain.budget import Purpose
 from writeback_pipeline.domain.findings import Finding, blocking, failures, warnings
 
 _SPEC = dg.AssetCheckSpec(
@@ -40,7 +42,7 @@ def organisation_is_ready(
         return
     ledger = platform_database.ledger()
     settings = replace(ledger.settings(), activity_enabled=False)  # what activity needs never holds an opt-out back
-    with salesforce.connect() as organisation:
+    with salesforce.connect(Purpose.OPT_OUTS, manual=is_manual(context.run)) as organisation:
         findings = organisation.preflight(settings, ledger.pinned_organisation(), now)
     yield _result(findings, now)
     if in_the_way := blocking(findings):

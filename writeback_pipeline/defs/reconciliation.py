@@ -8,8 +8,10 @@ import dagster as dg
 from writeback_pipeline.defs.assets import GROUP, OWNERS
 from writeback_pipeline.defs.metadata import report_metadata, writeback_table
 from writeback_pipeline.defs.ports import PlatformDatabase, SalesforceConnector
+from writeback_pipeline.defs.runs import is_manual
 from writeback_pipeline.delivery.opt_outs import OptOutDelivery, WrongOrganisation
 from writeback_pipeline.delivery.reconciling import reconcile
+from writeback_pipeline.domain.budget import Purpose
 from writeback_pipeline.domain.records import OrganisationUnavailable
 
 DAILY_AT = "30 4 * * *"
@@ -24,7 +26,7 @@ def opt_out_reconciliation(
     """Opt-outs of the last 30 days as Salesforce holds them: flags that are gone are set again, lost Notes listed."""
     ledger = platform_database.ledger()
     try:
-        with salesforce.connect() as organisation:
+        with salesforce.connect(Purpose.OPT_OUTS, manual=is_manual(context.run)) as organisation:
             delivery = OptOutDelivery(ledger, organisation, now=lambda: datetime.now(UTC), run_id=context.run.run_id)
             found = reconcile(delivery, ledger, organisation)
     except (OrganisationUnavailable, WrongOrganisation) as error:
@@ -36,7 +38,7 @@ def opt_out_reconciliation(
     )
     yield dg.MaterializeResult(
         metadata={
-            **report_metadata(found.delivery, []),
+            **report_metadata(found.delivery, [], ledger.calls_left(Purpose.OPT_OUTS, datetime.now(UTC))),
             "people_compared": found.people,
             "notes_gone": len(found.without_note),
             "without_note": writeback_table(found.without_note),

@@ -7,7 +7,7 @@ it is asked for.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 
 import dagster as dg
 
@@ -15,6 +15,7 @@ from writeback_pipeline.defs.jobs import AssetJob, activity_job_name
 from writeback_pipeline.defs.ports import Ledger, MailingActivity, PlatformDatabase
 from writeback_pipeline.defs.sensors import UNFINISHED
 from writeback_pipeline.delivery.owed_windows import window_states
+from writeback_pipeline.domain.budget import Purpose
 from writeback_pipeline.domain.ledger import StoreBusy
 from writeback_pipeline.domain.partitions import partition_of_window, window_of_partition
 from writeback_pipeline.domain.settings import Frequency, Occurrence
@@ -89,6 +90,8 @@ def _requests(
     settings = ledger.settings()
     if skip := settings_forbid(settings, cadence):
         return skip  # and no file is looked at
+    if hold := ledger.hold(Purpose.ACTIVITY, datetime.now(UTC)):
+        return Skip(hold.words)
     now = at
     if cadence is Frequency.WEEKLY:
         at = window_of(at, Calendar(Occurrence.WEEKLY, settings.zone, settings.week_starts_on)).start

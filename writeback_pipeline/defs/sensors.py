@@ -6,6 +6,7 @@ import dagster as dg
 
 from writeback_pipeline.defs.jobs import deliver_opt_outs
 from writeback_pipeline.defs.ports import PlatformDatabase
+from writeback_pipeline.domain.budget import Purpose
 from writeback_pipeline.domain.ledger import LEASE, StoreBusy
 
 UNFINISHED = [
@@ -42,12 +43,16 @@ def opt_out_queue_sensor(interval_seconds: int) -> dg.SensorDefinition:
         unfinished = dg.RunsFilter(job_name=deliver_opt_outs.name, statuses=UNFINISHED, updated_after=lately)
         if context.instance.get_run_records(unfinished, limit=1):
             return dg.SkipReason("a delivery is under way")
+        ledger, now = platform_database.ledger(), datetime.now(UTC)
         try:
-            due = platform_database.ledger().due(datetime.now(UTC))
+            due = ledger.due(now)
+            hold = ledger.hold(Purpose.OPT_OUTS, now) if due else None
         except StoreBusy:
             return dg.SkipReason("the store is busy")
         if not due:
             return dg.SkipReason("nothing is due")
+        if hold is not None:
+            return dg.SkipReason(hold.words)
         return dg.RunRequest(tags={"writebacks/due": str(due)})
 
     return sensor

@@ -4,7 +4,8 @@ Pure arithmetic. Calls are counted in hours, and an hour counts until it is whol
 have more calls been made in 24 hours than our share. Counting and reserving is the store's work.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -12,7 +13,7 @@ from math import ceil
 from typing import Protocol
 
 from writeback_pipeline.domain.holds import Hold
-from writeback_pipeline.domain.records import ApiUsage
+from writeback_pipeline.domain.records import ApiUsage, RowResult
 from writeback_pipeline.domain.settings import WritebackSettings
 
 ASSUMED_LIMIT = 15_000
@@ -49,14 +50,52 @@ class Account:
 
 
 class CallGate(Protocol):
-    """Whom the gateway asks before each call."""
+    """Whom the gateway asks before each call, and tells how each piece of work ended."""
+
+    @property
+    def limit_known(self) -> bool:
+        """Whether the organisation ever said how many requests it has."""
 
     def admit(self, heard: ApiUsage) -> None:
         """Reserve a call before it leaves, and learn what was heard before it; raises OrganisationUnavailable where it
         may not be made."""
 
+    def admit_login(self) -> None:
+        """The same for a login, which costs no call."""
+
     def not_made(self) -> None:
         """The call that was last admitted in this thread never left: it costs nothing."""
+
+    def work(self) -> AbstractContextManager[None]:
+        """A piece of work: OrganisationUnavailable that leaves it is trouble for everybody."""
+
+    def wrote(self, results: Sequence[RowResult]) -> None:
+        """What became of the rows of one write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks to call: its `name` is its own among all workers, a `manual` one was started by a person.
+
+    `settings` are those of its run, read once.
+    """
+
+    name: str
+    purpose: Purpose
+    settings: WritebackSettings
+    manual: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A call may be made. `probe` while the breaker is open and this is to find out whether it may close.
+
+    `failures` are those in a row before it; `limit_known` whether the organisation ever said how many requests it has.
+    """
+
+    probe: bool
+    failures: int
+    limit_known: bool
 
 
 def hour_of(instant: datetime) -> datetime:

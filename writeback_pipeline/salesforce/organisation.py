@@ -4,13 +4,12 @@ Puts the other rooms together. Nothing here retries: what an answer calls for is
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from contextlib import suppress
 from datetime import date, datetime
-from functools import partial
+from functools import partial, wraps
 from itertools import chain
 from operator import itemgetter
-from time import monotonic
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from writeback_pipeline.domain.budget import CallGate
 from writeback_pipeline.domain.bulk import JobKind, JobStatus
@@ -28,33 +27,43 @@ from writeback_pipeline.domain.records import ApiUsage, FoundNote, Gone, Held, R
 from writeback_pipeline.domain.settings import NoteObject, WritebackSettings
 from writeback_pipeline.domain.sync import SeenPerson
 from writeback_pipeline.salesforce import changes, lookup
-from writeback_pipeline.salesforce.bisect import Positions, isolate, refused_together
 from writeback_pipeline.salesforce.bulk import BulkJobs
 from writeback_pipeline.salesforce.bulk_csv import jobs_for
 from writeback_pipeline.salesforce.bulk_query import BulkQueries
-from writeback_pipeline.salesforce.calls import Calls, Reply, Request, soql_request
+from writeback_pipeline.salesforce.calls import Calls, Request, soql_request
 from writeback_pipeline.salesforce.connection import SalesforceConnection
-from writeback_pipeline.salesforce.errors import UNREADABLE, CallFailed, Trouble, unavailable
-from writeback_pipeline.salesforce.graphs import Graphs, settle_graphs
-from writeback_pipeline.salesforce.key_records import Pair, found_keys, key_queries, live_records, settle_pair
-from writeback_pipeline.salesforce.packing import Part, batches, pack_calls
+from writeback_pipeline.salesforce.errors import UNREADABLE, CallFailed, unavailable
+from writeback_pipeline.salesforce.key_records import found_keys, key_queries, live_records
+from writeback_pipeline.salesforce.packing import batches
 from writeback_pipeline.salesforce.preflight import examine
 from writeback_pipeline.salesforce.reads import Reads
 from writeback_pipeline.salesforce.session import CONNECT_SECONDS, READ_SECONDS, OrganisationSession, Ungated
-from writeback_pipeline.salesforce.settling import same_fate, settle
+from writeback_pipeline.salesforce.writes import Writes
 
-SECONDS_TO_BISECT = 30.0
-"""How long after the beginning of a write its further calls may leave: well within what a lease has left then."""
-
-_OUT_OF_TIME = Trouble("SERVER_UNAVAILABLE", "There was no time to send it again in parts.", maybe_executed=False)
-
+_Asked = ParamSpec("_Asked")
+_Answer = TypeVar("_Answer")
 _Read = TypeVar("_Read")
+
+
+def _piece_of_work(
+    method: Callable[Concatenate["SalesforceOrganisation", _Asked], _Answer],
+) -> Callable[Concatenate["SalesforceOrganisation", _Asked], _Answer]:
+    """A method whose end the gate hears of."""
+
+    @wraps(method)
+    def work(self: "SalesforceOrganisation", /, *args: _Asked.args, **kwargs: _Asked.kwargs) -> _Answer:
+        with self._gate.work():
+            answer = method(self, *args, **kwargs)
+        self._hear_limits()
+        return answer
+
+    return work
 
 
 class SalesforceOrganisation:
     """One organisation over its REST API. Logs in at the first call; time-outs in seconds; safe between threads.
 
-    `gate` is asked before each call.
+    `gate` is asked before each call and hears how each piece of work ended.
     Everything raises OrganisationUnavailable for trouble that is not one row's: login, permission, quota, outage.
     """
 
@@ -67,12 +76,15 @@ class SalesforceOrganisation:
         read_seconds: float = READ_SECONDS,
     ) -> None:
         self._connection = connection
+        self._gate = gate or Ungated()
+        self._limits_asked = False
         self._session = OrganisationSession(
-            connection, gate or Ungated(), connect_seconds=connect_seconds, read_seconds=read_seconds
+            connection, self._gate, connect_seconds=connect_seconds, read_seconds=read_seconds
         )
         self._calls = Calls(connection, self._session)
         self._reads = Reads(self._calls)
         self._queries = BulkQueries(self._calls)
+        self._writes = Writes(self._calls)
         self._bulk = BulkJobs(self._calls)
 
     def close(self) -> None:
@@ -82,30 +94,23 @@ class SalesforceOrganisation:
     @property
     def organisation_id(self) -> str:
         """The organisation's 18-character id, as its login answer names it."""
-        return self._session.login().organisation_id
+        self._gate.admit_login()
+        with self._gate.work():
+            return self._session.login().organisation_id
 
     @property
     def usage(self) -> ApiUsage:
         """API calls made so far and the organisation's own count."""
         return self._session.usage
 
-    def ask_limits(self) -> None:
-        """Hear the organisation's own count from its list of limits, for where answers do not tell it."""
-        try:
-            daily = self._calls.single(Request("GET", "limits"))["DailyApiRequests"]
-            self._session.heard(int(daily["Max"]) - int(daily["Remaining"]), int(daily["Max"]))
-        except CallFailed as failed:
-            raise failed.unavailable from None
-        except (KeyError, TypeError, ValueError):
-            raise unavailable(UNREADABLE) from None
-
     def preflight(self, settings: WritebackSettings, pinned: str | None, now: datetime) -> list[Finding]:
         """What delivery under these settings would meet here: everything it needs, looked at without writing.
 
         `pinned` is the id of the organisation that the ledger belongs to, None while there is none. Never raises.
         """
-        return examine(self._connection, self._session, self._calls, settings, pinned, now)
+        return examine(self._connection, self._session, self._calls, self._gate, settings, pinned, now)
 
+    @_piece_of_work
     def look(self, people: Sequence[PersonRef]) -> dict[str, Held]:
         """What the organisation holds under each person's id, keyed by the 18-character id; redirects one hop.
 
@@ -121,6 +126,7 @@ class SalesforceOrganisation:
         found |= _held(self._reads.records(lookup.missing_people_queries(missing)), asked)
         return {salesforce_id: found.get(salesforce_id, Gone("NOT_FOUND")) for salesforce_id in asked}
 
+    @_piece_of_work
     def find_notes(
         self, keys: Sequence[tuple[str, str]], objects: Collection[NoteObject] = (NoteObject.NOTE,)
     ) -> dict[tuple[str, str], list[FoundNote]]:
@@ -159,12 +165,14 @@ class SalesforceOrganisation:
             if kind is not None:
                 yield _read(partial(changes.seen_person, kind), record)
 
+    @_piece_of_work
     def missing_notes(self, ids: Collection[str]) -> set[str]:
         """Those of the ids of Notes and ContentNotes that the organisation no longer has; 10,000 are a call."""
         bodies = self._reads.bodies(lookup.note_reads(ids))
         there = chain.from_iterable(body or () for body in bodies)
         return set(ids) - {_read(itemgetter("Id"), record) for record in there if record is not None}
 
+    @_piece_of_work
     def predecessors(self, people: Sequence[PersonRef]) -> dict[str, PersonRef]:
         """The Leads that were converted to these people and the records that were merged into them, by their ids: one
         hop each, and the hops that lead there too."""
@@ -182,6 +190,7 @@ class SalesforceOrganisation:
                 break
         return moves
 
+    @_piece_of_work
     def find_tasks(self, keys: Sequence[tuple[str, str]], first: date, last: date) -> dict[str, str]:
         """The id of the Task of each (person's id, key) whose text ends in the key as a line of its own, by key.
 
@@ -195,6 +204,7 @@ class SalesforceOrganisation:
                 found.setdefault(line, task["Id"])
         return found
 
+    @_piece_of_work
     def find_key_records(self, keys: Sequence[str]) -> dict[str, str | None]:
         """The keys among these that have a key record, each with the id of the note that was made with it.
 
@@ -217,6 +227,7 @@ class SalesforceOrganisation:
         """The rows' positions, grouped so that writing one group costs one call; groups in the order to write them."""
         return batches(rows)
 
+    @_piece_of_work
     def write(self, rows: Sequence[RowWrite]) -> list[RowResult]:
         """Write the rows and tell what became of each, in the order given: up to 1,000 a call, or 75 with their links.
 
@@ -225,80 +236,52 @@ class SalesforceOrganisation:
         row, and what concerns the whole organisation keeps the remaining calls from being made: their rows are
         NOT_SENT.
         """
-        begun = monotonic()
-        results: dict[int, RowResult] = {}
-        stopped: Trouble | None = None
-        calls = pack_calls(rows)
-        for parts in calls:
-            try:
-                results |= self._send(rows, parts) if stopped is None else _alike(parts, stopped)
-            except CallFailed as failed:
-                if failed.concerns_everything and not failed.trouble.maybe_executed and not results:
-                    raise failed.unavailable from None
-                results |= _alike(parts, failed.trouble)
-                if failed.concerns_everything:
-                    stopped = replace(failed.trouble, maybe_executed=False)
-
-        def send(positions: Positions) -> dict[int, RowResult]:
-            if monotonic() - begun > SECONDS_TO_BISECT:
-                raise CallFailed(_OUT_OF_TIME)
-            (parts,) = pack_calls([rows[position] for position in positions])
-            answers = self._send([rows[position] for position in positions], parts)
-            return {positions[place]: answer for place, answer in answers.items()}
-
-        if stopped is None:
-            for group in refused_together([[part.positions for part in parts] for parts in calls], results):
-                results |= isolate(group, results, send)
-        return [results[position] for position in range(len(rows))]
+        told = self._writes.write(rows)
+        self._gate.wrote(told)
+        return told
 
     def jobs(self, rows: Sequence[RowWrite]) -> list[tuple[JobKind, tuple[int, ...]]]:
         """The rows' positions, each group what one Bulk job carries, in the order of their first rows."""
         return jobs_for(rows)
 
+    @_piece_of_work
     def create_job(self, kind: JobKind) -> str:
         """The id of a new Bulk job; raises JobRefused where Salesforce takes no such job."""
         return self._bulk.create(kind)
 
+    @_piece_of_work
     def upload_job(self, job_id: str, rows: Sequence[RowWrite]) -> None:
         """Give a new job all its rows, which it works on once it is closed; raises JobRefused."""
         self._bulk.upload(job_id, rows)
 
+    @_piece_of_work
     def close_job(self, job_id: str) -> None:
         """Let Salesforce begin with the job; raises JobRefused when it is not open."""
         self._bulk.close(job_id)
 
+    @_piece_of_work
     def abort_job(self, job_id: str) -> None:
         """Give a job up; raises JobRefused when it has ended."""
         self._bulk.abort(job_id)
 
+    @_piece_of_work
     def job_status(self, job_id: str) -> JobStatus:
         """How far Salesforce has got with the job."""
         return self._bulk.status(job_id)
 
+    @_piece_of_work
     def job_results(self, status: JobStatus, rows: Sequence[RowWrite]) -> list[RowResult]:
         """What became of each row of a job that has ended."""
         return self._bulk.results(status, rows)
 
-    def _send(self, rows: Sequence[RowWrite], parts: Sequence[Part]) -> dict[int, RowResult]:
-        requests = [part.request(rows) for part in parts]
-        replies = [Reply(200, self._calls.single(*requests))] if len(requests) == 1 else self._calls.composite(requests)
-        return {
-            position: result
-            for part, reply in zip(parts, replies, strict=True)
-            for position, result in zip(part.positions, _settled(rows, part, reply), strict=True)
-        }
-
-
-def _settled(rows: Sequence[RowWrite], part: Part, reply: Reply | None) -> list[RowResult]:
-    theirs = [rows[position] for position in part.positions]
-    if isinstance(part, Pair):
-        return settle_pair(theirs[0], reply)
-    return settle_graphs(theirs, reply and reply.body) if isinstance(part, Graphs) else settle(theirs, reply)
-
-
-def _alike(parts: Sequence[Part], trouble: Trouble) -> dict[int, RowResult]:
-    positions = [position for part in parts for position in part.positions]
-    return dict.fromkeys(positions, same_fate(trouble))
+    def _hear_limits(self) -> None:
+        """Ask for the limits, once, where neither an answer nor an earlier run has told them."""
+        if self._limits_asked or self.usage.limit is not None or not self.usage.calls or self._gate.limit_known:
+            return
+        self._limits_asked = True
+        with suppress(CallFailed, KeyError, TypeError, ValueError):  # the work itself went well, a limit is assumed
+            daily = self._calls.single(Request("GET", "limits"))["DailyApiRequests"]
+            self._session.heard(int(daily["Max"]) - int(daily["Remaining"]), int(daily["Max"]))
 
 
 def _read(reader: Callable[[Mapping[str, Any]], _Read], record: Mapping[str, Any]) -> _Read:

@@ -3,6 +3,7 @@
 Reads only, three counted calls. What the answers mean is judged in `preflight_rules`.
 """
 
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -10,7 +11,8 @@ from urllib.parse import quote
 
 import requests
 
-from writeback_pipeline.domain.findings import Finding
+from writeback_pipeline.domain.budget import CallGate
+from writeback_pipeline.domain.findings import Finding, blocking
 from writeback_pipeline.domain.records import OrganisationUnavailable
 from writeback_pipeline.domain.settings import WritebackSettings
 from writeback_pipeline.salesforce import preflight_rules as rules
@@ -38,6 +40,7 @@ def examine(
     connection: SalesforceConnection,
     session: OrganisationSession,
     calls: Calls,
+    gate: CallGate,
     settings: WritebackSettings,
     pinned: str | None,
     now: datetime,
@@ -45,21 +48,43 @@ def examine(
     """Everything that delivery under these settings needs of the organisation, a finding each; never raises.
 
     `pinned` is the organisation that the ledger belongs to, None while there is none. Where a step fails that all
-    others need, its finding is the last.
+    others need, its finding is the last. What is in the way is trouble to the gate: it is not looked at all the time.
     """
     findings: list[Finding] = []
     try:
-        findings += rules.login(session.login().organisation_id, pinned)
-        findings += rules.versions_and_clock(*_versions(connection, session), now)
-        answers = _answers(calls, settings)
-        findings += rules.objects({name: answers.get(name) for name in _objects(settings)}, settings)
-        findings += rules.limits(_one(calls, Request("GET", "limits")), settings)
-        answers[rules.VALIDATION_RULES] = _readable(calls, f"tooling/query?q={quote(_VALIDATION_RULES)}")
-        findings += rules.rules_in_force(answers)
-    except (OrganisationUnavailable, CallFailed) as error:
-        trouble = error.unavailable if isinstance(error, CallFailed) else error
+        with gate.work():
+            gate.admit_login()
+            findings += rules.login(session.login().organisation_id, pinned)
+            findings += rules.versions_and_clock(*_versions(connection, session), now)
+            findings += _look(calls, settings)
+            _raise_failures(findings)
+    except _NotReady:
+        pass  # the findings say so
+    except OrganisationUnavailable as trouble:
         findings.append(rules.unreachable(trouble))
     return findings
+
+
+class _NotReady(OrganisationUnavailable):
+    """Nothing can be delivered until somebody has acted."""
+
+
+def _look(calls: Calls, settings: WritebackSettings) -> Iterator[Finding]:
+    try:
+        answers = _answers(calls, settings)
+        yield from rules.objects({name: answers.get(name) for name in _objects(settings)}, settings)
+        yield from rules.limits(_one(calls, Request("GET", "limits")), settings)
+        answers[rules.VALIDATION_RULES] = _readable(calls, f"tooling/query?q={quote(_VALIDATION_RULES)}")
+        yield from rules.rules_in_force(answers)
+    except CallFailed as failed:
+        raise failed.unavailable from None
+
+
+def _raise_failures(findings: Sequence[Finding]) -> None:
+    in_the_way = blocking(findings)
+    if in_the_way:
+        first = in_the_way[0]
+        raise _NotReady("NOT_READY", f"{first.subject}: {first.told}.", first.remedy, passing=False)
 
 
 def _objects(settings: WritebackSettings) -> list[str]:

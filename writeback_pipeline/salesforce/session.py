@@ -5,7 +5,8 @@ simple-salesforce sends its requests through it; what they ask and what their an
 
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -15,7 +16,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from writeback_pipeline.domain.budget import CallGate
-from writeback_pipeline.domain.records import ApiUsage, OrganisationUnavailable
+from writeback_pipeline.domain.records import ApiUsage, OrganisationUnavailable, RowResult
 from writeback_pipeline.salesforce.connection import SalesforceConnection
 from writeback_pipeline.salesforce.errors import RequestRefused, salesforce_error, trouble_in, trouble_of, unavailable
 from writeback_pipeline.salesforce.login import TOKEN_PATH, Login, login_form, read_login
@@ -34,13 +35,25 @@ HEADERS = {
 
 
 class Ungated:
-    """Lets every call through."""
+    """Lets every call through and tells nobody."""
+
+    limit_known = True
 
     def admit(self, heard: ApiUsage) -> None:
         """Every call may be made."""
 
+    def admit_login(self) -> None:
+        """Every login too."""
+
     def not_made(self) -> None:
         """Nothing was reserved."""
+
+    def work(self) -> AbstractContextManager[None]:
+        """Nobody hears of trouble."""
+        return nullcontext()
+
+    def wrote(self, results: Sequence[RowResult]) -> None:
+        """Nobody counts refused rows."""
 
 
 _USAGE = re.compile(r"\bapi-usage=(\d+)/(\d+)")

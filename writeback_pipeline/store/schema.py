@@ -230,6 +230,40 @@ CREATE TABLE undos (
 )
 """
 
+# Our own calls, by the hour in which they were made and what they were for.
+_API_CALLS = """
+CREATE TABLE api_calls (
+    hour TIMESTAMP NOT NULL,
+    purpose TEXT NOT NULL,
+    calls BIGINT NOT NULL,
+    PRIMARY KEY (hour, purpose)
+)
+"""
+
+# What the organisation last said of its daily requests; of these two tables there is one row, slot 1, from the start.
+_API_LIMIT = """
+CREATE TABLE api_limit (
+    slot INTEGER PRIMARY KEY,
+    most BIGINT,
+    used BIGINT,
+    heard_at TIMESTAMP
+)
+"""
+
+_BREAKER = """
+CREATE TABLE breaker (
+    slot INTEGER PRIMARY KEY,
+    failures INTEGER NOT NULL,
+    open_until TIMESTAMP,
+    code TEXT,
+    message TEXT,
+    advice TEXT,
+    passing BOOLEAN,
+    prober TEXT,
+    probe_until TIMESTAMP
+)
+"""
+
 MIGRATIONS: tuple[Migration, ...] = (
     (
         "CREATE SEQUENCE writeback_ids",
@@ -262,6 +296,13 @@ MIGRATIONS: tuple[Migration, ...] = (
     (
         "ALTER TABLE sync_watermarks ADD COLUMN settled_until TIMESTAMP",
         "ALTER TABLE sync_watermarks ADD COLUMN settled_at TIMESTAMP",
+    ),
+    (
+        _API_CALLS,
+        _API_LIMIT,
+        "INSERT INTO api_limit (slot) VALUES (1)",
+        _BREAKER,
+        "INSERT INTO breaker (slot, failures) VALUES (1, 0)",
     ),
 )
 

@@ -4,6 +4,7 @@ It satisfies the protocols that delivery and the shells declare. The database is
 before it returns, so a store is shared freely between threads and costs nothing while it is not used.
 """
 
+import random
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -12,7 +13,10 @@ from typing import Any
 
 from writeback_pipeline.domain.adoption import AdoptedJob
 from writeback_pipeline.domain.auditing import Expectation
+from writeback_pipeline.domain.breaker import recovered, tripped
+from writeback_pipeline.domain.budget import Admission, Caller, Purpose
 from writeback_pipeline.domain.bulk import BulkJob, Stage
+from writeback_pipeline.domain.holds import Hold
 from writeback_pipeline.domain.latency import Latency, LatencyByDay
 from writeback_pipeline.domain.ledger import (
     LEASE,
@@ -30,6 +34,7 @@ from writeback_pipeline.domain.ledger import (
     WritebackFilter,
 )
 from writeback_pipeline.domain.people import PersonRef
+from writeback_pipeline.domain.records import ApiUsage, OrganisationUnavailable
 from writeback_pipeline.domain.retention import Prunable
 from writeback_pipeline.domain.settings import WritebackSettings
 from writeback_pipeline.domain.story import Facts
@@ -45,7 +50,9 @@ from writeback_pipeline.domain.window_ledger import (
 from writeback_pipeline.domain.windows import Window
 from writeback_pipeline.domain.writebacks import Change, Kind, Status, Writeback
 from writeback_pipeline.store import (
+    api_calls,
     auditing,
+    breaker,
     bulk_jobs,
     claims,
     evidence,
@@ -420,6 +427,41 @@ class Store:
         """Every change of a setting, oldest first."""
         with self._database.reading() as session:
             return settings.settings_history(session)
+
+    def admit(self, caller: Caller, heard: ApiUsage, now: datetime, *, calls: int) -> Admission | Hold:
+        """Reserve that many API calls, none for a login, or say why they may not be made now."""
+        with self._database.writing() as session:
+            return api_calls.admit(session, caller, heard, now, calls)
+
+    def not_made(self, purpose: Purpose, admitted_at: datetime) -> None:
+        """Give one call back that was admitted then and never left."""
+        with self._database.writing() as session:
+            api_calls.not_made(session, purpose, admitted_at)
+
+    def hear(self, heard: ApiUsage, now: datetime) -> None:
+        """Remember what the organisation said of its own count."""
+        with self._database.writing() as session:
+            api_calls.hear(session, heard, now)
+
+    def trip(self, caller: Caller, trouble: OrganisationUnavailable, now: datetime, jitter: random.Random) -> None:
+        """Let no call be made for a while."""
+        with self._database.writing() as session:
+            breaker.save(session, tripped(breaker.load(session), trouble, caller.name, now, jitter))
+
+    def recover(self, caller: Caller, *, proven: bool) -> None:
+        """Let calls be made again after one that met no trouble."""
+        with self._database.writing() as session:
+            breaker.save(session, recovered(breaker.load(session), caller.name, proven=proven))
+
+    def hold(self, purpose: Purpose, now: datetime) -> Hold | None:
+        """Why no API call may be made now for that purpose, and until when; None when one may."""
+        with self._database.reading() as session:
+            return api_calls.hold(session, settings.settings(session), purpose, now)
+
+    def calls_left(self, purpose: Purpose, now: datetime) -> int:
+        """How many API calls may be made now for that purpose."""
+        with self._database.reading() as session:
+            return api_calls.left(session, settings.settings(session), purpose, now)
 
     def pin_organisation(self, organisation_id: str) -> str:
         """Pin this organisation unless one is pinned; returns the one that is."""

@@ -1,9 +1,9 @@
 """The pipeline as Dagster sees it, over a small world."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,7 @@ import pytest
 from writeback_pipeline.activity.source import MailingEvents
 from writeback_pipeline.definitions import build_definitions
 from writeback_pipeline.defs.ports import Organisation
-from writeback_pipeline.salesforce.connection import ClientCredentials, SalesforceConnection
-from writeback_pipeline.salesforce.organisation import SalesforceOrganisation
+from writeback_pipeline.domain.budget import Purpose
 from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.mailings import DAY, Mailings
 from writeback_pipeline_tests.world import World
@@ -36,12 +35,8 @@ class Connector:
 
     world: World
 
-    @contextmanager
-    def connect(self) -> Iterator[Organisation]:
-        connection = SalesforceConnection(self.world.url, "local", ClientCredentials("local"))
-        organisation = SalesforceOrganisation(connection)
-        yield organisation
-        organisation.close()
+    def connect(self, purpose: Purpose, *, manual: bool) -> AbstractContextManager[Organisation]:
+        return self.world.guarded(purpose, manual=manual, now=lambda: datetime.now(UTC))
 
 
 @dataclass

@@ -55,7 +55,7 @@ def test_a_window_is_delivered_and_told_in_numbers_that_add_up(pipeline: Pipelin
         "failed": 1,
         "no_recipient": 1,
     }
-    assert all(isinstance(value, int) for value in numbers.values())
+    assert all(isinstance(value, int | float) for value in numbers.values())
     counted = metadata(result, "daily_activity_summaries")
     assert (counted["events"], counted["sent_events"], counted["sent_summaries"]) == (5, 4, 2)
     assert len(tasks(world)) == 1  # opened was not asked for

@@ -55,6 +55,18 @@ def test_by_default_nothing_is_ever_asked_for(pipeline: Pipeline) -> None:
     }
 
 
+def test_while_salesforce_is_in_trouble_a_tick_says_until_when(pipeline: Pipeline) -> None:
+    days(pipeline, MORNING - timedelta(days=1), 1)
+    settle(pipeline.world, frequency="daily")
+    pipeline.world.unsubscribe(pipeline.world.contact())
+    pipeline.world.fault("unavailable")
+    assert not pipeline.run().success
+    answer = pipeline.tick_of(DAILY, MORNING)
+    assert isinstance(answer, str)
+    assert answer.startswith("Salesforce is tried again at 20")
+    assert "because HTTP_503" in answer
+
+
 def test_daily_asks_for_sent_only_until_opened_is_chosen(pipeline: Pipeline) -> None:
     (day,) = days(pipeline, MORNING - timedelta(days=1), 1)
     settle(pipeline.world, frequency="daily")

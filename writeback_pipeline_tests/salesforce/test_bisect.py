@@ -5,7 +5,7 @@ import math
 import pytest
 
 from writeback_pipeline.domain.records import Answer, RowResult
-from writeback_pipeline.salesforce import organisation as gateway
+from writeback_pipeline.salesforce import writes
 from writeback_pipeline.salesforce.organisation import SalesforceOrganisation
 from writeback_pipeline_tests.salesforce.scripted import Heard, Say, ScriptedServer, composite
 from writeback_pipeline_tests.salesforce.test_writing import IDS, QUOTA, answers, flags, note, ok, written_by
@@ -117,7 +117,7 @@ def test_a_quota_that_ends_meanwhile_ends_the_search(server: ScriptedServer, scr
 def test_a_search_ends_while_the_lease_has_time_left(
     server: ScriptedServer, scripted: SalesforceOrganisation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gateway, "SECONDS_TO_BISECT", 0.0)
+    monkeypatch.setattr(writes, "SECONDS_TO_BISECT", 0.0)
     refusing(server, IDS[0])
     assert set(answers(scripted.write(flags(8)))) == {Answer.NOT_SENT}
     assert len(server.heard) == 1

@@ -1,0 +1,85 @@
+"""Calls of Salesforce's API: who may make one, counted before it is made so that no two processes make the same one.
+
+How many there may be is decided in `domain.budget`, when there may be none in `domain.breaker`.
+"""
+
+from datetime import datetime
+
+from writeback_pipeline.domain.breaker import barred, probing
+from writeback_pipeline.domain.budget import (
+    Account,
+    Admission,
+    Caller,
+    Purpose,
+    calls_left,
+    hour_of,
+    oldest_hour,
+    refusal,
+)
+from writeback_pipeline.domain.holds import Hold
+from writeback_pipeline.domain.records import ApiUsage
+from writeback_pipeline.domain.settings import WritebackSettings
+from writeback_pipeline.store import breaker as breakers
+from writeback_pipeline.store.claims import due
+from writeback_pipeline.store.session import Session, in_utc
+
+
+def admit(session: Session, caller: Caller, heard: ApiUsage, now: datetime, calls: int) -> Admission | Hold:
+    """Reserve that many calls, none for a login; or say why they may not be made now."""
+    hear(session, heard, now)
+    breaker = breakers.load(session)
+    hold = barred(breaker, caller.name, now, manual=caller.manual)
+    account = _account(session, caller.purpose, now)
+    if hold is None and calls:
+        hold = refusal(account, caller.settings, caller.purpose, now)
+    if hold is not None:
+        return hold
+    probe = breaker.hold is not None
+    if probe:
+        breakers.save(session, probing(breaker, caller.name, now))
+    if calls:
+        _add(session, caller.purpose, now, calls)
+    return Admission(probe, breaker.failures, account.limit is not None)
+
+
+def not_made(session: Session, purpose: Purpose, admitted_at: datetime) -> None:
+    """Give one call back that was reserved then and never left."""
+    _add(session, purpose, admitted_at, -1)
+
+
+def hear(session: Session, heard: ApiUsage, now: datetime) -> None:
+    """Remember what the organisation said of its own count, if it said anything."""
+    if heard.limit is not None:
+        session.execute(
+            "UPDATE api_limit SET most = $1, used = $2, heard_at = $3::TIMESTAMP WHERE slot = 1",
+            [heard.limit, heard.used, now],
+        )
+
+
+def hold(session: Session, settings: WritebackSettings, purpose: Purpose, now: datetime) -> Hold | None:
+    """Why no call would be admitted now; None when one would."""
+    return barred(breakers.load(session), "", now, manual=False) or refusal(
+        _account(session, purpose, now), settings, purpose, now
+    )
+
+
+def left(session: Session, settings: WritebackSettings, purpose: Purpose, now: datetime) -> int:
+    """How many calls may be made now."""
+    return calls_left(_account(session, purpose, now), settings, purpose, now)
+
+
+def _account(session: Session, purpose: Purpose, now: datetime) -> Account:
+    rows = session.execute(
+        "SELECT hour, sum(calls) FROM api_calls WHERE hour >= $1::TIMESTAMP GROUP BY hour", [oldest_hour(now)]
+    ).fetchall()
+    [(most, used, heard_at)] = session.execute("SELECT most, used, heard_at FROM api_limit").fetchall()
+    opt_outs_due = due(session, now) if purpose is Purpose.ACTIVITY else 0
+    return Account({in_utc(hour): int(calls) for hour, calls in rows}, most, used, in_utc(heard_at), opt_outs_due)
+
+
+def _add(session: Session, purpose: Purpose, at: datetime, calls: int) -> None:
+    session.execute(
+        "INSERT INTO api_calls (hour, purpose, calls) VALUES ($1::TIMESTAMP, $2, $3) "
+        "ON CONFLICT (hour, purpose) DO UPDATE SET calls = calls + excluded.calls",
+        [hour_of(at), purpose, calls],
+    )
