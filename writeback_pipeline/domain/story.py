@@ -87,6 +87,7 @@ _CALLS = {
     Operation.UPSERT_TASK: "Writing the Task of {target}",
     Operation.DELETE_NOTE: "Deleting the Note {target}",
     Operation.DELETE_TASK: "Deleting the Task {target}",
+    Operation.DELETE_KEY_RECORD: "Deleting the key record {target}",
 }
 _WRITES = {
     Operation.SET_FLAG: "the tick",
@@ -95,6 +96,7 @@ _WRITES = {
     Operation.UPSERT_TASK: "the Task",
     Operation.DELETE_NOTE: "the deletion of the Note",
     Operation.DELETE_TASK: "the deletion of the Task",
+    Operation.DELETE_KEY_RECORD: "the deletion of the key record",
 }
 _FLAGS = {
     FlagResult.SET: "Email Opt Out was ticked",

@@ -52,6 +52,19 @@ def test_a_run_is_undone_and_the_list_says_so(writebacks: Writebacks, world: Wor
     assert "is an undo itself" in refused.stderr
 
 
+def test_the_story_of_a_person_tells_the_undo_too(writebacks: Writebacks, world: World) -> None:
+    world.ledger.change_settings({"key_records": "true"}, "tester", world.clock())
+    somebody = world.contact()
+    world.unsubscribe(somebody)
+    world.deliver()
+    (row,) = world.rows()
+    assert writebacks("undo", "run").exit_code == 0
+    story = writebacks("why", somebody)
+    assert story.exit_code == 0
+    for told in (f"the Note {row.note_id}", "the key record", f"Email Opt Out on {somebody}"):
+        assert f"Deleting {told}" in story.stdout or f"Clearing {told}" in story.stdout
+
+
 def test_what_cannot_be_undone_exits_1_with_the_reason(writebacks: Writebacks, world: World, person: str) -> None:
     writebacks("org", "faults", "arm", "row_error", "operation=delete", "code=ENTITY_IS_LOCKED")
     result = writebacks("undo", "run")
