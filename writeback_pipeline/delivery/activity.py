@@ -9,12 +9,13 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import uuid4
 
 from writeback_pipeline.delivery.bulk_jobs import BulkJobs
+from writeback_pipeline.delivery.interrupts import uninterrupted
 from writeback_pipeline.delivery.opt_outs import check_pinned
 from writeback_pipeline.delivery.protocols import ActivityLedger, CountedEvents, Organisation
 from writeback_pipeline.delivery.sending import CALL_ALLOWANCE, Outgoing, Sender, Sent, send
@@ -137,7 +138,9 @@ class ActivityDelivery:
             by_bulk = portion.by_bulk and not report.key_in_text
             most = SUMMARIES_PER_JOB if by_bulk else SUMMARIES_PER_CALL
             for start in range(0, len(tasks), most):
-                refused += self._write(tasks[start : start + most], window, lease, report, by_bulk=by_bulk)
+                # A job goes on without us and is taken over; the answer to a call is lost when nobody waits for it.
+                with nullcontext() if by_bulk else uninterrupted():
+                    refused += self._write(tasks[start : start + most], window, lease, report, by_bulk=by_bulk)
             done += len(tasks)
             if len(refused) >= SUMMARIES_PER_CALL or done == total:
                 self._try_again(refused, window, lease, report)
@@ -153,11 +156,10 @@ class ActivityDelivery:
         """
         for hop in range(MAX_HOPS + 1):
             tasks = self._worth_another_try(refused, lease, report, last=hop == MAX_HOPS)
-            refused = [
-                each
-                for start in range(0, len(tasks), SUMMARIES_PER_CALL)
-                for each in self._write(tasks[start : start + SUMMARIES_PER_CALL], window, lease, report)
-            ]
+            refused = []
+            for start in range(0, len(tasks), SUMMARIES_PER_CALL):
+                with uninterrupted():
+                    refused += self._write(tasks[start : start + SUMMARIES_PER_CALL], window, lease, report)
 
     def _owe(
         self,

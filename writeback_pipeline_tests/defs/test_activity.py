@@ -1,10 +1,15 @@
 """The assets and checks of mailing activity in real Dagster runs."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
 
 from writeback_pipeline.domain.settings import Occurrence
 from writeback_pipeline.domain.writebacks import Status
@@ -18,7 +23,7 @@ SENT, OPENED = "daily_sent_writebacks", "daily_opened_writebacks"
 
 def failure(result: dg.ExecuteInProcessResult) -> str:
     """What the step failed with, in its own words."""
-    (failed,) = [event.step_failure_data for event in result.all_events if event.is_step_failure]
+    failed, *_ = [event.step_failure_data for event in result.all_events if event.is_step_failure]
     if failed.user_failure_data is not None:
         return failed.user_failure_data.description or ""
     assert failed.error is not None
@@ -122,16 +127,44 @@ def test_disabled_activity_is_refused_with_the_remedy_while_opt_outs_flow_on(pip
     assert pipeline.world.opted_out(person)
 
 
-def test_a_spoiled_file_fails_its_own_window_by_name_and_no_other(pipeline: Pipeline) -> None:
+def corrupt(file: Path) -> str:
+    """A whole footer over pages that are not what it says; what is told of it."""
+    content = bytearray(file.read_bytes())
+    content[4:400] = b"\xff" * 396
+    file.write_bytes(bytes(content))
+    return "cannot be read"
+
+
+def half_written(file: Path) -> str:
+    file.write_bytes(file.read_bytes()[:200])
+    return "cannot be read"
+
+
+def wrong_schema(file: Path) -> str:
+    pq.write_table(pq.ParquetFile(file).read().append_column("clicks", pa.array([1])).drop_columns(["kind"]), file)
+    return "column kind is missing, it must be VARCHAR"
+
+
+@pytest.mark.parametrize("damage", [corrupt, half_written, wrong_schema])
+def test_a_spoiled_file_fails_its_own_window_by_name_and_no_other(
+    pipeline: Pipeline, damage: Callable[[Path], str]
+) -> None:
     person = pipeline.world.contact()
-    pipeline.mailings.sent(person)
-    spoiled = pipeline.mailings.spoil("2025-11-19")
-    failed = pipeline.materialize(SENT, day="2025-11-19")
+    for day in ("11-19", "11-20", "11-21"):
+        pipeline.mailings.sent(person, when=f"{day} 10:00")
+    (file,) = pipeline.mailings.folder.glob("date=2025-11-20/*.parquet")
+    whole = file.read_bytes()
+    told = damage(file)
+    assert pipeline.materialize(SENT, day="2025-11-19").success
+    failed = pipeline.materialize(SENT, OPENED)
     assert not failed.success
-    assert str(spoiled) in failure(failed)
-    assert "Replace the file or move it away" in failure(failed)
+    assert f"{file}: {told}" in failure(failed)
+    assert "Replace the file or move it away, then run the window again." in failure(failed)
+    assert pipeline.materialize(SENT, day="2025-11-21").success
+    assert [task["ActivityDate"] for task in tasks(pipeline.world, person)] == ["2025-11-19", "2025-11-21"]
+    file.write_bytes(whole)
     assert pipeline.materialize(SENT).success
-    assert len(tasks(pipeline.world, person)) == 1
+    assert len(tasks(pipeline.world, person)) == 3
 
 
 def test_summaries_of_a_range_are_counted_in_a_single_run(pipeline: Pipeline) -> None:
@@ -166,8 +199,12 @@ def test_six_weeks_backfilled_twice_write_nothing_the_second_time(pipeline: Pipe
         pipeline.mailings.sent(*people, occurred_at=datetime.fromisoformat(f"{week}T10:00:00+00:00"))
     for week in weeks:
         deliver(pipeline.world, pipeline.mailings, name=week, occurrence=Occurrence.WEEKLY)
+    calls = pipeline.world.organisation.usage.calls
     again = [pipeline.materialize("weekly_sent_writebacks", day=week) for week in weeks]
     assert all(result.success for result in again)
+    assert pipeline.world.organisation.usage.calls == calls
+    green = pipeline.instance.get_materialized_partitions(dg.AssetKey("weekly_sent_writebacks"))
+    assert green == set(weeks)
     numbers = [metadata(result, "weekly_sent_writebacks") for result in again]
     assert {(each["unchanged"], each["written"], each["api_calls"]) for each in numbers} == {(2, 0, 0)}
     assert len(tasks(pipeline.world)) == 12

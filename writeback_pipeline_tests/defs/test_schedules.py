@@ -75,6 +75,21 @@ def test_daily_asks_for_sent_only_until_opened_is_chosen(pipeline: Pipeline) -> 
     assert kinds(pipeline.tick_of(DAILY, MORNING)) == {day: {"daily_sent_writebacks", "daily_opened_writebacks"}}
 
 
+def test_with_daily_chosen_and_nothing_else_the_next_tick_writes_sent_and_not_opened(pipeline: Pipeline) -> None:
+    (day,) = days(pipeline, MORNING - timedelta(days=1), 1)
+    pipeline.mailings.opened(pipeline.world.contact(), occurred_at=MORNING - timedelta(days=1))
+    settle(pipeline.world, frequency="daily")
+    answer = pipeline.tick_of(DAILY, MORNING)
+    assert not isinstance(answer, str)
+    (request,) = answer
+    run = pipeline.definitions.resolve_job_def(request.job_name or "deliver_daily_activity").execute_in_process(
+        instance=pipeline.instance, partition_key=request.partition_key, asset_selection=request.asset_selection
+    )
+    assert run.success
+    assert [task["Writeback_Key__c"].rpartition(":")[0] for task in tasks(pipeline.world)] == [f"sent:daily:{day}"]
+    assert isinstance(pipeline.tick_of(DAILY, MORNING), str)
+
+
 @pytest.mark.parametrize(
     ("schedule", "settings", "reason"),
     [
