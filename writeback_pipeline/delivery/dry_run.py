@@ -13,7 +13,7 @@ from writeback_pipeline.delivery.sending import LANE
 from writeback_pipeline.domain.bulk import BULK_LANE, CALLS_PER_JOB, carried_by_bulk
 from writeback_pipeline.domain.ledger import MAX_HOPS, Claim
 from writeback_pipeline.domain.people import PersonRef
-from writeback_pipeline.domain.planning import PersonPlan, in_sending_order, plan_person
+from writeback_pipeline.domain.planning import PersonPlan, has_resubscribes, in_sending_order, plan_person
 from writeback_pipeline.domain.records import Held, Moved, RowWrite
 
 EVERYBODY = 1_000_000
