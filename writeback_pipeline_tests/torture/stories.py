@@ -16,6 +16,7 @@ from writeback_pipeline.domain.writebacks import Kind
 from writeback_pipeline_tests.torture.truth import Event
 
 _LATE_SHARE = 0.1
+_AGAIN_SHARE = 0.05
 _SECOND = timedelta(seconds=1)
 
 History = list[tuple[datetime, Kind]]
@@ -31,25 +32,30 @@ class Story:
     _numbers: Iterator[int] = field(default_factory=count)
 
     def goes_on(self, events: int, now: datetime) -> list[Event]:
-        """The next events, most of them of that moment; no two of a person in the same second."""
+        """The next events, most of them of that moment."""
         return [
             self._event(person, now.replace(microsecond=0)) for person in self.chance.choices(self.people, k=events)
         ]
 
     def _event(self, person: str, now: datetime) -> Event:
         history = self._histories[person]
-        at = self._moment(history, now)
-        position = bisect(history, (at, Kind.UNSUBSCRIBE))
-        may_return = position > 0 and Kind.RESUBSCRIBE not in {kind for _, kind in history[position - 1 : position + 1]}
-        kind = self.chance.choice((Kind.UNSUBSCRIBE, Kind.RESUBSCRIBE)) if may_return else Kind.UNSUBSCRIBE
+        at, kind = self._again(history) or self._next(history, now)
         insort(history, (at, kind))
         return Event(f"event {next(self._numbers)}", kind, person, at)
 
-    def _moment(self, history: History, now: datetime) -> datetime:
+    def _again(self, history: History) -> tuple[datetime, Kind] | None:
+        """Now and then an unsubscribe in the second of another one: their Notes have the same title."""
+        if not history or self.chance.random() >= _AGAIN_SHARE:
+            return None
+        return self.chance.choice([each for each in history if each[1] is Kind.UNSUBSCRIBE])
+
+    def _next(self, history: History, now: datetime) -> tuple[datetime, Kind]:
         at, taken = now, {at for at, _ in history}
         if history and self.chance.random() < _LATE_SHARE:
             first = history[0][0]
             at = (first + (now - first) * self.chance.random()).replace(microsecond=0)
         while at in taken:
             at += _SECOND
-        return at
+        position = bisect(history, (at, Kind.UNSUBSCRIBE))
+        may_return = position > 0 and Kind.RESUBSCRIBE not in {kind for _, kind in history[position - 1 : position + 1]}
+        return at, self.chance.choice((Kind.UNSUBSCRIBE, Kind.RESUBSCRIBE)) if may_return else Kind.UNSUBSCRIBE
