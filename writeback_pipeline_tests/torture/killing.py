@@ -11,7 +11,7 @@ from writeback_pipeline_tests.torture.stories import Story
 LONGEST_LIFE = 0.25
 """Seconds until a worker is killed, at most, unless it is one that is awaited in the middle of a call."""
 
-SHARE_IN_MID_CALL = 0.4
+SHARE_IN_MID_CALL = 0.3
 LONGEST_CALL = 0.06
 LONGEST_WAIT = 2.0
 

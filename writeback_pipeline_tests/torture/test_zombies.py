@@ -16,7 +16,7 @@ SPEED = 90
 """A lease is 2 s here, the quiet time of a lost answer 7 s."""
 
 PEOPLE = 300
-STOPS = size(6, 200)
+STOPS = size(4, 200)
 REST_SECONDS = 240
 
 
