@@ -1,7 +1,8 @@
 """What it takes to deliver one day of mailing activity: API calls, memory, rate; first for new Tasks, then for changed.
 
-Run `python benchmarks/activity_delivery.py [--summaries N]`. The delivery is `writebacks run activity`, a Dagster run,
-in a process of its own; the embedded organisation is another one, and counts the calls. Not a test.
+Run `python benchmarks/activity_delivery.py [--summaries N] [--mailings N] [--lane composite,bulk]`. The delivery is
+`writebacks run activity`, a Dagster run, in a process of its own; the embedded organisation is another one, and counts
+the calls. Not a test.
 """
 
 import argparse
@@ -23,10 +24,14 @@ from writeback_pipeline.local_org import admin, ids, records, usage
 from writeback_pipeline.local_org.schema import OBJECTS
 from writeback_pipeline.local_org.server import serve_forever
 from writeback_pipeline.local_org.state import open_org
+from writeback_pipeline.store.store import Store
 
 DAY = datetime(2026, 11, 20, 9, 5, tzinfo=UTC)
 CALLS_PER_THOUSAND, MEGABYTES = 1.2, 500
 COMMAND = [sys.executable, "-c", "from writeback_pipeline.cli import main; main(prog_name='writebacks')"]
+THRESHOLDS = {"composite": 1_000_000_000, "bulk": 1}
+"""The setting `bulk_threshold` that sends everything by one lane."""
+
 ORGANISATION = "local_org.sqlite"
 
 
@@ -62,7 +67,7 @@ def add_mailing(home: Path, number: int, mailing: int) -> None:
     everybody = people(number)
     columns = {name: pa.array([text] * number) for name, text in same.items()} | {
         "event_id": pa.array([f"{mailing}-{each}" for each in range(number)]),
-        "occurred_at": pa.array([DAY + timedelta(hours=mailing)] * number, pa.timestamp("us", tz="UTC")),
+        "occurred_at": pa.array([DAY + timedelta(minutes=mailing)] * number, pa.timestamp("us", tz="UTC")),
         "subscriber_id": pa.array([f"s-{each}" for each in range(number)]),
         "salesforce_id": pa.array(everybody),
         "is_machine_open": pa.array([False] * number),
@@ -110,12 +115,14 @@ def calls_made(home: Path) -> int:
     return calls
 
 
-def measure(home: Path, number: int) -> None:
+def measure(home: Path, number: int, mailings: int, bulk_threshold: int) -> None:
     """Print two deliveries, of new summaries and of changed ones, and whether each is as good as it must be."""
     fill(home, number)
+    Store(home / "writebacks.duckdb").change_settings({"bulk_threshold": str(bulk_threshold)}, "benchmark", DAY)
     with served(home) as address:
-        for mailing, what in enumerate(("new", "changed")):
-            add_mailing(home, number, mailing)
+        for turn, what in enumerate(("new", "changed")):
+            for mailing in range(turn * mailings, (turn + 1) * mailings):
+                add_mailing(home, number, mailing)
             print(f"{number:,} {what} summaries", flush=True)
             before = calls_made(home)
             peak, seconds = deliver(home, address)
@@ -132,13 +139,15 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--summaries", type=int, default=100_000)
+    parser.add_argument("--mailings", type=int, default=1, help="to everybody, each time")
+    parser.add_argument("--lane", choices=list(THRESHOLDS), default="composite")
     parser.add_argument("--serve", type=Path, metavar="HOME", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.serve:
         serve_forever(chosen.serve / ORGANISATION, 0, None, lambda address: print(address, flush=True))
         return
     with TemporaryDirectory() as folder:
-        measure(Path(folder), chosen.summaries)
+        measure(Path(folder), chosen.summaries, chosen.mailings, THRESHOLDS[chosen.lane])
 
 
 if __name__ == "__main__":
