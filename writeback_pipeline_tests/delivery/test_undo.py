@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from writeback_pipeline.delivery.opt_outs import OptOutDelivery, WrongOrganisation
+from writeback_pipeline.delivery.reconciling import reconcile
+from writeback_pipeline.delivery.synchronising import synchronise
 from writeback_pipeline.delivery.undo import RunUndo, UndoReport, plan_run
 from writeback_pipeline.domain.ledger import QUIET, Origin, OriginChange, Settlement
 from writeback_pipeline.domain.records import OrganisationUnavailable
@@ -347,6 +349,19 @@ def test_a_read_back_does_not_take_the_note_that_was_undone_for_the_new_one(worl
     run(world, "and again")
     (note,) = world.notes(person)
     assert (row(world, person).status, row(world, person).note_id) == (Status.WRITTEN, note["Id"])
+
+
+def test_neither_the_sync_nor_the_nightly_comparison_brings_back_what_was_undone(world: World) -> None:
+    person = world.contact()
+    world.unsubscribe(person)
+    run(world, "wrong")
+    synchronise(world.ledger, world.organisation, world.clock())
+    undo(world, "wrong")
+    for _ in range(2):
+        world.clock.advance(timedelta(hours=1))
+        synchronise(world.ledger, world.organisation, world.clock())
+        reconcile(OptOutDelivery(world.ledger, world.organisation, world.clock), world.ledger, world.organisation)
+    assert (world.opted_out(person), world.notes(person), row(world, person).error_code) == (False, [], UNDONE)
 
 
 def test_a_suppressed_flag_stays_suppressed(world: World) -> None:
