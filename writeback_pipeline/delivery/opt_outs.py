@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from itertools import compress
+from threading import Lock
 from uuid import uuid4
 
 from writeback_pipeline.delivery.bulk_jobs import BulkJobs
@@ -28,6 +29,7 @@ from writeback_pipeline.delivery.sending import (
     insist,
     send,
 )
+from writeback_pipeline.delivery.waves import cut_into_waves, send_at_once
 from writeback_pipeline.domain.bulk import carried_by_bulk
 from writeback_pipeline.domain.ledger import AttemptOutcome, Claim, OriginChange, Settlement
 from writeback_pipeline.domain.planning import (
@@ -52,9 +54,6 @@ PEOPLE_PER_CLAIM = 10_000
 PEOPLE_PER_JOB = 100_000
 """People claimed together where so much is owed that Bulk jobs carry it: each job costs the same, whatever its size."""
 
-PEOPLE_PER_WAVE = 1_000
-"""People whose rows are journalled together: one call carries their flags, one their notes."""
-
 
 class WrongOrganisation(Exception):
     """The credentials lead to another organisation than the one this ledger belongs to."""
@@ -72,6 +71,7 @@ class OptOutDelivery:
     jitter: random.Random = field(default_factory=random.Random)
     owner: str = field(default_factory=lambda: uuid4().hex)
     sleep: Callable[[float], None] = time.sleep
+    reporting: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     def run(self, *, limit: int | None = None) -> DeliveryReport:
         """Finish what is left in Bulk jobs, then deliver until nothing is due, or until `limit` people were served.
@@ -128,7 +128,7 @@ class OptOutDelivery:
         stay = self._join(self._follow(claims, held, report), report)
         stay = self._read_back(stay, held, settings)
         stay = self._reopen(stay, held, settings, report)
-        stay.sort(key=lambda claim: _lock_group(claim, held))
+        stay.sort(key=lambda claim: (_account(claim, held), claim.person.salesforce_id))
         carried = self._carried_by_bulk(stay, held, settings)
         self._send_in_waves([claim for claim in stay if claim.lease not in carried], held, settings, report)
         if carried:
@@ -150,9 +150,14 @@ class OptOutDelivery:
     def _send_in_waves(
         self, claims: Sequence[Claim], held: Mapping[str, Held], settings: WritebackSettings, report: DeliveryReport
     ) -> None:
-        for start in range(0, len(claims), PEOPLE_PER_WAVE):
-            wave = self._with_time_to_send(claims[start : start + PEOPLE_PER_WAVE])
-            self._send(self._plans(wave, held, settings), report, self._send_in_calls)
+        """Send the people, who come Account by Account, in calls: some at once, never two with one Account."""
+
+        def send_wave(wave: Sequence[Claim]) -> None:
+            plans = self._plans(self._with_time_to_send(wave), held, settings)
+            self._send(plans, report, self._send_in_calls)
+
+        waves = cut_into_waves(claims, lambda claim: _account(claim, held))
+        send_at_once(waves, send_wave, settings.concurrent_calls)
 
     def _send_in_calls(self, rows: Sequence[Outgoing], *, between_calls: Callable[[Sent], None]) -> Sent:
         return send(rows, self.ledger, self.organisation, self.now, self.run_id, between_calls=between_calls)
@@ -242,7 +247,8 @@ class OptOutDelivery:
             plan for plan in plans if all(write.key in results and write.key not in refused for write in plan.writes)
         ]
         if sent.trouble is None:  # what is left in a job under way is not another worker's, but nobody's yet
-            report.fenced += len(plans) - len(ours) - len(again)
+            with self.reporting:
+                report.fenced += len(plans) - len(ours) - len(again)
         if len(ours) > ROWS_PER_TRANSACTION:  # a lease is given back only once all of its answers are recorded
             between_calls(sent)
             sent.unrecorded = []
@@ -273,9 +279,11 @@ class OptOutDelivery:
     ) -> None:
         settled = [replace(settlement, run_id=self.run_id) for settlement in settlements]
         record = partial(self.ledger.record, outcomes, settled, origins, release=release, seen=seen)
-        report.fenced += insist(lambda: record(now=self.now()))
-        report.add(settled)
-        self.progress(report.settled)
+        fenced = insist(lambda: record(now=self.now()))
+        with self.reporting:
+            report.fenced += fenced
+            report.add(settled)
+            self.progress(report.settled)
 
 
 def check_pinned(pinned: str | None, found: str) -> None:
@@ -305,8 +313,7 @@ def _origins(plans: Sequence[PersonPlan], results: dict[WriteKey, RowResult]) ->
     return [change for plan in plans for change in origin_changes(plan, results)]
 
 
-def _lock_group(claim: Claim, held: dict[str, Held]) -> tuple[str, str]:
-    """People of one Account stay together: Salesforce locks the Account while it updates one of its Contacts."""
+def _account(claim: Claim, held: Mapping[str, Held]) -> str:
+    """The Account that Salesforce locks while it updates the person; empty for none."""
     where = held[claim.person.salesforce_id]
-    account_id = where.account_id if isinstance(where, Live) else None
-    return account_id or "", claim.person.salesforce_id
+    return (where.account_id if isinstance(where, Live) else None) or ""

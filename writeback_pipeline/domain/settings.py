@@ -67,6 +67,7 @@ class WritebackSettings:
     api_budget_share: float = 0.5
     opt_out_reserve: float = 0.2
     bulk_threshold: int = 10_000
+    concurrent_calls: int = 4
     key_records: bool = False
     audit_sample: int = 0
 
@@ -125,6 +126,12 @@ def _people(text: str) -> int:
     return int(text)
 
 
+def _calls(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 25):
+        raise ValueError("a whole number of calls at once, from 1 to 25")
+    return int(text)
+
+
 def _choice(values: type[StrEnum]) -> Callable[[str], StrEnum]:
     def parse(text: str) -> StrEnum:
         try:
@@ -149,6 +156,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "api_budget_share": _share(0.01),
     "opt_out_reserve": _share(0.0),
     "bulk_threshold": _rows,
+    "concurrent_calls": _calls,
     "key_records": _boolean,
     "audit_sample": _people,
 }

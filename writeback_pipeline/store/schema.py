@@ -304,6 +304,7 @@ MIGRATIONS: tuple[Migration, ...] = (
         _BREAKER,
         "INSERT INTO breaker (slot, failures) VALUES (1, 0)",
     ),
+    ("INSERT INTO settings (name, value) VALUES ('concurrent_calls', '4')",),
 )
 
 

@@ -30,7 +30,9 @@ def test_every_setting_is_shown_with_its_own_type(writebacks: Writebacks) -> Non
         "api_budget_share": 0.5,
         "opt_out_reserve": 0.2,
         "bulk_threshold": 10000,
+        "concurrent_calls": 4,
         "key_records": False,
+        "audit_sample": 0,
     }
 
 

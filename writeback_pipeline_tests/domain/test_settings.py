@@ -27,7 +27,9 @@ DEFAULTS = {
     "api_budget_share": 0.5,
     "opt_out_reserve": 0.2,
     "bulk_threshold": 10000,
+    "concurrent_calls": 4,
     "key_records": False,
+    "audit_sample": 0,
 }
 
 
@@ -55,6 +57,8 @@ def test_a_fresh_ledger_has_the_documented_defaults() -> None:
         ("opt_out_reserve", "-0.1"),
         ("bulk_threshold", "0"),
         ("bulk_threshold", "1e3"),
+        ("concurrent_calls", "0"),
+        ("concurrent_calls", "26"),
     ],
 )
 def test_a_value_that_a_setting_does_not_take_is_named_with_what_it_takes(name: str, text: str) -> None:
