@@ -132,15 +132,22 @@ class BulkJobs:
         except (JobRefused, OrganisationUnavailable):
             self._give_up(job)
             raise
+        return self._uploaded(job)
+
+    def _uploaded(self, job: BulkJob) -> BulkJob:
+        """The job, entered as one that has its rows; raises JobLost."""
         if not insist(lambda: self.ledger.move_job(job, Stage.UPLOADED, self.owner, self.now())):
             raise JobLost(job.job_id)
         return replace(job, stage=Stage.UPLOADED)
 
     def _finished(self, left: AdoptedJob) -> list[RowResult]:
-        if left.job.stage is Stage.CREATED:
-            self._give_up(left.job)
-            return not_sent(len(left.rows), "WORKER_ENDED", f"Bulk job {left.job.job_id} never had all its rows.")
-        _, results = self._results(left.job, [row.write for row in left.rows], looked=True)
+        job = left.job
+        if job.stage is Stage.CREATED:
+            if self.organisation.job_status(job.job_id).state is JobState.OPEN:
+                self._give_up(job)
+                return not_sent(len(left.rows), "WORKER_ENDED", f"Bulk job {job.job_id} never had all its rows.")
+            job = self._uploaded(job)  # the ledger is from a backup: it was closed after that was made
+        _, results = self._results(job, [row.write for row in left.rows], looked=True)
         return results
 
     def _settle(self, left: AdoptedJob, results: Sequence[RowResult]) -> None:

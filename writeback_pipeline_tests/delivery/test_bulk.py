@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from writeback_pipeline.delivery.sending import Outgoing, journal
+from writeback_pipeline.domain.bulk import BULK_LANE, BulkJob, JobKind, Stage
 from writeback_pipeline.domain.ledger import LEASE
-from writeback_pipeline.domain.records import OrganisationUnavailable
+from writeback_pipeline.domain.planning import in_sending_order, plan_person
+from writeback_pipeline.domain.records import Live, OrganisationUnavailable
 from writeback_pipeline.domain.writebacks import FlagResult, Status
 from writeback_pipeline.local_org import admin, faults
 from writeback_pipeline.local_org import settings as org_settings
@@ -195,3 +198,29 @@ def test_people_without_a_lease_to_give_are_left_alone_while_their_job_runs(worl
         world.deliver()
     assert len(jobs(world)) == before
     assert not world.opted_out(people[0])
+
+
+def test_a_job_of_which_a_restored_ledger_knows_too_little_is_asked_about_before_it_is_given_up(
+    world: World, people: list[str]
+) -> None:
+    claims = world.ledger.claim("before the backup", world.clock(), limit=PEOPLE)
+    settings, now = world.ledger.settings(), world.clock()
+    writes = in_sending_order([plan_person(claim, Live(opted_out=False), settings, now) for claim in claims])
+    rows = [
+        Outgoing(
+            claim.person.salesforce_id, claim.epoch, claim.lease_until, write.writeback_id,
+            claim.person.salesforce_id, write.write, write.flag_before, write.title,
+        )
+        for claim, write in writes
+        if write.title is not None
+    ]  # fmt: skip
+    batch_id, _ = journal(rows, [range(len(rows))], world.ledger, now, "run", BULK_LANE)
+    kind = JobKind("Note", "insert")
+    job = BulkJob(world.organisation.create_job(kind), batch_id, 1, kind, len(rows), Stage.CREATED, now)
+    assert world.ledger.enter_job(job, "before the backup")
+    world.organisation.upload_job(job.job_id, [row.write for row in rows])
+    world.organisation.close_job(job.job_id)
+    world.clock.advance(LEASE)
+    world.deliver()
+    everything_is_written_once(world, people)
+    assert jobs(world) == ["insert Note", "update Contact"]

@@ -70,7 +70,9 @@ def test_waves_sent_at_once_write_everything_once(world: World) -> None:
     before = world.organisation.usage.calls
     report = world.deliver()
     assert report.statuses == {Status.WRITTEN: len(people)}
-    assert world.organisation.usage.calls - before == 1 + 2 * 2 + 2  # two whole waves, and two whose flags and notes share a call
+    assert (
+        world.organisation.usage.calls - before == 1 + 2 * 2 + 2
+    )  # two whole waves, and two whose flags and notes share a call
     [counted] = world.select("SELECT count(*) AS notes, count(DISTINCT ParentId) AS people FROM Note")
     assert (counted["notes"], counted["people"]) == (len(people), len(people))
     [flags] = world.select("SELECT count(*) AS n FROM Contact WHERE HasOptedOutOfEmail = 1")
