@@ -29,7 +29,7 @@ def platform_database(environment: Environment, now: datetime) -> LedgerFacts:
         return [_ok("database", told)], defaults, None
     try:
         store = open_store(environment)
-        settings, pinned, depth = store.settings(), store.pinned_organisation(), store.depth()
+        settings, pinned, depth = store.activity_settings(), store.pinned_organisation(), store.depth()
     except InvalidSetting as error:
         remedy = "Correct the row of the table settings, or set it with writebacks settings set."
         return [_failure("settings", error, remedy)], defaults, None

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -55,7 +56,7 @@ def opt_outs(only_plan: bool, limit: int | None, format_: str) -> None:
         click.echo(f"Error: run {finished.run_id} failed. {finished.failure}", err=True)
         sys.exit(NEEDS_A_PERSON if finished.passing else NOTHING_CHANGED)
     rows = open_store(environment).writebacks(WritebackFilter(run_id=finished.run_id))
-    _show_run(finished.run_id, rows, format_)
+    _show_run(finished.run_id, rows, finished.numbers, format_)
     sys.exit(NEEDS_A_PERSON if finished.failed_checks else 0)
 
 
@@ -97,11 +98,12 @@ def planned_text(change: PlannedChange) -> str:
     return "\n".join(lines)
 
 
-def _show_run(run_id: str, rows: list[Writeback], format_: str) -> None:
+def _show_run(run_id: str, rows: list[Writeback], numbers: Mapping[str, int], format_: str) -> None:
     counts = Counter(row.status for row in rows)
     flags = Counter(row.flag_result for row in rows if row.flag_result)
     if format_ == "json":
-        click.echo(json.dumps({"run_id": run_id, "statuses": counts, "flags": flags}, indent=2))
+        cost = {"api_calls": numbers["api_calls"], "api_calls_left": numbers["api_calls_left"]}
+        click.echo(json.dumps({"run_id": run_id, "statuses": counts, "flags": flags, **cost}, indent=2))
         return
     if not rows:
         click.echo(f"Run {run_id}: nothing was due.")
@@ -109,6 +111,10 @@ def _show_run(run_id: str, rows: list[Writeback], format_: str) -> None:
     click.echo(f"Run {run_id}: " + ", ".join(f"{counts[s]} {s.value.replace('_', ' ')}" for s in Status if counts[s]))
     if flags:
         click.echo("Email Opt Out: " + ", ".join(f"{count} {flag}" for flag, count in sorted(flags.items())))
+    calls, left = numbers["api_calls"], numbers["api_calls_left"]
+    click.echo(
+        f"{calls:,} API calls, {1000 * calls / len(rows):,.1f} per 1,000 writebacks; {left:,} left of our budget"
+    )
     failed = [row for row in rows if row.status is Status.FAILED]
     for row in failed[:ROWS_NEEDING_A_PERSON]:
         click.echo(f"  {row.id} {row.kind} {row.salesforce_id}: {row.error_code}. {row.advice}")

@@ -64,7 +64,7 @@ def activity(
     from_environment(os.environ)  # an incomplete set of variables is refused before anything starts
     open_activity(environment)  # and so is a folder of events that does not exist
     store = open_store(environment)
-    settings = store.settings()
+    settings = store.activity_settings()
     if not settings.activity_enabled:
         raise InputError(
             "mailing activity writeback is disabled; writebacks settings set activity_enabled=true turns it on"

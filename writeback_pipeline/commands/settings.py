@@ -28,7 +28,7 @@ def settings() -> None:
 @format_option("table", "json")
 def show(format_: str) -> None:
     """Show every setting beside its default."""
-    now = as_mapping(open_store(read_environment(os.environ)).settings())
+    now = as_mapping(open_store(read_environment(os.environ)).activity_settings())
     if format_ == "json":
         print_json(now)
         return

@@ -68,7 +68,7 @@ def summaries_asset(occurrence: Occurrence, zone: str) -> dg.AssetsDefinition:
             platform_database: dg.ResourceParam[PlatformDatabase],
             mailing_activity: dg.ResourceParam[MailingActivity],
         ) -> dg.MaterializeResult[None]:
-            settings = platform_database.ledger().settings()
+            settings = platform_database.ledger().activity_settings()
             keys = context.partition_keys
             events, begun = 0, monotonic()
             for number, key in enumerate(keys, 1):
@@ -128,7 +128,7 @@ def writebacks_asset(
         mailing_activity: dg.ResourceParam[MailingActivity],
     ) -> Iterator[dg.MaterializeResult[None]]:
         ledger = platform_database.ledger()
-        settings = ledger.settings()
+        settings = ledger.activity_settings()
         if not settings.activity_enabled:
             raise dg.Failure(DISABLED, metadata={"passing": False}, allow_retries=False)
         window = window_of_partition(context.partition_key, occurrence, settings)

@@ -49,6 +49,9 @@ class Ledger(OptOutLedger, ActivityLedger, DeliveredWindows, Written, AuditedLed
     def due(self, now: datetime) -> int:
         """Opt-outs that a delivery would take now."""
 
+    def activity_settings(self) -> WritebackSettings:
+        """The settings now; raises InvalidSetting, naming it, where one has a value that it does not take."""
+
     def hold(self, purpose: Purpose, now: datetime) -> Hold | None:
         """Why Salesforce would not be called now, and until when."""
 

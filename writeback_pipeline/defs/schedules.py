@@ -87,7 +87,7 @@ def _requests(
     at: datetime,
     failures: Mapping[str, datetime],
 ) -> Skip | list[WindowRequest]:
-    settings = ledger.settings()
+    settings = ledger.activity_settings()
     if skip := settings_forbid(settings, cadence):
         return skip  # and no file is looked at
     if hold := ledger.hold(Purpose.ACTIVITY, datetime.now(UTC)):

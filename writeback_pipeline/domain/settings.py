@@ -161,6 +161,8 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "audit_sample": _people,
 }
 
+_OF_ACTIVITY = ("activity_enabled", "sent", "opened", "occurrence", "frequency", "week_starts_on")
+
 _OPT_OUT_SWITCHES = ("unsubscribe", "resubscribe", "opt_out", "optout")
 
 
@@ -185,6 +187,12 @@ def settings_from(stored: Mapping[str, str]) -> WritebackSettings:
     """Settings from stored texts; what is not stored has its default."""
     known = {field.name for field in fields(WritebackSettings)}
     return WritebackSettings(**{name: parse_setting(name, text) for name, text in stored.items() if name in known})
+
+
+def settings_without_activity(stored: Mapping[str, str]) -> WritebackSettings:
+    """The same with activity off and its own settings left out: what opt-outs need when one of those is not allowed."""
+    concerned = {name: text for name, text in stored.items() if name not in _OF_ACTIVITY}
+    return settings_from(concerned | {"activity_enabled": "false"})
 
 
 def as_mapping(settings: WritebackSettings) -> dict[str, Any]:

@@ -5,11 +5,13 @@ from datetime import datetime
 
 from writeback_pipeline.domain.ledger import SettingChange
 from writeback_pipeline.domain.settings import (
+    InvalidSetting,
     WritebackSettings,
     as_mapping,
     parse_setting,
     setting_text,
     settings_from,
+    settings_without_activity,
 )
 from writeback_pipeline.store.schema import next_ids
 from writeback_pipeline.store.session import Session, as_columns, in_utc, unnested
@@ -25,7 +27,17 @@ _CHANGE = {
 
 
 def settings(session: Session) -> WritebackSettings:
-    """The settings now; raises InvalidSetting when somebody stored a value that a setting does not take."""
+    """The settings now. A value that a setting of activity does not take turns activity off and stops nothing else;
+    raises InvalidSetting for any other."""
+    stored = _stored(session)
+    try:
+        return settings_from(stored)
+    except InvalidSetting:
+        return settings_without_activity(stored)
+
+
+def activity_settings(session: Session) -> WritebackSettings:
+    """The settings now; raises InvalidSetting when somebody stored a value that any setting does not take."""
     return settings_from(_stored(session))
 
 

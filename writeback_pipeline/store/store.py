@@ -414,9 +414,14 @@ class Store:
             return listing.count(session, only)
 
     def settings(self) -> WritebackSettings:
-        """The settings now."""
+        """The settings now, activity off where one of its own has a value that it does not take."""
         with self._database.reading() as session:
             return settings.settings(session)
+
+    def activity_settings(self) -> WritebackSettings:
+        """The settings now; raises InvalidSetting, naming it, where one has a value that it does not take."""
+        with self._database.reading() as session:
+            return settings.activity_settings(session)
 
     def change_settings(self, texts: Mapping[str, str], by: str, now: datetime) -> list[SettingChange]:
         """Change these settings, all or none; returns those that really changed."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from writeback_pipeline.domain.budget import Purpose
 from writeback_pipeline.domain.ledger import LEASE, Attempt
 from writeback_pipeline.domain.writebacks import Status
 from writeback_pipeline.store.store import Store
@@ -111,3 +112,9 @@ def test_a_worker_killed_in_mid_transaction_leaves_every_row_accounted_for(path:
     assert by_status.get(Status.UNKNOWN, 0) == in_doubt
     assert Status.SENDING not in by_status
     assert by_status[Status.WRITTEN] > 0
+
+
+def test_processes_and_threads_that_call_at_once_never_overshoot_the_budget(path: Path) -> None:
+    workers = [start("call", path, 15) for _ in range(2)]
+    assert sum(int(word) for worker in workers for word in said(worker, "admitted")) == 40
+    assert Store(path).calls_left(Purpose.OPT_OUTS, NOW) == 0

@@ -6,10 +6,15 @@ Each says on standard output what the store has acknowledged, one line each, so 
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 
+from writeback_pipeline.delivery.gate import Gate
+from writeback_pipeline.domain.budget import Purpose
+from writeback_pipeline.domain.holds import HeldBack
 from writeback_pipeline.domain.ledger import WritebackFilter
+from writeback_pipeline.domain.records import ApiUsage
 from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.contracts.story import NOW, answered, contact, intent, settled, unsubscribe
 
@@ -61,6 +66,21 @@ def look(path: str, until: str) -> None:
         time.sleep(0.05)
 
 
+def call(path: str, tries: str) -> None:
+    """Ask for that many API calls from each of two threads; says how many of them were admitted."""
+    gate = Gate(Store(path), Purpose.OPT_OUTS, lambda: NOW)
+
+    def admitted(_: int) -> int:
+        try:
+            gate.admit(ApiUsage(calls=0, used=0, limit=80))
+        except HeldBack:
+            return 0
+        return 1
+
+    with ThreadPoolExecutor(2) as pool:
+        say("admitted", sum(pool.map(admitted, range(2 * int(tries)))))
+
+
 if __name__ == "__main__":
-    programs: dict[str, Callable[..., None]] = {"produce": produce, "deliver": deliver, "look": look}
+    programs: dict[str, Callable[..., None]] = {"produce": produce, "deliver": deliver, "look": look, "call": call}
     programs[sys.argv[1]](*sys.argv[2:])
