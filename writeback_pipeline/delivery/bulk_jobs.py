@@ -34,6 +34,10 @@ TROUBLED_LOOKS = 5
 """How often in a row a job may not be heard of before it is left to the next delivery; the pauses between grow."""
 
 
+LONGEST_HOLD = timedelta(seconds=60)
+"""How long a worker waits where calls are held back; for longer than that the job is left to the next delivery."""
+
+
 class JobLost(Exception):
     """Another worker took the job over; whatever becomes of it is recorded there."""
 
@@ -165,7 +169,7 @@ class BulkJobs:
                 status = self.organisation.job_status(job.job_id)
                 if status.state in FINISHED:
                     results = self.organisation.job_results(status, rows)
-                    self._wait(job, -1)
+                    self._keep(job)
                     return status, results
                 if status.state is JobState.OPEN:
                     with suppress(JobRefused):
@@ -173,8 +177,11 @@ class BulkJobs:
                 troubles = 0
             except OrganisationUnavailable as trouble:
                 troubles += 1
-                if troubles == TROUBLED_LOOKS or not trouble.passing:
+                hold = trouble.retry_after or timedelta()
+                if troubles == TROUBLED_LOOKS or not trouble.passing or hold > LONGEST_HOLD:
                     raise
+                self.sleep(hold.total_seconds())
+                self._keep(job)
             if self.now() >= last:
                 break
         raise OrganisationUnavailable(
@@ -185,9 +192,13 @@ class BulkJobs:
         )
 
     def _wait(self, job: BulkJob, looks: int) -> None:
-        """Wait before the next look, and keep the people leased; raises JobLost."""
+        """Wait before the next look; raises JobLost."""
         if looks >= 0:
             self.sleep(pause_before_look(job.rows, looks).total_seconds())
+        self._keep(job)
+
+    def _keep(self, job: BulkJob) -> None:
+        """Keep the people leased; raises JobLost when another worker has the job."""
         if not insist(lambda: self.ledger.renew_job(job, self.owner, self.now())):
             raise JobLost(job.job_id)
 

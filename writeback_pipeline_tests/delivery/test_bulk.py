@@ -106,6 +106,7 @@ FAULTS: dict[str, Callable[[World], None]] = {
     ),
     "the close was heard, its answer lost": lambda world: arm(world, "drop_after", method="PATCH", times=1),
     "the close was not heard": lambda world: arm(world, "drop_before", method="PATCH", times=1),
+    "too many calls at once": lambda world: arm(world, "concurrent_limit", path="ingest/[^/]+$", times=4),
     "results cut short": lambda world: arm(world, "truncated", path="Results", times=2),
     "an expired session": lambda world: arm(world, "expired_session", path="ingest", every=3, times=4),
 }
