@@ -41,6 +41,14 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
+class OverruledClear:
+    """A flag of ours that somebody cleared in Salesforce while our opt-out stood; `actor` changed the record last."""
+
+    at: datetime
+    actor: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What the ledger holds of one person.
 
@@ -57,6 +65,7 @@ class Facts:
     moves: tuple[Move, ...]
     undos: tuple[Undo, ...] = ()
     verify_after: datetime | None = None
+    overruled: tuple[OverruledClear, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +132,7 @@ def moments(facts: Facts) -> list[Moment]:
         *(moment for row in facts.writebacks for moment in _of_writeback(row)),
         *(moment for attempt in facts.attempts for moment in _of_attempt(attempt, facts.read_back)),
         *(moment for opt_out in facts.opt_outs for moment in _of_opt_out(opt_out)),
+        *(_of_overruled(clear) for clear in facts.overruled),
         *(_of_move(move) for move in facts.moves),
         *(_of_undo(undo) for undo in facts.undos),
     ]
@@ -193,6 +203,12 @@ def _of_opt_out(opt_out: OptOutRecord) -> Iterator[Moment]:
         by = f"by writeback {opt_out.cleared_by}" if opt_out.cleared_by else "where it was made"
         told = f"The opt-out {_where(opt_out.origin)} of {utc_text(opt_out.since)} was taken back {by}."
         yield Moment(opt_out.cleared_at, "opt_out", told, opt_out.cleared_by)
+
+
+def _of_overruled(clear: OverruledClear) -> Moment:
+    actor = f" The record was last changed by {clear.actor}." if clear.actor else ""
+    told = f"Email Opt Out was cleared in Salesforce while the platform's opt-out stood: it is set again.{actor}"
+    return Moment(clear.at, "opt_out", told)
 
 
 def _of_move(move: Move) -> Moment:

@@ -54,6 +54,7 @@ class Finding(StrEnum):
     OPTED_OUT = "opted_out"  # the flag was set there
     CLEARED = "cleared"  # an opt-out made there was taken back there
     OURS_CLEARED = "ours_cleared"  # a flag that we set was cleared there: our opt-out stands, so it is set again
+    UNSHOWN = "unshown"  # an opt-out of ours stands for which we had no need to set the flag, or were not to
     LATER = "later"  # one of our own writes is under way: look again next time
 
 
@@ -68,7 +69,8 @@ def findings(seen: SeenPerson, standing: Standing) -> frozenset[Finding]:
         finding
         for finding, applies in (
             (Finding.CLEARED, standing.salesforce),
-            (Finding.OURS_CLEARED, standing.platform),
+            (Finding.OURS_CLEARED, standing.platform and standing.flag_set_by_us),
+            (Finding.UNSHOWN, standing.platform and not standing.flag_set_by_us),
         )
         if applies
     )

@@ -159,6 +159,17 @@ CREATE TABLE sync_watermarks (
 )
 """
 
+# Flags of ours that somebody cleared in Salesforce while our opt-out stood.
+_OVERRULED_CLEARS = """
+CREATE TABLE overruled_clears (
+    person_id TEXT NOT NULL,
+    cleared_at TIMESTAMP NOT NULL,
+    actor TEXT,
+    noticed_at TIMESTAMP NOT NULL,
+    PRIMARY KEY (person_id, cleared_at)
+)
+"""
+
 # One row per person of whom an opt-out was ever known; what the platform reads to know whom it may write to.
 _SUBSCRIBER_STATUS = """
 CREATE VIEW subscriber_status AS
@@ -293,6 +304,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     ("ALTER TABLE opt_out_origins ADD COLUMN actor TEXT", _SUBSCRIBER_STATUS),
     (_BULK_JOBS, "ALTER TABLE delivery_attempts ADD COLUMN revision TEXT"),
     ("INSERT INTO settings (name, value) VALUES ('audit_sample', '0')",),
+    (_OVERRULED_CLEARS,),
     (
         "ALTER TABLE sync_watermarks ADD COLUMN settled_until TIMESTAMP",
         "ALTER TABLE sync_watermarks ADD COLUMN settled_at TIMESTAMP",

@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import datetime
 
 from writeback_pipeline.domain.people import InvalidSalesforceId, PersonRef, normalise_id, object_type_of
-from writeback_pipeline.domain.story import Facts, Move, OptOutRecord
+from writeback_pipeline.domain.story import Facts, Move, OptOutRecord, OverruledClear
 from writeback_pipeline.domain.undoing import Undo
 from writeback_pipeline.domain.writebacks import Writeback
 from writeback_pipeline.store import journal
@@ -69,6 +69,7 @@ def _of_person(session: Session, end: str) -> Facts:
         moves=_moves(session, ids),
         undos=_undos(session, writeback_ids),
         verify_after=_verify_after(session, end),
+        overruled=_overruled(session, ids),
     )
 
 
@@ -132,6 +133,15 @@ def _undos(session: Session, writeback_ids: Collection[int]) -> tuple[Undo, ...]
         [list(writeback_ids)],
     ).fetchall()
     return tuple(Undo(id_, run_id, by, in_utc(at)) for id_, run_id, by, at in rows)
+
+
+def _overruled(session: Session, ids: Collection[str]) -> tuple[OverruledClear, ...]:
+    rows = session.execute(
+        "SELECT c.cleared_at, c.actor FROM overruled_clears c WHERE c.person_id IN (SELECT unnest($1::TEXT[])) "
+        "ORDER BY c.cleared_at",
+        [list(ids)],
+    ).fetchall()
+    return tuple(OverruledClear(in_utc(at), actor) for at, actor in rows)
 
 
 def _verify_after(session: Session, person: str) -> datetime | None:

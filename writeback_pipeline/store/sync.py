@@ -17,6 +17,7 @@ from writeback_pipeline.store.session import Session, as_columns, in_utc, unnest
 _SOURCE = "salesforce"
 _PERSON_AT = {"person_id": "TEXT", "at": "TIMESTAMP"}
 
+_CLEAR = {"person_id": "TEXT", "at": "TIMESTAMP", "actor": "TEXT"}
 _NEW = {"id": "BIGINT", "person_id": "TEXT", "since": "TIMESTAMP", "actor": "TEXT"}
 
 
@@ -53,7 +54,8 @@ def learn(
             news[finding].append(each)
     _opt_out(session, news[Finding.OPTED_OUT], origin)
     _take_back(session, news[Finding.CLEARED])
-    _question(session, [each.person.salesforce_id for each in news[Finding.OURS_CLEARED]], now)
+    _overrule(session, news[Finding.OURS_CLEARED], now)
+    question_people(session, [each.person.salesforce_id for each in news[Finding.UNSHOWN]], now)
     refresh_desired_flags(session, {each.person.salesforce_id for theirs in news.values() for each in theirs})
     return news
 
@@ -100,11 +102,19 @@ def _take_back(session: Session, seen: Sequence[SeenPerson]) -> None:
     )
 
 
-def _question(session: Session, people: Collection[str], now: datetime) -> None:
+def _overrule(session: Session, seen: Sequence[SeenPerson], now: datetime) -> None:
+    """Our opt-outs stand: what was done there is recorded, and the next delivery sets the flag again."""
+    people = [each.person.salesforce_id for each in seen]
+    session.execute(
+        "INSERT INTO overruled_clears (person_id, cleared_at, actor, noticed_at) "
+        f"SELECT n.person_id, n.at, n.actor, ${len(_CLEAR) + 1}::TIMESTAMP FROM ({unnested(_CLEAR)}) n "
+        "WHERE NOT EXISTS (SELECT 1 FROM overruled_clears c WHERE c.person_id = n.person_id AND c.cleared_at = n.at)",
+        [*as_columns([(each.person.salesforce_id, each.changed_at, each.changed_by) for each in seen], 3), now],
+    )
     session.execute(
         "UPDATE opt_out_origins SET flag_set = FALSE WHERE origin = 'platform' AND cleared_at IS NULL "
         "AND person_id IN (SELECT unnest($1::TEXT[]))",
-        [list(people)],
+        [people],
     )
     question_people(session, people, now)
 

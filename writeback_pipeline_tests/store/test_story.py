@@ -160,3 +160,22 @@ def test_nobody_knows_a_stranger(world: World) -> None:
     assert world.ledger.story(world.contact()) == []
     assert world.ledger.story("stranger@example.com") == []
     assert world.ledger.story("") == []
+
+
+def test_a_flag_of_ours_that_somebody_cleared_is_told_beside_our_setting_it_again(world: World) -> None:
+    person = world.contact()
+    synchronise(world.ledger, world.organisation, world.clock())
+    world.unsubscribe(person)
+    world.deliver()
+    world.as_user(admin.edit, person, {"HasOptedOutOfEmail": False})
+    somebody = world.record(person)["LastModifiedById"]
+    for _ in range(2):  # reading it twice is telling it once
+        world.clock.advance(timedelta(seconds=2))
+        synchronise(world.ledger, world.organisation, world.clock())
+    world.deliver()
+    (facts,) = world.ledger.story(person)
+    assert [line for line in told(facts) if "it is set again" in line] == [
+        "Email Opt Out was cleared in Salesforce while the platform's opt-out stood: it is set again. "
+        f"The record was last changed by {somebody}."
+    ]
+    assert world.opted_out(person)
