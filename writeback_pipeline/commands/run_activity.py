@@ -123,8 +123,8 @@ def _show_plan(
         return
     for line in lines:
         click.echo(
-            "{window} {kind}: {events} events of {people} people; {tasks} Tasks to write with {api_calls} API calls, "
-            "{unchanged} unchanged, {no_recipient} without a recipient".format(**line)
+            "{window} {kind}: {events} events of {people} people; Tasks to write: {tasks}, API calls: {api_calls}, "
+            "unchanged: {unchanged}, without a recipient: {no_recipient}".format(**line)
         )
     click.echo("Nothing was written.")
 
@@ -161,7 +161,7 @@ def _deliver(
     else:
         for window, run, statuses in results:
             click.echo(f"{window.name}: {in_words(run, statuses)}")
-    failed = any(Status.FAILED in statuses for _, _, statuses in results)
+    failed = any(run.numbers["failed"] or Status.FAILED in statuses for _, run, statuses in results)
     if failed:
         message("Some need a person: writebacks list --status failed")
     sys.exit(max((_exit_code(run) for _, run, _ in results), default=0) or (NEEDS_A_PERSON if failed else 0))
@@ -187,6 +187,6 @@ def in_words(run: FinishedRun, statuses: Mapping[Status, int]) -> str:
     if run.numbers["left_to_another_run"]:
         return "another run is delivering it"
     became = {status.replace("_", " "): count for status, count in sorted(statuses.items())}
-    if run.numbers["unchanged"]:
-        became["unchanged"] = run.numbers["unchanged"]
-    return ", ".join(f"{count} {what}" for what, count in became.items()) or "nothing to write"
+    became["unchanged"] = run.numbers["unchanged"]
+    became["failed before"] = run.numbers["failed"] - statuses.get(Status.FAILED, 0)
+    return ", ".join(f"{count} {what}" for what, count in became.items() if count > 0) or "nothing to write"

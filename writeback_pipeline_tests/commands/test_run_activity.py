@@ -61,6 +61,8 @@ def test_a_row_that_needs_a_person_exits_1_and_names_the_remedy(home: Path, mail
     assert result.exit_code == 1
     assert result.stdout == f"{DAY}: 1 failed, 1 written\n"
     assert "writebacks list --status failed" in result.stderr
+    again = run(home, "--from", DAY)
+    assert (again.exit_code, again.stdout) == (1, f"{DAY}: 1 unchanged, 1 failed before\n")
 
 
 def test_a_window_without_events_says_that_there_was_nothing_to_write(home: Path) -> None:
