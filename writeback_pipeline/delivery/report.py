@@ -33,7 +33,7 @@ class PlannedChange:
 
 @dataclass(slots=True)
 class DeliveryReport:
-    """Counts by status and by flag result, the rows that need attention, and what it cost in API calls.
+    """Counts by status and by flag result, and what it cost in API calls.
 
     `reopened` counts unsubscribes whose flag Salesforce no longer showed.
     """
@@ -45,7 +45,6 @@ class DeliveryReport:
     redirected: int = 0
     reopened: int = 0
     fenced: int = 0
-    problems: list[Settlement] = field(default_factory=list)
     planned: list[PlannedChange] = field(default_factory=list)
     planned_calls: int = 0
     usage: ApiUsage = field(default_factory=lambda: ApiUsage(calls=0))
@@ -66,8 +65,6 @@ class DeliveryReport:
             self.statuses[settlement.status] += 1
             if settlement.flag_result is not None:
                 self.flags[settlement.flag_result] += 1
-            if settlement.status in PROBLEMS:
-                self.problems.append(settlement)
 
 
 def planned_changes(plan: PersonPlan, lane: str) -> list[PlannedChange]:

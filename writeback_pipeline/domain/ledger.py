@@ -170,10 +170,9 @@ class SettingChange:
 
 @dataclass(frozen=True, slots=True)
 class QueueDepth:
-    """How much is owed: counts by status, the oldest open event and the oldest moment it was queued."""
+    """How much is owed: counts by status, and since when the oldest has been queued."""
 
     by_status: dict[Status, int]
-    oldest_occurred_at: datetime | None
     oldest_created_at: datetime | None
 
     @property

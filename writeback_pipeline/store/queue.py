@@ -194,12 +194,11 @@ def unaccounted(session: Session, now: datetime) -> list[int]:
 def depth(session: Session) -> QueueDepth:
     """Opt-outs by status, and the age of what is owed of them."""
     rows = session.execute(
-        "SELECT status, count(*), min(occurred_at), min(created_at) FROM writebacks "
+        "SELECT status, count(*), min(created_at) FROM writebacks "
         "WHERE kind IN ('unsubscribe', 'resubscribe') GROUP BY status"
     ).fetchall()
-    owed = [(occurred, created) for status, _, occurred, created in rows if status in OPEN_STATUSES]
+    owed = [created for status, _, created in rows if status in OPEN_STATUSES]
     return QueueDepth(
-        by_status={Status(status): count for status, count, _, _ in rows},
-        oldest_occurred_at=in_utc(min((occurred for occurred, _ in owed), default=None)),
-        oldest_created_at=in_utc(min((created for _, created in owed), default=None)),
+        by_status={Status(status): count for status, count, _ in rows},
+        oldest_created_at=in_utc(min(owed, default=None)),
     )

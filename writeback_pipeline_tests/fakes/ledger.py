@@ -159,7 +159,6 @@ class MemoryLedger:
         owed = [row for row in rows if row.status in OPEN_STATUSES]
         return QueueDepth(
             dict(Counter(row.status for row in rows)),
-            min((row.occurred_at for row in owed), default=None),
             min((row.created_at for row in owed), default=None),
         )
 
