@@ -63,13 +63,17 @@ def _redirect(status: int) -> Answer:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`refused` strikes the call after the one that drew it; `switch` is a fault of the organisation for this call."""
+    """`refuses_next` strikes the call after the one that drew it; `switch` is one of the organisation's faults.
+
+    `share` makes it as frequent as that many others.
+    """
 
     reaches: Reaches
     comes: Comes = Comes.WHOLE
     answer: Answer = _own
     switch: tuple[str, Mapping[str, Any]] | None = None
     refuses_next: bool = False
+    share: int = 1
     strikes: frozenset[CallType] = field(default_factory=lambda: frozenset(CallType))
 
 
@@ -84,7 +88,7 @@ FAULTS: dict[str, Fault] = {
     "answer dropped": Fault(Reaches.IN_TIME, Comes.CLOSED),
     "reset in mid answer": Fault(Reaches.IN_TIME, Comes.IN_HALF),
     "answer never comes": Fault(Reaches.IN_TIME, Comes.NEVER),
-    "committed after the time-out": Fault(Reaches.LATE, Comes.NEVER, strikes=WRITES),
+    "committed after the time-out": Fault(Reaches.LATE, Comes.NEVER, share=8, strikes=WRITES),
     "answer drips": Fault(Reaches.IN_TIME, Comes.DRIPPING),
     "500, applied": Fault(Reaches.IN_TIME, answer=_json(500, "UNKNOWN_EXCEPTION", "An unexpected error occurred.")),
     "500, not applied": Fault(

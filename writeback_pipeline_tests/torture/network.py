@@ -26,13 +26,13 @@ from writeback_pipeline_tests.torture.proxy import FaultProxy, Weather
 from writeback_pipeline_tests.torture.stories import Story
 from writeback_pipeline_tests.torture.truth import Platform, Verdict
 from writeback_pipeline_tests.torture.wire import CallType
-from writeback_pipeline_tests.world import World
+from writeback_pipeline_tests.world import Clock, World
 
 READ_SECONDS = 0.6
 """How long the gateway waits here; nothing that answers at all takes so long."""
 
-SHARE = 0.5
-"""Of the calls, those that a fault strikes."""
+SHARE = 0.6
+"""Of the calls that write, those that a fault strikes."""
 
 PEOPLE, ROUNDS, EVENTS_A_ROUND = 30, 30, 8
 UNTIL_REST = 12
@@ -68,11 +68,10 @@ def play(seed: int, home: Path, rounds: int = ROUNDS) -> History:
             if chance.random() < 0.3:
                 newsletter.goes_out(3)
                 _activity(world, proxy, newsletter, chance, troubles)
-            world.clock.advance(timedelta(seconds=chance.choice((1, 20, 60, 200, 700))))
+            _wait(world, proxy, timedelta(seconds=chance.choice((1, 20, 60, 200, 700))))
         proxy.weather = None
         for _ in range(UNTIL_REST):
-            proxy.commit_late(chance)
-            world.clock.advance(LEASE + QUIET)
+            _wait(world, proxy, LEASE + QUIET)
             _opt_outs(world, proxy, chance, troubles)
             _activity(world, proxy, newsletter, chance, troubles)
             if not _owed(world):
@@ -116,7 +115,13 @@ def _attempt(world: World, proxy: FaultProxy, chance: random.Random, troubles: C
         if not trouble.passing:  # somebody mends it, and a new session begins
             _log_in_again(world, proxy)
     proxy.recover()
-    proxy.commit_late(chance, 0.3)
+    _wait(world, proxy, timedelta())  # whatever the proxy is still at must be over before the clock moves
+
+
+def _wait(world: World, proxy: FaultProxy, length: timedelta) -> None:
+    """Let the clock go on; late calls arrive meanwhile."""
+    world.clock.advance(length)
+    proxy.commit_late(world.clock())
 
 
 def _log_in_again(world: World, proxy: FaultProxy) -> None:
@@ -135,8 +140,9 @@ def _behind_proxy(home: Path) -> Iterator[tuple[World, FaultProxy]]:
     ledger = HeldStore(home / "writebacks.duckdb")
     with run_in_thread(database) as server:
         inside = open_org(database)
-        proxy = FaultProxy(server.url, inside)
-        world = World(home, ledger, _connect(proxy), inside, proxy.url)
+        clock = Clock()
+        proxy = FaultProxy(server.url, inside, clock)
+        world = World(home, ledger, _connect(proxy), inside, proxy.url, clock)
         try:
             yield world, proxy
         finally:

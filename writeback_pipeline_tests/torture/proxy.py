@@ -13,11 +13,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 from writeback_pipeline.local_org import faults as switches
 from writeback_pipeline.local_org.state import Organisation
 from writeback_pipeline_tests.torture.faults import FAULTS, Comes, Fault, Reaches
-from writeback_pipeline_tests.torture.wire import CallType, Reply, Request, forward, read_request, send_half
+from writeback_pipeline_tests.torture.wire import WRITES, CallType, Reply, Request, forward, read_request, send_half
+
+LATEST = timedelta(minutes=10, seconds=29)
+"""How long after it was sent a call may still be carried out; said here once more, so that no shorter wait passes."""
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _PIECES = 12
@@ -26,7 +30,7 @@ _PAUSE_BETWEEN_PIECES = 0.002
 
 @dataclass
 class Weather:
-    """Draws what happens to each call: a share of the calls is struck, each kind of fault as often as any other.
+    """Draws what happens to each call: a share of the writes is struck and half that share of the rest.
 
     Kinds are dealt from a shuffled pack per type of call, so that a pair of both is never long in coming.
     """
@@ -40,30 +44,37 @@ class Weather:
     def draw(self, type_: CallType) -> str | None:
         """The fault that strikes a call of that type; None for none."""
         self.calls[type_] += 1
-        if self.chance.random() >= self.share:
+        if self.chance.random() >= (self.share if type_ in WRITES else self.share / 2):
             return None
         pack = self._packs.setdefault(type_, [])
         if not pack:
-            pack += [name for name, fault in FAULTS.items() if type_ in fault.strikes]
+            pack += [name for name, fault in FAULTS.items() if type_ in fault.strikes for _ in range(fault.share)]
             self.chance.shuffle(pack)
         name = pack.pop()
         self.struck[name, type_] += 1
         return name
 
+    def delay(self) -> timedelta:
+        """How late a late call arrives: any time while it still may, half of them at the last moment."""
+        return LATEST * (1.0 if self.chance.random() < 0.5 else self.chance.random())
+
 
 class FaultProxy:
     """The proxy; `url` is where the gateway finds it. `weather` may be replaced at any time, None for a fine day.
 
-    `heard` is told of every call that comes in, before anything else happens to it.
+    `clock` dates calls that arrive late. `heard` is told of every call as it comes in.
     """
 
-    def __init__(self, organisation_url: str, inside: Organisation) -> None:
+    def __init__(
+        self, organisation_url: str, inside: Organisation, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
         self.weather: Weather | None = None
         self.heard: Callable[[CallType], None] = lambda _: None
         self.foreign = _listen(0)
         self._netloc = organisation_url.removeprefix("http://")
         self._inside = inside
-        self._late: list[Request] = []
+        self._clock = clock
+        self._late: list[tuple[datetime, Request]] = []
         self._busy = threading.Lock()
         self._open = True
         self._listener: socket.socket | None = _listen(0)
@@ -80,14 +91,13 @@ class FaultProxy:
             self._listener = _listen(self._port)
             self._serve()
 
-    def commit_late(self, chance: random.Random, share: float = 1.0) -> int:
-        """Give the organisation that share of what it never got in time; how many calls these were."""
+    def commit_late(self, until: datetime) -> None:
+        """Give the organisation what it never got in time, as far as that arrives by then."""
         with self._busy:
-            due = [request for request in self._late if chance.random() < share]
-            self._late = [request for request in self._late if request not in due]
-            for request in due:
+            due = sorted((late for late in self._late if late[0] <= until), key=lambda late: late[0])
+            self._late = [late for late in self._late if late[0] > until]
+            for _, request in due:
                 forward(request, self._netloc)
-        return len(due)
 
     def strangers(self) -> int:
         """How many connections came to the host that no call may be sent to."""
@@ -149,7 +159,8 @@ class FaultProxy:
                 send_half(request, self._netloc)
                 return None
             case Reaches.LATE:
-                self._late.append(request)
+                assert self.weather is not None
+                self._late.append((self._clock() + self.weather.delay(), request))
                 return None
             case Reaches.IN_TIME:
                 with self._switched(fault):
