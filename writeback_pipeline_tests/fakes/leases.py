@@ -98,8 +98,8 @@ def _doubt(tables: Tables, row: Writeback) -> Doubt:
             each.intent.title,
             each.intent.send_deadline,
             each.intent.flag_before,
-            each.outcome and each.outcome.answer.value,
-            each.outcome and each.outcome.record_id,
+            each.outcome.answer.value if each.outcome else None,
+            each.outcome.record_id if each.outcome else None,
             each.read_back,
         )
         for each in tables.attempts_of[row.id]

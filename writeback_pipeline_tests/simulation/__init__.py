@@ -1,0 +1,1 @@
+"""The production delivery on a virtual clock: two workers, a hostile organisation, histories by their seeds."""
