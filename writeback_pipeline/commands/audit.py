@@ -10,7 +10,8 @@ from writeback_pipeline.bindings import open_organisation, open_store
 from writeback_pipeline.commands.output import NEEDS_A_PERSON, NOTHING_CHANGED, format_option, message, print_json
 from writeback_pipeline.delivery.auditing import audit as compare_sides
 from writeback_pipeline.delivery.auditing import repair as repair_sides
-from writeback_pipeline.delivery.opt_outs import OptOutDelivery, WrongOrganisation
+from writeback_pipeline.delivery.opt_outs import OptOutDelivery
+from writeback_pipeline.delivery.pinning import WrongOrganisation
 from writeback_pipeline.domain.auditing import Comparison
 from writeback_pipeline.domain.records import OrganisationUnavailable
 from writeback_pipeline.environment import read_environment

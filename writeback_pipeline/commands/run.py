@@ -16,7 +16,7 @@ from writeback_pipeline.commands.output import NEEDS_A_PERSON, NOTHING_CHANGED
 from writeback_pipeline.commands.run_activity import activity
 from writeback_pipeline.commands.run_sync import sync
 from writeback_pipeline.delivery.dry_run import dry_run
-from writeback_pipeline.delivery.opt_outs import WrongOrganisation
+from writeback_pipeline.delivery.pinning import WrongOrganisation
 from writeback_pipeline.delivery.report import DeliveryReport, PlannedChange
 from writeback_pipeline.domain.ledger import WritebackFilter
 from writeback_pipeline.domain.records import OrganisationUnavailable

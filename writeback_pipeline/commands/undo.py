@@ -11,7 +11,7 @@ from writeback_pipeline.bindings import open_organisation, open_store
 from writeback_pipeline.commands.operator import operator
 from writeback_pipeline.commands.output import NEEDS_A_PERSON, InputError, format_option, message, print_json
 from writeback_pipeline.commands.tables import plain
-from writeback_pipeline.delivery.opt_outs import WrongOrganisation
+from writeback_pipeline.delivery.pinning import WrongOrganisation
 from writeback_pipeline.delivery.undo import RunUndo, UndoReport, plan_run
 from writeback_pipeline.domain.records import OrganisationUnavailable
 from writeback_pipeline.domain.undoing import NotUndoable

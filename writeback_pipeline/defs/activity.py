@@ -18,7 +18,7 @@ from writeback_pipeline.defs.metadata import cost_metadata, table
 from writeback_pipeline.defs.ports import CountedWindow, MailingActivity, PlatformDatabase, SalesforceConnector
 from writeback_pipeline.defs.runs import is_manual
 from writeback_pipeline.delivery.activity import PROGRESS, ActivityDelivery, ActivityReport, LeaseLost
-from writeback_pipeline.delivery.opt_outs import WrongOrganisation
+from writeback_pipeline.delivery.pinning import WrongOrganisation
 from writeback_pipeline.delivery.window_plan import WindowPlan, plan_window
 from writeback_pipeline.domain.activity import Presentation
 from writeback_pipeline.domain.budget import Purpose

@@ -23,7 +23,8 @@ from writeback_pipeline.defs.metadata import (
 from writeback_pipeline.defs.ports import PlatformDatabase, SalesforceConnector
 from writeback_pipeline.defs.runs import is_manual
 from writeback_pipeline.delivery.dry_run import dry_run
-from writeback_pipeline.delivery.opt_outs import OptOutDelivery, WrongOrganisation
+from writeback_pipeline.delivery.opt_outs import OptOutDelivery
+from writeback_pipeline.delivery.pinning import WrongOrganisation
 from writeback_pipeline.delivery.report import PROBLEMS
 from writeback_pipeline.domain.budget import Purpose
 from writeback_pipeline.domain.ledger import WritebackFilter

@@ -9,7 +9,8 @@ from writeback_pipeline.defs.assets import GROUP, OWNERS
 from writeback_pipeline.defs.metadata import report_metadata, writeback_table
 from writeback_pipeline.defs.ports import PlatformDatabase, SalesforceConnector
 from writeback_pipeline.defs.runs import is_manual
-from writeback_pipeline.delivery.opt_outs import OptOutDelivery, WrongOrganisation
+from writeback_pipeline.delivery.opt_outs import OptOutDelivery
+from writeback_pipeline.delivery.pinning import WrongOrganisation
 from writeback_pipeline.delivery.reconciling import reconcile
 from writeback_pipeline.domain.budget import Purpose
 from writeback_pipeline.domain.records import OrganisationUnavailable

@@ -10,7 +10,7 @@ from writeback_pipeline.defs.metadata import table
 from writeback_pipeline.defs.ports import PlatformDatabase, SalesforceConnector
 from writeback_pipeline.defs.runs import is_manual
 from writeback_pipeline.delivery.auditing import audit
-from writeback_pipeline.delivery.opt_outs import WrongOrganisation
+from writeback_pipeline.delivery.pinning import WrongOrganisation
 from writeback_pipeline.delivery.synchronising import synchronise
 from writeback_pipeline.domain.budget import Purpose
 from writeback_pipeline.domain.records import OrganisationUnavailable

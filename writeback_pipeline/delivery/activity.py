@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from writeback_pipeline.delivery.bulk_jobs import BulkJobs
 from writeback_pipeline.delivery.interrupts import uninterrupted
-from writeback_pipeline.delivery.opt_outs import check_pinned
+from writeback_pipeline.delivery.pinning import check_pinned
 from writeback_pipeline.delivery.protocols import ActivityLedger, CountedEvents, Organisation
 from writeback_pipeline.delivery.sending import CALL_ALLOWANCE, Outgoing, Sender, Sent, send
 from writeback_pipeline.delivery.window_plan import SUMMARIES_PER_CALL, SUMMARIES_PER_JOB, WindowPlan, plan_window

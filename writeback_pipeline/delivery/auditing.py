@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from writeback_pipeline.delivery.opt_outs import check_pinned
+from writeback_pipeline.delivery.pinning import check_pinned
 from writeback_pipeline.delivery.synchronising import ChangedPeople, StatusLedger
 from writeback_pipeline.domain.auditing import Comparison, Expectation, compare
 from writeback_pipeline.domain.ledger import Origin

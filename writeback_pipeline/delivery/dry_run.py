@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from itertools import compress
 
-from writeback_pipeline.delivery.opt_outs import check_pinned
+from writeback_pipeline.delivery.pinning import check_pinned
 from writeback_pipeline.delivery.protocols import OptOutLedger, Organisation
 from writeback_pipeline.delivery.reading_back import read_back_all, still_there
 from writeback_pipeline.delivery.report import DeliveryReport, planned_changes

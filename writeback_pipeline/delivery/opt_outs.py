@@ -17,6 +17,7 @@ from threading import Lock
 from uuid import uuid4
 
 from writeback_pipeline.delivery.bulk_jobs import BulkJobs
+from writeback_pipeline.delivery.pinning import check_pinned
 from writeback_pipeline.delivery.protocols import OptOutLedger, Organisation
 from writeback_pipeline.delivery.reading_back import read_back_all, still_there
 from writeback_pipeline.delivery.report import DeliveryReport
@@ -55,10 +56,6 @@ PEOPLE_PER_JOB = 100_000
 """People claimed together where so much is owed that Bulk jobs carry it: each job costs the same, whatever its size."""
 
 
-class WrongOrganisation(Exception):
-    """The credentials lead to another organisation than the one this ledger belongs to."""
-
-
 @dataclass(frozen=True, slots=True)
 class OptOutDelivery:
     """One worker: its ledger, its organisation, its clock. `progress` hears how many writebacks were settled so far."""
@@ -76,19 +73,20 @@ class OptOutDelivery:
     def run(self, *, limit: int | None = None) -> DeliveryReport:
         """Finish what is left in Bulk jobs, then deliver until nothing is due, or until `limit` people were served.
 
-        Raises OrganisationUnavailable for trouble that is not a row's; what was not sent stays owed.
+        The settings are those of its beginning. Raises OrganisationUnavailable for trouble that is not a row's; what
+        was not sent stays owed.
         """
-        report = DeliveryReport(run_id=self.run_id)
+        report, settings = DeliveryReport(run_id=self.run_id), self.ledger.settings()
         report.add_without_recipient(self.ledger.settle_without_recipient(self.now(), self.run_id))
         self._bulk.finish_left(self._check_organisation)
         left = limit
         while left is None or left > 0:
-            claims = self._claim(left)
+            claims = self._claim(left, settings)
             if not claims:
                 break
             with self._released_on_error(claims):
                 self._check_organisation()
-                served = self._deliver(claims, report)
+                served = self._deliver(claims, settings, report)
             left = None if left is None else left - served
         return report
 
@@ -100,9 +98,9 @@ class OptOutDelivery:
         found = self.organisation.organisation_id
         check_pinned(self.ledger.pin_organisation(found), found)
 
-    def _claim(self, left: int | None) -> list[Claim]:
+    def _claim(self, left: int | None, settings: WritebackSettings) -> list[Claim]:
         """People to whom something is owed: as many as Bulk jobs carry where it is that much, at most `left`."""
-        by_bulk = self.ledger.due(self.now()) >= self.ledger.settings().bulk_threshold
+        by_bulk = self.ledger.due(self.now()) >= settings.bulk_threshold
         at_most = min(PEOPLE_PER_JOB if by_bulk else PEOPLE_PER_CLAIM, left or PEOPLE_PER_JOB)
         claims: list[Claim] = []
         while len(claims) < at_most:
@@ -121,8 +119,7 @@ class OptOutDelivery:
                 self.ledger.release(self.owner, claims)
             raise
 
-    def _deliver(self, claims: Sequence[Claim], report: DeliveryReport) -> int:
-        settings = self.ledger.settings()
+    def _deliver(self, claims: Sequence[Claim], settings: WritebackSettings, report: DeliveryReport) -> int:
         held = self.organisation.look([claim.person for claim in claims])
         report.usage = self.organisation.usage
         stay = self._join(self._follow(claims, held, report), report)
@@ -284,15 +281,6 @@ class OptOutDelivery:
             report.fenced += fenced
             report.add(settled)
             self.progress(report.settled)
-
-
-def check_pinned(pinned: str | None, found: str) -> None:
-    """Refuse to write into another organisation than the ledger's own; raises WrongOrganisation."""
-    if pinned is not None and pinned != found:
-        raise WrongOrganisation(
-            f"This ledger belongs to organisation {pinned}, but the credentials lead to {found}. Nothing was "
-            "written. Correct SALESFORCE_URL, or use another WRITEBACK_HOME for the other organisation."
-        )
 
 
 def _outgoing(write: PlannedWrite, claim: Claim) -> Outgoing:

@@ -12,7 +12,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Protocol
 
-from writeback_pipeline.delivery.opt_outs import check_pinned
+from writeback_pipeline.delivery.pinning import check_pinned
 from writeback_pipeline.domain.ledger import QUIET, Origin
 from writeback_pipeline.domain.people import PersonRef
 from writeback_pipeline.domain.records import ApiUsage

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import uuid4
 
-from writeback_pipeline.delivery.opt_outs import check_pinned
+from writeback_pipeline.delivery.pinning import check_pinned
 from writeback_pipeline.delivery.protocols import Journal, Organisation
 from writeback_pipeline.delivery.sending import Outgoing, Sent, send
 from writeback_pipeline.domain.ledger import AttemptOutcome

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from writeback_pipeline.delivery.activity import LeaseLost
-from writeback_pipeline.delivery.opt_outs import WrongOrganisation
+from writeback_pipeline.delivery.pinning import WrongOrganisation
 from writeback_pipeline.domain.ledger import LEASE, QUIET, AttemptOutcome, OriginChange, Settlement
 from writeback_pipeline.domain.people import ObjectType, PersonRef
 from writeback_pipeline.domain.records import OrganisationUnavailable

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from writeback_pipeline.delivery.dry_run import dry_run
-from writeback_pipeline.delivery.opt_outs import OptOutDelivery, WrongOrganisation
+from writeback_pipeline.delivery.opt_outs import OptOutDelivery
+from writeback_pipeline.delivery.pinning import WrongOrganisation
 from writeback_pipeline.domain.writebacks import FlagResult, Status
 from writeback_pipeline.local_org import admin
 from writeback_pipeline_tests.world import START, World, world_in

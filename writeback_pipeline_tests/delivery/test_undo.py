@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from writeback_pipeline.delivery.opt_outs import OptOutDelivery, WrongOrganisation
+from writeback_pipeline.delivery.opt_outs import OptOutDelivery
+from writeback_pipeline.delivery.pinning import WrongOrganisation
 from writeback_pipeline.delivery.reconciling import reconcile
 from writeback_pipeline.delivery.synchronising import synchronise
 from writeback_pipeline.delivery.undo import RunUndo, UndoReport, plan_run
