@@ -109,8 +109,8 @@ class Worker:
 class Watched:
     """A ledger or organisation as one worker sees it: every call is a point at which anything may happen.
 
-    `witness` has methods named `before_`, `after_` and `ended_` and the call's name, for the calls that it wants to
-    see; a call that fails ends, too.
+    `witness` has methods named `before_`, `leaving_`, `after_` and `ended_` and the call's name, for the calls that it
+    wants to see; a worker may be stopped between the first two, and a call that fails ends, too.
     """
 
     def __init__(self, target: Any, worker: Worker, witness: object) -> None:
@@ -127,6 +127,7 @@ class Watched:
             self._tell("before", name, *arguments)
             try:
                 self._worker.step(name, before=True)
+                self._tell("leaving", name)
                 answer = attribute(*arguments, **named)
                 self._tell("after", name, answer, *arguments)
             finally:

@@ -76,7 +76,6 @@ class History:
         self.organisation = MemoryOrganisation(self.luck, self.traits.rows_per_call)
         self.witness = Witness(self.ledger, self.organisation, self.timeline, self.traits.long_pauses)
         self.workers = [Worker(name, self.timeline, self._work, self._disturb) for name in ("a", "b")]
-        self.current = self.workers[0]
         self._closing = False
         self._runs = 0
         if self.traits.key_records:
@@ -173,7 +172,6 @@ class History:
 
     def _disturb(self, worker: Worker, call: str, before: bool) -> float:
         """How long a call takes; and once in a while the worker is stopped there, or killed, or the ledger is busy."""
-        self.current = worker
         usual = 0.0 if before else self.random.uniform(0.01, 1.0)
         if call == "write" and not before and worker.unanswered:
             usual = 60.0
@@ -198,8 +196,9 @@ class History:
             return self.random.uniform(0, self._seconds_left(worker))
         return self.random.uniform(0, 2000)
 
-    def _seconds_left(self, worker: Worker) -> float:
+    def _seconds_left(self, worker: Worker | None) -> float:
         """Until the last instant at which what the worker sends now may take effect."""
+        assert worker is not None
         assert worker.send_by is not None
         return max(0.0, (worker.send_by + QUIET - self.timeline.now()).total_seconds() - 0.001)
 
@@ -209,7 +208,7 @@ class History:
             execute(row)
 
         self.witness.under_way(row, 1)
-        self.timeline.after(self.random.uniform(0, self._seconds_left(self.current)), commit)
+        self.timeline.after(self.random.uniform(0, self._seconds_left(self.witness.sender)), commit)
 
     def come_to_rest(self) -> None:
         """Let a person retry what failed and delivery run, until nothing more is owed; then once more for nothing."""

@@ -72,7 +72,7 @@ class AnyDelivery(RuleBasedStateMachine):
 
     def _run(self, disturb: Disturb) -> None:
         worker = Worker("w", self.history.timeline, lambda worker: None, disturb)
-        worker.alive, self.history.current = True, worker
+        worker.alive = True
         with suppress(OrganisationUnavailable, Killed):
             self.history.delivery(worker).run()
 

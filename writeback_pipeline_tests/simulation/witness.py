@@ -23,6 +23,7 @@ class Witness:
     organisation: MemoryOrganisation
     timeline: Timeline
     long_pauses: bool = False
+    sender: Worker | None = None
     violations: list[str] = field(default_factory=list)
     _journalled: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     _setting: Counter[str] = field(default_factory=Counter)
@@ -34,6 +35,9 @@ class Witness:
             worker.send_by = min(intent.send_deadline for _, intent in entered)
         for id_, intent in entered:
             self._journalled[worker.name][intent.payload_hash] += 1
+            if intent.operation is Operation.SET_FLAG:
+                # If it gets no answer and a user sets the flag meanwhile, nobody can tell whose the flag is.
+                self.organisation.records[intent.target_id].set_by_us = True
             if intent.operation is Operation.CREATE_NOTE and not self.long_pauses:
                 self._check_no_note_is_under_way(id_, intent)
 
@@ -59,6 +63,9 @@ class Witness:
             self._note("a call left after its deadline")
         self._in_hand[worker.name] = rows
 
+    def leaving_write(self, worker: Worker) -> None:
+        self.sender = worker
+
     def after_write(self, worker: Worker, results: list[RowResult], rows: Sequence[RowWrite]) -> None:
         worker.unanswered = any(result.answer is Answer.UNKNOWN for result in results)
 
@@ -82,7 +89,7 @@ class Witness:
         if self._may_still_be_set(row.record_id) and not self.long_pauses:
             self._note("a flag is cleared while an older write may still set it")
         if not self.organisation.records[row.record_id].set_by_us:
-            self._note("a flag is cleared that was never set by us")
+            self._note("a flag is cleared that we never set")
 
     def _note(self, violation: str) -> None:
         self.violations.append(f"{self.timeline.now():%H:%M:%S} {violation}")
