@@ -14,16 +14,15 @@ from warnings import catch_warnings, simplefilter
 import dagster as dg
 from pydantic import Field
 
+from writeback_pipeline.defs.failures import failing_in_words
 from writeback_pipeline.defs.metadata import cost_metadata, table
 from writeback_pipeline.defs.ports import CountedWindow, MailingActivity, PlatformDatabase, SalesforceConnector
 from writeback_pipeline.defs.runs import is_manual
-from writeback_pipeline.delivery.activity import PROGRESS, ActivityDelivery, ActivityReport, LeaseLost
-from writeback_pipeline.delivery.pinning import WrongOrganisation
+from writeback_pipeline.delivery.activity import PROGRESS, ActivityDelivery, ActivityReport
 from writeback_pipeline.delivery.window_plan import WindowPlan, plan_window
 from writeback_pipeline.domain.activity import Presentation
 from writeback_pipeline.domain.budget import Purpose
 from writeback_pipeline.domain.partitions import FIRST_DAY, window_of_partition
-from writeback_pipeline.domain.records import OrganisationUnavailable
 from writeback_pipeline.domain.settings import Occurrence, WritebackSettings
 from writeback_pipeline.domain.window_ledger import scope_of
 from writeback_pipeline.domain.writebacks import ACTIVITY_KINDS, Kind, Status
@@ -153,11 +152,8 @@ def writebacks_asset(
                 run_id=context.run.run_id,
                 progress=_progress(context, window.name),
             )
-            try:
+            with failing_in_words():
                 report = delivery.run(kind, window, events)
-            except (OrganisationUnavailable, WrongOrganisation, LeaseLost) as error:
-                passing = not isinstance(error, WrongOrganisation) and getattr(error, "passing", True)
-                raise dg.Failure(str(error), metadata={"passing": passing}, allow_retries=passing) from error
         cost = cost_metadata(
             report.usage, report.statuses.total(), ledger.calls_left(Purpose.ACTIVITY, datetime.now(UTC))
         )

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 from pydantic import Field
 
+from writeback_pipeline.defs.failures import failing_in_words
 from writeback_pipeline.defs.metadata import (
     TABLE_ROWS,
     depth_metadata,
@@ -24,11 +25,9 @@ from writeback_pipeline.defs.ports import PlatformDatabase, SalesforceConnector
 from writeback_pipeline.defs.runs import is_manual
 from writeback_pipeline.delivery.dry_run import dry_run
 from writeback_pipeline.delivery.opt_outs import OptOutDelivery
-from writeback_pipeline.delivery.pinning import WrongOrganisation
 from writeback_pipeline.delivery.report import PROBLEMS
 from writeback_pipeline.domain.budget import Purpose
 from writeback_pipeline.domain.ledger import WritebackFilter
-from writeback_pipeline.domain.records import OrganisationUnavailable
 from writeback_pipeline.domain.writebacks import OPEN_STATUSES, OPT_OUT_KINDS
 
 GROUP = "opt_outs"
@@ -89,25 +88,21 @@ def opt_out_writebacks(
     Delivers everything that is due. Safe to start while another run is on: each person is leased to one run at a time.
     """
     ledger = platform_database.ledger()
-    try:
-        with salesforce.connect(Purpose.OPT_OUTS, manual=is_manual(context.run)) as organisation:
-            if config.dry_run:
-                report = dry_run(ledger, organisation, datetime.now(UTC), limit=config.limit)
-                for change in report.planned:
-                    context.log.info(planned_line(change))
-                context.log_event(dg.AssetObservation(context.asset_key, metadata=plan_metadata(report)))
-                return
-            delivery = OptOutDelivery(
-                ledger,
-                organisation,
-                now=lambda: datetime.now(UTC),
-                run_id=context.run.run_id,
-                progress=lambda settled: context.log.info(f"{settled} writebacks settled"),
-            )
-            report = delivery.run(limit=config.limit)
-    except (OrganisationUnavailable, WrongOrganisation) as error:
-        passing = isinstance(error, OrganisationUnavailable) and error.passing
-        raise dg.Failure(str(error), metadata={"passing": passing}, allow_retries=passing) from error
+    with failing_in_words(), salesforce.connect(Purpose.OPT_OUTS, manual=is_manual(context.run)) as organisation:
+        if config.dry_run:
+            report = dry_run(ledger, organisation, datetime.now(UTC), limit=config.limit)
+            for change in report.planned:
+                context.log.info(planned_line(change))
+            context.log_event(dg.AssetObservation(context.asset_key, metadata=plan_metadata(report)))
+            return
+        delivery = OptOutDelivery(
+            ledger,
+            organisation,
+            now=lambda: datetime.now(UTC),
+            run_id=context.run.run_id,
+            progress=lambda settled: context.log.info(f"{settled} writebacks settled"),
+        )
+        report = delivery.run(limit=config.limit)
     problems = ledger.writebacks(WritebackFilter(statuses=PROBLEMS, run_id=context.run.run_id, limit=TABLE_ROWS))
     left = ledger.calls_left(Purpose.OPT_OUTS, datetime.now(UTC))
     latency = latency_metadata(ledger.latency_of_run(context.run.run_id))

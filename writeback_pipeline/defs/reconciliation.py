@@ -6,14 +6,13 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from writeback_pipeline.defs.assets import GROUP, OWNERS
+from writeback_pipeline.defs.failures import failing_in_words
 from writeback_pipeline.defs.metadata import report_metadata, writeback_table
 from writeback_pipeline.defs.ports import PlatformDatabase, SalesforceConnector
 from writeback_pipeline.defs.runs import is_manual
 from writeback_pipeline.delivery.opt_outs import OptOutDelivery
-from writeback_pipeline.delivery.pinning import WrongOrganisation
 from writeback_pipeline.delivery.reconciling import reconcile
 from writeback_pipeline.domain.budget import Purpose
-from writeback_pipeline.domain.records import OrganisationUnavailable
 
 DAILY_AT = "30 4 * * *"
 
@@ -26,13 +25,9 @@ def opt_out_reconciliation(
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Opt-outs of the last 30 days as Salesforce holds them: flags that are gone are set again, lost Notes listed."""
     ledger = platform_database.ledger()
-    try:
-        with salesforce.connect(Purpose.OPT_OUTS, manual=is_manual(context.run)) as organisation:
-            delivery = OptOutDelivery(ledger, organisation, now=lambda: datetime.now(UTC), run_id=context.run.run_id)
-            found = reconcile(delivery, ledger, organisation)
-    except (OrganisationUnavailable, WrongOrganisation) as error:
-        passing = isinstance(error, OrganisationUnavailable) and error.passing
-        raise dg.Failure(str(error), metadata={"passing": passing}, allow_retries=passing) from error
+    with failing_in_words(), salesforce.connect(Purpose.OPT_OUTS, manual=is_manual(context.run)) as organisation:
+        delivery = OptOutDelivery(ledger, organisation, now=lambda: datetime.now(UTC), run_id=context.run.run_id)
+        found = reconcile(delivery, ledger, organisation)
     context.log.info(
         f"{found.people} people compared, {found.delivery.reopened} flags set again, "
         f"{len(found.without_note)} Notes are gone"

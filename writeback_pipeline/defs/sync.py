@@ -6,14 +6,13 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from writeback_pipeline.defs.assets import GROUP, OWNERS
+from writeback_pipeline.defs.failures import failing_in_words
 from writeback_pipeline.defs.metadata import table
 from writeback_pipeline.defs.ports import PlatformDatabase, SalesforceConnector
 from writeback_pipeline.defs.runs import is_manual
 from writeback_pipeline.delivery.auditing import audit
-from writeback_pipeline.delivery.pinning import WrongOrganisation
 from writeback_pipeline.delivery.synchronising import synchronise
 from writeback_pipeline.domain.budget import Purpose
-from writeback_pipeline.domain.records import OrganisationUnavailable
 from writeback_pipeline.domain.sync import Finding
 
 DAILY_AT = "0 5 * * *"
@@ -28,12 +27,8 @@ def salesforce_opt_outs(
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Opt-outs that were made or taken back in Salesforce, as the platform's table `subscriber_status` tells them."""
     ledger = platform_database.ledger()
-    try:
-        with salesforce.connect(Purpose.OPT_OUTS, manual=is_manual(context.run)) as organisation:
-            report = synchronise(ledger, organisation, datetime.now(UTC))
-    except (OrganisationUnavailable, WrongOrganisation) as error:
-        passing = isinstance(error, OrganisationUnavailable) and error.passing
-        raise dg.Failure(str(error), metadata={"passing": passing}, allow_retries=passing) from error
+    with failing_in_words(), salesforce.connect(Purpose.OPT_OUTS, manual=is_manual(context.run)) as organisation:
+        report = synchronise(ledger, organisation, datetime.now(UTC))
     standing = ledger.standing_counts()
     context.log.info(f"{report.read} people read, " + ", ".join(f"{report.news[each]} {each}" for each in Finding))
     yield dg.MaterializeResult(
@@ -55,7 +50,7 @@ def flag_matches_ledger(
     platform_database: dg.ResourceParam[PlatformDatabase], salesforce: dg.ResourceParam[SalesforceConnector]
 ) -> dg.AssetCheckResult:
     """Red while somebody is opted out on one side only; nothing is repaired here."""
-    with salesforce.connect(Purpose.OPT_OUTS, manual=False) as organisation:
+    with failing_in_words(), salesforce.connect(Purpose.OPT_OUTS, manual=False) as organisation:
         found = audit(platform_database.ledger(), organisation, datetime.now(UTC))
     here = [(each.salesforce_id, "only here", ", ".join(each.origins)) for each in found.only_here]
     there = [(each.person.salesforce_id, "only in Salesforce", each.changed_by) for each in found.only_there]
