@@ -106,7 +106,7 @@ def a_retry_replays_what_was_sent_before(patch: pytest.MonkeyPatch) -> None:
             if flags:
                 first_flags[key] = flags[-1]
             return plan
-        if old.writeback_id not in {row.id for row in claim.taken}:
+        if plan.decision is None or old.writeback_id not in plan.decision.flag_results:
             return plan
         notes = [write for write in plan.writes if write.title is not None]
         settled = [each for each in plan.settled if each.writeback_id != old.writeback_id]
