@@ -1,4 +1,4 @@
-"""Deliver opt-outs: claim what is owed, look at what Salesforce holds, read back, plan, journal, send, settle.
+"""Deliver opt-outs: claim what is owed, read back, look at what Salesforce holds, plan, journal, send, settle.
 
 The order of the steps is the safety. A person is leased before anything is decided; every row write is journalled and
 committed before a byte of it is sent; no transaction is open during a call; each row is settled by its own answer.
@@ -19,7 +19,7 @@ from uuid import uuid4
 from writeback_pipeline.delivery.bulk_jobs import BulkJobs
 from writeback_pipeline.delivery.pinning import check_pinned
 from writeback_pipeline.delivery.protocols import OptOutLedger, Organisation
-from writeback_pipeline.delivery.reading_back import read_back_all, still_there
+from writeback_pipeline.delivery.reading_back import Search, read_back_all, search, still_there
 from writeback_pipeline.delivery.report import DeliveryReport
 from writeback_pipeline.delivery.sending import (
     CALL_ALLOWANCE,
@@ -120,10 +120,11 @@ class OptOutDelivery:
             raise
 
     def _deliver(self, claims: Sequence[Claim], settings: WritebackSettings, report: DeliveryReport) -> int:
+        found = search(claims, self.organisation, settings, self.now())
         held = self.organisation.look([claim.person for claim in claims])
         report.usage = self.organisation.usage
         stay = self._join(self._follow(claims, held, report), report)
-        stay = self._read_back(stay, held, settings)
+        stay = self._read_back(stay, held, found, settings)
         stay = self._reopen(stay, held, settings, report)
         stay.sort(key=lambda claim: (_account(claim, held), claim.person.salesforce_id))
         carried = self._carried_by_bulk(stay, held, settings)
@@ -186,8 +187,10 @@ class OptOutDelivery:
         self.ledger.release(self.owner, [claim for claim in claims if claim.person.salesforce_id in targets])
         return [claim for claim in claims if claim.person.salesforce_id not in targets]
 
-    def _read_back(self, claims: Sequence[Claim], held: Mapping[str, Held], settings: WritebackSettings) -> list[Claim]:
-        read = read_back_all(claims, held, self.organisation, settings, self.now())
+    def _read_back(
+        self, claims: Sequence[Claim], held: Mapping[str, Held], found: Search, settings: WritebackSettings
+    ) -> list[Claim]:
+        read = read_back_all(claims, held, found, settings)
         settlements = [settlement for each in read for settlement in each.settlements]
         if settlements:
             origins = [origin for each in read for origin in each.origins]

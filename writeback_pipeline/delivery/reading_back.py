@@ -1,29 +1,48 @@
-"""Look for what was sent without an answer: one search for the Notes of many people, then what that proves of each."""
+"""Look for what was sent without an answer: one search for the Notes of many people, then what that proves of each.
+
+The search comes before the look at the people themselves: whoever is still where they were afterwards had no Note taken
+away by a merge in between, and whoever is not is searched again where they are.
+"""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from writeback_pipeline.delivery.protocols import Organisation
 from writeback_pipeline.domain.ledger import Claim
-from writeback_pipeline.domain.reading_back import ReadBack, note_keys, read_back, record_keys
-from writeback_pipeline.domain.records import Gone, Held, Live, Moved
+from writeback_pipeline.domain.reading_back import NoteKey, ReadBack, note_keys, read_back, record_keys
+from writeback_pipeline.domain.records import FoundNote, Gone, Held, Live, Moved
 from writeback_pipeline.domain.settings import NoteObject, WritebackSettings
 
 
-def read_back_all(
-    claims: Sequence[Claim],
-    held: Mapping[str, Held],
-    organisation: Organisation,
-    settings: WritebackSettings,
-    now: datetime,
-) -> list[ReadBack]:
-    """The claims as they are after the read-back, in their order; no call where nothing is in doubt."""
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Notes by where they hang and their title, Notes by their record key, and when the search began: what had time to
+    arrive then may have arrived since."""
+
+    began_at: datetime
+    notes: Mapping[NoteKey, Sequence[FoundNote]]
+    keyed: Mapping[str, str | None]
+
+
+def search(claims: Sequence[Claim], organisation: Organisation, settings: WritebackSettings, now: datetime) -> Search:
+    """Look for the Notes of everything that is in doubt; no call where nothing is."""
     keys = {key for claim in claims for key in note_keys(claim, settings)}
     # Both kinds: the setting may have changed since the Note was sent.
-    found = organisation.find_notes(sorted(keys), tuple(NoteObject)) if keys else {}
+    notes = organisation.find_notes(sorted(keys), tuple(NoteObject)) if keys else {}
     records = {key for claim in claims for key in record_keys(claim)} if settings.key_records else ()
     keyed = organisation.find_key_records(sorted(records)) if records else {}
-    return [read_back(claim, still_there(held, claim), found, keyed, settings, now) for claim in claims]
+    return Search(now, notes, keyed)
+
+
+def read_back_all(
+    claims: Sequence[Claim], held: Mapping[str, Held], found: Search, settings: WritebackSettings
+) -> list[ReadBack]:
+    """The claims as they are after the read-back, in their order."""
+    return [
+        read_back(claim, still_there(held, claim), found.notes, found.keyed, settings, found.began_at)
+        for claim in claims
+    ]
 
 
 def still_there(held: Mapping[str, Held], claim: Claim) -> Live | Gone:

@@ -15,8 +15,6 @@ BATCHES = 10
 HISTORIES = 20_000 if os.environ.get("TORTURE") else 1_500
 SIZE = HISTORIES // BATCHES
 CALLS_PER_EVENT = 3.0
-KNOWN = {305}
-"""A merge in the moment between a look and the search for Notes: the Note moved away, is missed and written again."""
 
 
 def told(verdict: Verdict) -> str:
@@ -33,7 +31,7 @@ def test_at_rest_nothing_is_lost_doubled_stale_or_unfinished(batch: int) -> None
     for seed in range(batch * SIZE, (batch + 1) * SIZE):
         verdict = judge(History(seed))
         events, faults, calls = events + verdict.events, faults + verdict.faulted_calls, calls + verdict.calls
-        if verdict.troubles and seed not in KNOWN:
+        if verdict.troubles:
             failed.append(told(verdict))
     assert not failed, "\n\n".join(failed)
     assert events == SIZE * EVENTS
