@@ -81,7 +81,7 @@ def plan_person(claim: Claim, held: Live | Gone, settings: WritebackSettings, no
     if isinstance(held, Gone):
         return PersonPlan(claim, None, None, (), _all_gone(claim, held))
     taken = {row.id: row for row in claim.taken}
-    doubt_until = in_doubt_until(claim, now)
+    doubt_until = in_doubt_until(claim)
     settled: list[Settlement] = []
     if doubt_until is not None:
         resubscribes = [row for row in claim.taken if row.kind is Kind.RESUBSCRIBE]
@@ -228,13 +228,14 @@ def payload_hash(write: RowWrite) -> str:
     return hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()
 
 
-def in_doubt_until(claim: Claim, now: datetime) -> datetime | None:
+def in_doubt_until(claim: Claim) -> datetime | None:
     """Until when an older flag write of ours may still land, or an unsubscribe of ours is not known to have: what the
-    flag shows, and whose it is, says nothing till then. None when nothing is in doubt."""
+    flag showed, and whose it is, says nothing till then. None when nothing is in doubt.
+
+    What was in doubt when people were looked at still is when they are planned, though its time may be over by then.
+    """
     doubts = [doubt.readable_at for doubt in claim.doubts if doubt.writeback.kind is Kind.UNSUBSCRIBE]
-    if claim.verify_after is not None:
-        doubts.append(claim.verify_after)
-    return max((until for until in doubts if until > now), default=None)
+    return max([*doubts, *filter(None, [claim.verify_after])], default=None)
 
 
 def _decide(claim: Claim, taken: frozenset[int], held: Live, settings: WritebackSettings) -> Decision:

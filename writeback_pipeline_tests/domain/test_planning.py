@@ -171,7 +171,9 @@ def test_a_resubscribe_waits_while_an_older_write_may_still_land() -> None:
     plan = plan_person(waiting, Live(opted_out=True), SETTINGS, NOW)
     assert plan.writes == ()
     assert [(s.status, s.next_attempt_at) for s in plan.settled] == [(Status.WAITING, NOW + timedelta(minutes=1))]
-    cleared = plan_person(waiting, Live(opted_out=True), SETTINGS, NOW + timedelta(minutes=1))
+    late = plan_person(waiting, Live(opted_out=True), SETTINGS, NOW + timedelta(minutes=2))
+    assert late.writes == ()  # the flag was looked at before the time was over
+    cleared = plan_person(replace(waiting, verify_after=None), Live(opted_out=True), SETTINGS, NOW)
     assert cleared.writes[0].write.fields == {"HasOptedOutOfEmail": False}
 
 

@@ -51,7 +51,7 @@ def read_back_does_not_wait_until_nothing_can_arrive(patch: pytest.MonkeyPatch) 
 
 
 def a_resubscribe_goes_while_an_unsubscribe_is_unknown(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(planning, "in_doubt_until", lambda claim, now: None)
+    patch.setattr(planning, "in_doubt_until", lambda claim: None)
 
 
 def outcomes_are_recorded_under_any_epoch(patch: pytest.MonkeyPatch) -> None:
