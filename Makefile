@@ -32,7 +32,7 @@ dev: setup
 	$(BIN)/python -m writeback_pipeline.commands.dev
 
 test: setup-test
-	$(BIN)/pytest --cov --cov-report=term:skip-covered
+	$(BIN)/pytest --numprocesses auto --dist loadfile --cov --cov-report=term:skip-covered
 
 # The same suite, with the full number of cut logs, odd texts and the like; takes hours.
 torture: setup-test

@@ -3,6 +3,7 @@
 import os
 import sys
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import click
 
@@ -34,8 +35,9 @@ def audit(repair: bool, format_: str) -> None:
         with open_organisation(environment, os.environ) as organisation:
             found = compare_sides(store, organisation, datetime.now(UTC))
             if repair and found.differences:
-                repaired = repair_sides(store, found, datetime.now(UTC)) + len(found.only_there)
-                OptOutDelivery(store, organisation, now=lambda: datetime.now(UTC)).run()
+                repair_sides(store, found, datetime.now(UTC))
+                OptOutDelivery(store, organisation, now=lambda: datetime.now(UTC), run_id=f"audit-{uuid4()}").run()
+                repaired = found.differences - compare_sides(store, organisation, datetime.now(UTC)).differences
     except (OrganisationUnavailable, WrongOrganisation) as error:
         message(f"Error: {error}")
         passing = isinstance(error, OrganisationUnavailable) and error.passing
@@ -70,7 +72,7 @@ def _lines(found: Comparison, repaired: int, *, repair: bool) -> list[str]:
     if repair and found.differences:
         lines.append(f"{repaired:,} were opted out on the side that lacked it.")
         if found.differences > repaired:
-            lines.append("The rest was opted out in Salesforce and taken back there; the next sync brings that here.")
+            lines.append("The rest could not be: `writebacks list --status failed` and `writebacks why ID` tell more.")
     elif found.differences:
         lines.append("writebacks audit --repair opts out where one side lacks it; nobody is ever opted in.")
     return lines

@@ -46,7 +46,7 @@ from writeback_pipeline.domain.planning import (
     reopened,
     settle_person,
 )
-from writeback_pipeline.domain.records import Answer, Held, Live, Moved, RowResult
+from writeback_pipeline.domain.records import Answer, Held, Live, Moved, OrganisationUnavailable, RowResult
 from writeback_pipeline.domain.settings import WritebackSettings
 
 PEOPLE_PER_CLAIM = 10_000
@@ -78,7 +78,11 @@ class OptOutDelivery:
         """
         report, settings = DeliveryReport(run_id=self.run_id), self.ledger.settings()
         report.add_without_recipient(self.ledger.settle_without_recipient(self.now(), self.run_id))
-        self._bulk.finish_left(self._check_organisation)
+        left_behind: OrganisationUnavailable | None = None
+        try:
+            self._bulk.finish_left(self._check_organisation)
+        except OrganisationUnavailable as trouble:  # a job that goes on and on keeps nobody else waiting
+            left_behind = trouble
         left = limit
         while left is None or left > 0:
             claims = self._claim(left, settings)
@@ -88,6 +92,8 @@ class OptOutDelivery:
                 self._check_organisation()
                 served = self._deliver(claims, settings, report)
             left = None if left is None else left - served
+        if left_behind is not None:
+            raise left_behind
         return report
 
     @property
@@ -170,7 +176,7 @@ class OptOutDelivery:
         for claim in claims:
             reason = lost.get(claim.person.salesforce_id)
             if reason is not None:
-                self._record([], cannot_follow(claim, reason), [], report, seen=[claim.lease])
+                self._record([], cannot_follow(claim, reason, self.now()), [], report, seen=[claim.lease])
         targets = {to.salesforce_id for to in moves.values()}
         self.ledger.release(self.owner, [claim for claim in claims if claim.person.salesforce_id in targets])
         return [claim for claim in claims if claim.person.salesforce_id not in targets | moves.keys()]

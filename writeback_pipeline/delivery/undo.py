@@ -14,6 +14,7 @@ from writeback_pipeline.delivery.pinning import check_pinned
 from writeback_pipeline.delivery.protocols import Journal, Organisation
 from writeback_pipeline.delivery.sending import Outgoing, Sent, send
 from writeback_pipeline.domain.ledger import AttemptOutcome
+from writeback_pipeline.domain.people import PersonRef
 from writeback_pipeline.domain.records import Answer, OrganisationUnavailable, RowResult
 from writeback_pipeline.domain.undoing import (
     ToUndo,
@@ -21,6 +22,7 @@ from writeback_pipeline.domain.undoing import (
     UndoneRow,
     UndoPlan,
     UndoWrite,
+    left_for_now,
     plan_undo,
     settle_undo,
 )
@@ -29,6 +31,8 @@ from writeback_pipeline.domain.writebacks import record_key
 SUBJECTS_PER_WAVE = 500
 """People or windows leased together; for most of them it is one deletion and one flag."""
 
+_NOT_SENT = "not all of it was sent; undo again"
+_UNJOINED = "other records became this person since: undo again after the next sync has joined their history"
 _HELD = "another worker is writing for it now; undo again when it is done"
 _FENCED = "another worker took it over meanwhile; undo again when it is done"
 
@@ -38,6 +42,9 @@ class UndoLedger(Journal, Protocol):
 
     def run_wrote(self, run_id: str) -> list[str]:
         """Lease keys of the people and windows that the run wrote something for; NotUndoable when there are none."""
+
+    def unjoined(self, moves: Mapping[str, PersonRef]) -> Mapping[str, PersonRef]:
+        """Those of the moves that lead away from people who are known and are not recorded as gone there yet."""
 
     def begin_undo(self, undo: Undo) -> list[str]:
         """Enter the undo; the same keys."""
@@ -157,8 +164,11 @@ class RunUndo:
             answered = [result for result in theirs if result is not None]
             if len(answered) < len(theirs):
                 report.left[plan.subject.lease_key] = _FENCED
-            else:
-                rows += settle_undo(plan, answered, self.by, self.now())
+                continue
+            settled = settle_undo(plan, answered, self.by, self.now())
+            if len(settled) < len(plan.rows):
+                report.left[plan.subject.lease_key] = _NOT_SENT
+            rows += settled
         return rows
 
 
@@ -171,10 +181,19 @@ def _plans(
     keys = [record_key(row.writeback) for subject in subjects if subject.person for row in subject.rows if row.created]
     key_records = organisation.key_record_ids(keys) if keys and settings.key_records else {}
     suppressed = settings.suppress_opt_out_flag
-    return [
+    plans = [
         plan_undo(subject, held.get(subject.lease_key), key_records, suppressed=suppressed, now=now)
         for subject in subjects
     ]
+    return _without_unjoined(plans, ledger, organisation)
+
+
+def _without_unjoined(plans: Sequence[UndoPlan], ledger: UndoLedger, organisation: UndoOrganisation) -> list[UndoPlan]:
+    """Nobody's flag is cleared while an opt-out may stand under a record that became theirs."""
+    clearing = [plan.subject.person for plan in plans if plan.flag_goal is False and plan.subject.person is not None]
+    moves = ledger.unjoined(organisation.predecessors(clearing)) if clearing else {}
+    joined_to = {to.salesforce_id for to in moves.values()}
+    return [left_for_now(plan, _UNJOINED) if plan.subject.lease_key in joined_to else plan for plan in plans]
 
 
 def _outgoing(subject: ToUndo, planned: UndoWrite) -> Outgoing:

@@ -143,10 +143,12 @@ def in_sending_order(plans: Sequence[PersonPlan]) -> list[tuple[Claim, PlannedWr
     return sorted(writes, key=lambda each: each[1].title is not None)
 
 
-def cannot_follow(claim: Claim, reason: str) -> list[Settlement]:
-    """Failures for a person whose record moved somewhere that cannot be followed, such as round in a circle."""
+def cannot_follow(claim: Claim, reason: str, now: datetime) -> list[Settlement]:
+    """Failures for a person whose record moved somewhere that cannot be followed, such as round in a circle; what is in
+    doubt stays so and is looked at again after a while."""
     advice = "Correct the person's Salesforce id on the platform and queue the change again."
-    return [
+    doubted = [_still_unknown(claim, doubt, max(doubt.readable_at, now + QUIET)) for doubt in claim.doubts]
+    return doubted + [
         replace(_settlement(claim, row, Status.FAILED), error_code="REDIRECT_LOST", error_message=reason, advice=advice)
         for row in claim.taken
     ]

@@ -46,12 +46,13 @@ class Undo:
 class RunRow:
     """A writeback of the run, with the ids of the Notes and Tasks that the run created for it.
 
-    `revised` are Tasks that another run has made or revised too.
+    `revised` are Tasks that another run has made or revised too; `noted_before` when the Note is another run's.
     """
 
     writeback: Writeback
     created: tuple[str, ...]
     revised: tuple[str, ...] = ()
+    noted_before: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +150,12 @@ def plan_undo(
     return UndoPlan(subject, rows, tuple(writes), left, now_set, goal, flag_left)
 
 
+def left_for_now(plan: UndoPlan, reason: str) -> UndoPlan:
+    """The plan that leaves everything as it is, for that reason."""
+    left = {row.writeback.id: reason for row in plan.rows} | plan.left
+    return UndoPlan(plan.subject, (), (), left, plan.flag_now)
+
+
 def settle_undo(plan: UndoPlan, results: Sequence[RowResult], by: str, at: datetime) -> list[UndoneRow]:
     """The new states of the plan's writebacks, from the answers to its writes in their order.
 
@@ -169,6 +176,8 @@ def _why_left(row: RunRow) -> str | None:
     status = row.writeback.status
     if status not in _SETTLED:
         return f"it is {status}: what it has come to is not settled; undo again once it is"
+    if row.noted_before:
+        return "another run had written it, and this one only set its flag again: it stands; undo that run instead"
     if row.revised:
         return f"its Task {', '.join(row.revised)} was made or revised by another run as well: undo the later run first"
     return None

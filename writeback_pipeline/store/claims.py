@@ -178,7 +178,8 @@ def _events(session: Session, people: Collection[str]) -> dict[str, list[OptOutE
         "CASE WHEN w.occurred_at > w.created_at + INTERVAL '1 hour' THEN w.created_at ELSE w.occurred_at END, "
         "w.status, w.flag_result, w.note_id IS NOT NULL FROM writebacks w "
         "WHERE w.kind IN ('unsubscribe', 'resubscribe') AND w.person_id IN (SELECT unnest($1::TEXT[])) "
-        "AND coalesce(w.error_code, '') <> 'UNDONE' ORDER BY w.occurred_at, w.id",  # taken back: it counts no more
+        # Taken back, or about to be: it counts no more.
+        "AND coalesce(w.error_code, '') NOT IN ('UNDONE', 'UNDO_INCOMPLETE') ORDER BY w.occurred_at, w.id",
         [list(people)],
     ).fetchall()
     events: dict[str, list[OptOutEvent]] = defaultdict(list)

@@ -128,7 +128,9 @@ def _arrive(session: Session, ends: Hops) -> None:
         f"UPDATE writebacks SET person_id = n.to_id FROM {moved} WHERE writebacks.person_id = n.person_id", columns
     )
     session.execute(
-        f"UPDATE opt_out_origins SET person_id = n.to_id FROM {moved} WHERE opt_out_origins.person_id = n.person_id",
+        # Until the record that survived shows it, an opt-out of Salesforce's that came along is not taken back there.
+        "UPDATE opt_out_origins SET person_id = n.to_id, unseen = opt_out_origins.origin <> 'platform' "
+        f"FROM {moved} WHERE opt_out_origins.person_id = n.person_id",
         columns,
     )
     refresh_desired_flags(session, {to.salesforce_id for to in ends.values()})

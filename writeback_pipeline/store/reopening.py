@@ -23,7 +23,8 @@ def reopen(session: Session, lost: Collection[tuple[int, str, int]], now: dateti
     if not ids:
         return []
     session.execute(
-        "UPDATE writebacks SET status = 'pending', attempts = 0, next_attempt_at = NULL, error_code = 'FLAG_LOST', "
+        "UPDATE writebacks SET status = 'pending', attempts = 0, flag_result = NULL, "
+        "next_attempt_at = NULL, error_code = 'FLAG_LOST', "
         "error_message = NULL, advice = $2 WHERE id IN (SELECT unnest($1::BIGINT[])) AND kind = 'unsubscribe' "
         "AND status IN (SELECT unnest($3::TEXT[]))",
         [ids, _ADVICE, [status.value for status in REOPENED]],
@@ -53,7 +54,8 @@ def question(session: Session, since: datetime, now: datetime) -> int:
         [since],
     ).fetchall()
     session.execute(
-        "UPDATE people SET verify_after = coalesce(verify_after, $2::TIMESTAMP) "
+        "UPDATE people SET verify_after = coalesce(verify_after, $2::TIMESTAMP), "
+        "verify_after_at_claim = coalesce(verify_after_at_claim, $2::TIMESTAMP) "
         "WHERE person_id IN (SELECT unnest($1::TEXT[]))",
         [[person for (person,) in people], now],
     )

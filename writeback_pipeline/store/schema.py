@@ -305,6 +305,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     (_BULK_JOBS, "ALTER TABLE delivery_attempts ADD COLUMN revision TEXT"),
     ("INSERT INTO settings (name, value) VALUES ('audit_sample', '0')",),
     (_OVERRULED_CLEARS,),
+    ("ALTER TABLE opt_out_origins ADD COLUMN unseen BOOLEAN DEFAULT FALSE",),
     (
         "ALTER TABLE sync_watermarks ADD COLUMN settled_until TIMESTAMP",
         "ALTER TABLE sync_watermarks ADD COLUMN settled_at TIMESTAMP",

@@ -54,6 +54,10 @@ def learn(
             news[finding].append(each)
     _opt_out(session, news[Finding.OPTED_OUT], origin)
     _take_back(session, news[Finding.CLEARED])
+    session.execute(
+        "UPDATE opt_out_origins SET unseen = FALSE WHERE person_id IN (SELECT unnest($1::TEXT[]))",
+        [[each.person.salesforce_id for each in news[Finding.CAME_ALONG]]],
+    )
     _overrule(session, news[Finding.OURS_CLEARED], now)
     question_people(session, [each.person.salesforce_id for each in news[Finding.UNSHOWN]], now)
     refresh_desired_flags(session, {each.person.salesforce_id for theirs in news.values() for each in theirs})
@@ -63,7 +67,8 @@ def learn(
 def _standings(session: Session, people: Collection[str], read_since: datetime) -> dict[str, Standing]:
     opt_outs = session.execute(
         "SELECT o.person_id, bool_or(o.origin = 'platform'), bool_or(o.origin = 'platform' AND o.flag_set), "
-        "bool_or(o.origin <> 'platform') FROM opt_out_origins o "
+        "bool_or(o.origin <> 'platform'), bool_or(o.origin <> 'platform' AND coalesce(o.unseen, FALSE)) "
+        "FROM opt_out_origins o "
         "WHERE o.cleared_at IS NULL AND o.person_id IN (SELECT unnest($1::TEXT[])) GROUP BY o.person_id",
         [list(people)],
     ).fetchall()
@@ -74,7 +79,9 @@ def _standings(session: Session, people: Collection[str], read_since: datetime) 
         "OR (a.outcome = 'unknown' AND a.read_back_at IS NULL AND w.status = 'unknown'))",
         [list(people), read_since],
     ).fetchall()
-    standings = {person: Standing(platform, ours, theirs) for person, platform, ours, theirs in opt_outs}
+    standings = {
+        person: Standing(platform, ours, theirs, unseen) for person, platform, ours, theirs, unseen in opt_outs
+    }
     return standings | {person: Standing(in_flight=True) for (person,) in sending}
 
 
@@ -122,7 +129,9 @@ def _overrule(session: Session, seen: Sequence[SeenPerson], now: datetime) -> No
 def question_people(session: Session, people: Collection[str], now: datetime) -> None:
     """Have the flag of these people verified by the next delivery."""
     session.execute(
-        "UPDATE people SET verify_after = coalesce(verify_after, $2::TIMESTAMP) "
+        # A delivery that has looked already does not settle a question that was put after that.
+        "UPDATE people SET verify_after = coalesce(verify_after, $2::TIMESTAMP), "
+        "verify_after_at_claim = coalesce(verify_after_at_claim, $2::TIMESTAMP) "
         "WHERE person_id IN (SELECT unnest($1::TEXT[]))",
         [list(people), now],
     )

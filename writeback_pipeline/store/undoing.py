@@ -198,7 +198,8 @@ def _run_row(row: Writeback, attempts: Sequence[_Attempt], run_id: str) -> RunRo
         for attempt in made
         if attempt.run_id == run_id and attempt.outcome in _DONE
     } & {row.note_id, row.task_id}
-    return RunRow(row, tuple(filter(None, mine - theirs)), tuple(filter(None, mine & theirs)))
+    noted_before = row.kind in OPT_OUT_KINDS and row.note_id is not None and row.note_id in theirs - mine
+    return RunRow(row, tuple(filter(None, mine - theirs)), tuple(filter(None, mine & theirs)), noted_before)
 
 
 def _run_flag(flags: Sequence[_Attempt], run_id: str, undoing: Collection[str]) -> RunFlag | None:

@@ -17,7 +17,7 @@ from writeback_pipeline.domain.undoing import INCOMPLETE, UNDONE, NotUndoable
 from writeback_pipeline.domain.writebacks import FlagResult, Status, Writeback
 from writeback_pipeline.local_org import admin, faults
 from writeback_pipeline_tests.mailings import Mailings, deliver, tasks
-from writeback_pipeline_tests.world import World, world_in
+from writeback_pipeline_tests.world import START, World, world_in
 
 SECOND = timedelta(seconds=1)
 
@@ -265,7 +265,7 @@ def test_an_undo_whose_answer_was_lost_is_finished_by_the_next(world: World) -> 
     for person in people:
         world.unsubscribe(person)
     run(world, "wrong")
-    arm(world, "drop_after", path="composite$", times=1)
+    arm(world, "drop_after", path="composite$", times=1, every=2)  # the first is a search
     with pytest.raises(OrganisationUnavailable):
         undo(world, "wrong")
     assert {row(world, person).error_code for person in people} == {INCOMPLETE}
@@ -425,3 +425,28 @@ def test_a_task_that_another_run_has_revised_is_left(world: World, tmp_path: Pat
     (reason,) = report.left.values()
     assert "was made or revised by another run as well" in reason
     assert [task["WhoId"] for task in tasks(world)] == [person]
+
+
+def test_a_run_that_only_set_a_flag_again_takes_nothing_back_that_another_run_wrote(world: World) -> None:
+    person = world.contact()
+    world.unsubscribe(person)
+    run(world, "first")
+    clear_in_salesforce(world, person)
+    world.ledger.question(START - timedelta(days=1), world.clock())
+    run(world, "again")
+    assert world.opted_out(person)
+    undo(world, "again")
+    assert world.opted_out(person)
+    assert row(world, person).status is Status.WRITTEN
+    assert len(world.notes(person)) == 1
+
+
+def test_nobody_is_opted_in_whose_earlier_record_opted_out(world: World) -> None:
+    lead, contact = world.lead(), world.contact()
+    world.unsubscribe(lead)
+    run(world, "first")
+    world.unsubscribe(contact)
+    run(world, "wrong")
+    world.as_user(admin.convert_lead, lead, contact)
+    undo(world, "wrong")
+    assert world.opted_out(contact)

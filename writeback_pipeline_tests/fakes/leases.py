@@ -82,7 +82,7 @@ def claims(tables: Tables, people: Iterable[str], now: datetime, lease_until: da
             epoch=person.epoch,
             lease_until=lease_until,
             taken=tuple(row for row in rows if row.status in TAKEN),
-            events=tuple(event_of(row) for row in rows if row.error_code != "UNDONE"),
+            events=tuple(event_of(row) for row in rows if row.error_code not in ("UNDONE", "UNDO_INCOMPLETE")),
             flag_is_ours=tables.flag_is_ours(id_),
             verify_after=person.verify_after if person.verify_after and person.verify_after > now else None,
             doubts=doubted,

@@ -250,3 +250,16 @@ def test_somebody_deleted_in_salesforce_stays_opted_out_on_the_platform(world: W
     world.as_user(admin.delete, person)
     sync(world)
     assert status(world, person) == ("opted_out", SALESFORCE)
+
+
+def test_an_opt_out_made_in_salesforce_is_not_ended_by_a_merge(world: World) -> None:
+    sync(world)
+    loser, master = world.contact(), world.contact()
+    play(world, {loser: "S"})
+    world.as_user(admin.merge, master, [loser])
+    for _ in range(2):
+        sync(world)
+    assert not world.opted_out(master)  # nobody knows whether somebody wanted that
+    assert status(world, master) == ("opted_out", SALESFORCE)
+    play(world, {master: "Ss"})
+    assert status(world, master) == ("subscribed", SALESFORCE)
