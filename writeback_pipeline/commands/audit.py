@@ -53,6 +53,7 @@ def _document(found: Comparison, repaired: int) -> dict[str, object]:
     return {
         "agree": found.agree,
         "under_way": found.under_way,
+        "gone": found.gone,
         "only_here": [{"salesforce_id": each.salesforce_id, "origins": each.origins} for each in found.only_here],
         "only_there": [
             {"salesforce_id": each.person.salesforce_id, "changed_at": each.changed_at, "changed_by": each.changed_by}
@@ -67,6 +68,8 @@ def _lines(found: Comparison, repaired: int, *, repair: bool) -> list[str]:
         f"{found.agree:,} agree, {found.under_way:,} are under way, {len(found.only_here):,} are opted out only here, "
         f"{len(found.only_there):,} only in Salesforce."
     ]
+    if found.gone:
+        lines.append(f"{found.gone:,} are opted out here and deleted in Salesforce.")
     lines += [f"  only here: {each.salesforce_id} ({', '.join(each.origins)})" for each in found.only_here[:SHOWN]]
     lines += [f"  only in Salesforce: {each.person.salesforce_id}" for each in found.only_there[:SHOWN]]
     if repair and found.differences:

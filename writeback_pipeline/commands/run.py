@@ -12,7 +12,7 @@ import click
 
 from writeback_pipeline.bindings import open_organisation, open_store
 from writeback_pipeline.commands.dagster_home import use_dagster_home
-from writeback_pipeline.commands.output import NEEDS_A_PERSON, NOTHING_CHANGED
+from writeback_pipeline.commands.output import NEEDS_A_PERSON, NOTHING_CHANGED, message
 from writeback_pipeline.commands.run_activity import activity
 from writeback_pipeline.commands.run_sync import sync
 from writeback_pipeline.delivery.dry_run import dry_run
@@ -57,7 +57,10 @@ def opt_outs(only_plan: bool, limit: int | None, format_: str) -> None:
         sys.exit(NEEDS_A_PERSON if finished.passing else NOTHING_CHANGED)
     rows = open_store(environment).writebacks(WritebackFilter(run_id=finished.run_id))
     _show_run(finished.run_id, rows, finished.numbers, format_)
-    sys.exit(NEEDS_A_PERSON if finished.failed_checks else 0)
+    if finished.failed_checks:
+        red = ", ".join(finished.failed_checks)
+        message(f"Red checks: {red}. What needs a person, of earlier runs too: writebacks list --status failed.")
+        sys.exit(NEEDS_A_PERSON)
 
 
 def _plan(environment: Environment, limit: int | None) -> DeliveryReport:

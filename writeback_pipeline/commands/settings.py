@@ -12,7 +12,7 @@ import click
 
 from writeback_pipeline.bindings import open_store
 from writeback_pipeline.commands.operator import operator
-from writeback_pipeline.commands.output import format_option, print_json
+from writeback_pipeline.commands.output import format_option, message, print_json
 from writeback_pipeline.commands.tables import table, terminal_width
 from writeback_pipeline.domain.settings import WritebackSettings, as_mapping, setting_text
 from writeback_pipeline.domain.writebacks import utc_text
@@ -56,6 +56,8 @@ def set_(assignments: Sequence[str], format_: str) -> None:
             raise click.UsageError(f"{name} is given twice")
         wanted[name] = value
     changes = open_store(read_environment(os.environ)).change_settings(wanted, operator(), datetime.now(UTC))
+    if any(change.name == "suppress_opt_out_flag" and change.new == "true" for change in changes):
+        message("From now on Email Opt Out is left alone: an unsubscribe only leaves its Note.")
     if format_ == "json":
         print_json([{"name": change.name, "old": change.old, "new": change.new} for change in changes])
         return

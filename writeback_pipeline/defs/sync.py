@@ -62,6 +62,7 @@ def flag_matches_ledger(
         metadata={
             "agree": found.agree,
             "under_way": found.under_way,
+            "gone": found.gone,
             "only_here": len(found.only_here),
             "only_there": len(found.only_there),
             "differences": table(differences),

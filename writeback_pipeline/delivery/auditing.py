@@ -9,10 +9,10 @@ from typing import Protocol
 
 from writeback_pipeline.delivery.pinning import check_pinned
 from writeback_pipeline.delivery.synchronising import ChangedPeople, StatusLedger
-from writeback_pipeline.domain.auditing import Comparison, Expectation, compare
+from writeback_pipeline.domain.auditing import Comparison, Expectation, compare, without
 from writeback_pipeline.domain.ledger import Origin
 from writeback_pipeline.domain.people import PersonRef
-from writeback_pipeline.domain.records import Held, Live
+from writeback_pipeline.domain.records import Gone, Held, Live
 from writeback_pipeline.domain.settings import WritebackSettings
 from writeback_pipeline.domain.sync import SeenPerson
 
@@ -54,7 +54,10 @@ def audit(ledger: AuditedLedger, organisation: AuditedOrganisation, now: datetim
         opted_out = {each.person.salesforce_id: each for each in organisation.opted_out_people()}
         expected = ledger.expectations(0)
     moving |= ledger.under_way()
-    return compare(expected, opted_out, moving, suppressed=settings.suppress_opt_out_flag)
+    comparison = compare(expected, opted_out, moving, suppressed=settings.suppress_opt_out_flag)
+    missing = [each.person for each in comparison.only_here]
+    looked_up = organisation.look(missing) if missing else {}
+    return without(comparison, frozenset(id_ for id_, held in looked_up.items() if isinstance(held, Gone)))
 
 
 def repair(ledger: AuditedLedger, comparison: Comparison, now: datetime) -> int:

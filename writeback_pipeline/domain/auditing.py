@@ -1,7 +1,7 @@
 """Compare who stands opted out in the ledger with whom Salesforce shows opted out. Pure."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from writeback_pipeline.domain.people import PersonRef, object_type_of
 from writeback_pipeline.domain.sync import SeenPerson
@@ -34,17 +34,24 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How many agree or are under way, and who is opted out on one side only."""
+    """How many agree or are under way, who is opted out on one side only, and of how many the record is deleted."""
 
     agree: int
     under_way: int
     only_here: tuple[Expectation, ...]
     only_there: tuple[SeenPerson, ...]
+    gone: int = 0
 
     @property
     def differences(self) -> int:
         """On how many people the two sides disagree."""
         return len(self.only_here) + len(self.only_there)
+
+
+def without(comparison: Comparison, gone: frozenset[str]) -> Comparison:
+    """The comparison, with those counted apart whose record is deleted: they stay opted out here, nothing shows it."""
+    left = tuple(each for each in comparison.only_here if each.salesforce_id not in gone)
+    return replace(comparison, only_here=left, gone=len(comparison.only_here) - len(left))
 
 
 def compare(

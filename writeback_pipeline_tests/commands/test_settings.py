@@ -97,3 +97,8 @@ def test_the_history_says_who_changed_what_and_when(writebacks: Writebacks) -> N
     lines = writebacks("settings", "history").stdout.splitlines()
     assert lines[0].split() == ["at", "by", "setting", "old", "new"]
     assert lines[1].split()[1:] == [first["by"], "sent", "true", "false"]
+
+
+def test_leaving_the_flag_alone_is_said_in_words(writebacks: Writebacks) -> None:
+    assert "only leaves its Note" in writebacks("settings", "set", "suppress_opt_out_flag=true").stderr
+    assert writebacks("settings", "set", "suppress_opt_out_flag=false").stderr == ""

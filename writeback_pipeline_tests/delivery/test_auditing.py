@@ -77,3 +77,12 @@ def test_a_sample_is_looked_at_instead_of_everybody(world: World) -> None:
     before = world.organisation.usage.calls
     assert counts(found(world)) == (4, 0, 0, 0)
     assert world.organisation.usage.calls == before + 1
+
+
+def test_somebody_deleted_in_salesforce_is_no_difference(world: World) -> None:
+    person = world.contact()
+    world.unsubscribe(person)
+    world.deliver()
+    world.as_user(admin.delete, person)
+    comparison = found(world)
+    assert (comparison.gone, comparison.differences) == (1, 0)
