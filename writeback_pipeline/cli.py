@@ -20,7 +20,7 @@ _COMMANDS = {
     "why": ("why:why", "Tell one person's whole story, in time order."),
     "retry": ("retry:retry", "Put failed and waiting writebacks back to pending."),
     "check": ("check:check", "Look at everything that delivery needs, and change nothing."),
-    "audit": ("audit:audit", "Compare who is opted out here and in Salesforce; repair by opting out."),
+    "audit": ("audit:audit", "Compare who stands opted out here with whom Salesforce shows opted out."),
     "undo": ("undo:undo", "Take a run back: its Notes and Tasks, and the flags that it changed."),
     "prune": ("prune:prune", "Move old, settled mailing activity out of the ledger."),
     "settings": ("settings:settings", "Show and change the writeback settings."),
