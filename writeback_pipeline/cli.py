@@ -24,6 +24,7 @@ _COMMANDS = {
     "undo": ("undo:undo", "Take a run back: its Notes and Tasks, and the flags that it changed."),
     "prune": ("prune:prune", "Move old, settled mailing activity out of the ledger."),
     "settings": ("settings:settings", "Show and change the writeback settings."),
+    "console": ("console:console", "Serve the pages: Writeback Settings, Writeback List and the others."),
     "org": ("org:org", "Serve, reset and look into the embedded organisation; make it misbehave."),
 }
 """Name to where it is, and its line in the overview, which is shown without loading it."""
@@ -56,12 +57,12 @@ class _Commands(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
-            if isinstance(error, _trouble()):
+            if isinstance(error, troubles()):
                 raise InputError(str(error)) from error
             raise
 
 
-def _trouble() -> tuple[type[Exception], ...]:
+def troubles() -> tuple[type[Exception], ...]:
     """Errors whose message is all that a person needs; imported only once something has gone wrong."""
     from writeback_pipeline.activity.database import ActivityDataError
     from writeback_pipeline.domain.ledger import StoreBusy

@@ -1,4 +1,4 @@
-"""`make dev`: the embedded organisation and Dagster's webserver and daemon together, until Ctrl-C.
+"""`make dev`: the embedded organisation, Dagster's webserver and daemon, and the console together, until Ctrl-C.
 
 Starts processes and ends them; every one is the leader of its own group, so that what it started ends with it.
 """
@@ -19,6 +19,7 @@ from writeback_pipeline.environment import read_environment
 
 HOST = "127.0.0.1"
 DAGSTER_PORT = 3000
+CONSOLE_PORT = 3001
 ORGANISATION_PORT = 8000
 GRACE_SECONDS = 15.0
 
@@ -44,7 +45,11 @@ def main() -> int:
     workspace = ["-w", str(PROJECT / "workspace.yaml")]
     commands.append([str(bin_ / "dagster-webserver"), "-h", HOST, "-p", str(port), *workspace])
     commands.append([str(bin_ / "dagster-daemon"), "run", *workspace])
-    lines.insert(0, f"  Dagster                 http://{HOST}:{port}")
+    variables["WRITEBACK_DAGSTER_URL"] = f"http://{HOST}:{port}"
+    console_port = free_port(CONSOLE_PORT)
+    commands.append([str(bin_ / "writebacks"), "console", "--port", str(console_port)])
+    lines.insert(0, f"  console                 http://{HOST}:{console_port}")
+    lines.insert(0, f"  Dagster                 {variables['WRITEBACK_DAGSTER_URL']}")
     print("\n".join(["Starting (Ctrl-C ends everything):", *lines]), flush=True)  # noqa: T201 - what the user came for
     processes: list[subprocess.Popen[bytes]] = []
     try:

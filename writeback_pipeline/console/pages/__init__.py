@@ -1,0 +1,1 @@
+"""One module per page, each with its `ROUTES`. What every page shares is in the folder above."""

@@ -1,0 +1,32 @@
+"""What the pages need of the rest, as small protocols; the command binds them. A page that needs more adds it here."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from writeback_pipeline.domain.ledger import SettingChange
+from writeback_pipeline.domain.settings import WritebackSettings
+
+
+class Ledger(Protocol):
+    """The platform database. Every call is a short transaction of its own; any may raise one of `Ports.troubles`."""
+
+    def activity_settings(self) -> WritebackSettings:
+        """The settings now."""
+
+    def change_settings(self, texts: Mapping[str, str], by: str, now: datetime) -> list[SettingChange]:
+        """Change these settings, all or none; those that really changed."""
+
+    def settings_history(self) -> list[SettingChange]:
+        """Every change of a setting, oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything outside the pages. `troubles` are the errors whose message is all that a person needs: a store that is
+    busy or cannot be used. The clock gives aware instants."""
+
+    ledger: Ledger
+    clock: Callable[[], datetime]
+    troubles: tuple[type[Exception], ...]

@@ -1,0 +1,59 @@
+"""A real browser for tests: Chromium as the system has it, what axe-core says of a page, and a picture to look at."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
+
+SCREENSHOTS = Path(__file__).parents[1] / "test-output"
+FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
+WIDE = (1280, 900)
+NARROW = (375, 740)
+
+
+@contextmanager
+def open_browser() -> Iterator[Browser]:
+    """Chromium. Keep it no longer than a module: Playwright leaves an event loop running in the thread."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+        yield browser
+        browser.close()
+
+
+def open_page(
+    browser: Browser,
+    *,
+    size: tuple[int, int] = WIDE,
+    dark: bool = False,
+    script: bool = True,
+    address: str | None = None,
+) -> Page:
+    """A tab of a browser of its own, without cookies; anything that its pages print as an error fails the test."""
+    context = browser.new_context(
+        viewport={"width": size[0], "height": size[1]},
+        color_scheme="dark" if dark else "light",
+        java_script_enabled=script,
+        base_url=address,
+    )
+    page = context.new_page()
+    page.set_default_timeout(15_000)
+    return page
+
+
+def check_accessible(page: Page) -> None:
+    """Nothing that axe-core calls serious or critical is on the page, and nothing sticks out of the screen."""
+    found = [
+        f"{each['id']}: {each['help']}: {[node['html'][:200] for node in each['nodes']]}"
+        for each in Axe().run(page).response["violations"]
+        if each["impact"] in ("serious", "critical")
+    ]
+    assert not found, "\n".join(found)
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
+def picture(page: Page, name: str) -> None:
+    """A picture of the whole page, kept for whoever wants to look at it."""
+    SCREENSHOTS.mkdir(exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)

@@ -1,0 +1,35 @@
+"""A console over a store of its own, a client for it, and a browser that a module shares."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from writeback_pipeline_tests.browser import open_browser
+from writeback_pipeline_tests.console.serving import Client, Served, local_access, serving, with_accounts
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    """A console on loopback without accounts: whoever asks is an operator."""
+    with serving(tmp_path, local_access()) as running:
+        yield running
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[Served]:
+    """A console with accounts."""
+    with serving(tmp_path, with_accounts()) as running:
+        yield running
+
+
+@pytest.fixture
+def client(served: Served) -> Client:
+    return Client(served.address)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with open_browser() as opened:
+        yield opened

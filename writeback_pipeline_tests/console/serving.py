@@ -1,0 +1,109 @@
+"""The console on a port of this process, as the command serves it: over a real store, by a clock that tests move."""
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import requests
+
+from writeback_pipeline.cli import troubles
+from writeback_pipeline.console.access import Access, read_access
+from writeback_pipeline.console.app import create_app
+from writeback_pipeline.console.passwords import hash_password
+from writeback_pipeline.console.ports import Ports
+from writeback_pipeline.console.server import address_of, listen, make_server
+from writeback_pipeline.store.store import Store
+
+START = datetime(2026, 11, 23, 12, tzinfo=UTC)
+HOST = "127.0.0.1"
+PASSWORD = "correct horse battery"
+OPERATOR, VIEWER = "olga", "victor"
+LOCAL_USER = "tester"
+
+
+@dataclass
+class Served:
+    """A console that answers at `address`."""
+
+    address: str
+    store: Store
+    clock: "Clock"
+
+
+@dataclass
+class Clock:
+    """The console's clock."""
+
+    now: datetime = field(default=START)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def forward(self, by: timedelta) -> None:
+        self.now += by
+
+
+def local_access(variables: Mapping[str, str] | None = None) -> Access:
+    """Everybody is this machine's user, unless the variables say otherwise."""
+    return read_access(variables or {}, HOST, LOCAL_USER)
+
+
+def with_accounts() -> Access:
+    """An operator and a viewer, both with the same password."""
+    hashed = hash_password(PASSWORD)
+    users = " ".join(f"{name}:{role}:{hashed}" for name, role in ((OPERATOR, "operator"), (VIEWER, "viewer")))
+    return local_access({"WRITEBACK_CONSOLE_USERS": users})
+
+
+@contextmanager
+def serving(home: Path, access: Access) -> Iterator[Served]:
+    """The console of that home."""
+    store, clock = Store(home / "writebacks.duckdb", wait=timedelta(seconds=0.3)), Clock()
+    listener = listen(HOST, 0)
+    server = make_server(create_app(Ports(store, clock, troubles()), access))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.005)
+    try:
+        yield Served(address_of(HOST, listener), store, clock)
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+class Client:
+    """A browser without a screen: keeps cookies, sends what browsers send with a form, follows no redirect."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.session = requests.Session()
+
+    def get(self, path: str, **headers: str) -> requests.Response:
+        return self.session.get(self.address + path, headers=headers, allow_redirects=False, timeout=20)
+
+    def post(self, path: str, fields: Mapping[str, object] | None = None, **headers: str) -> requests.Response:
+        """Send a form that carries the token of the page at the same path, unless `fields` has one."""
+        sent = {"csrf": self.token(), **(fields or {})}
+        return self.session.post(
+            self.address + path,
+            data=sent,
+            headers={"Origin": self.address, "Sec-Fetch-Site": "same-origin"} | headers,
+            allow_redirects=False,
+            timeout=20,
+        )
+
+    def token(self) -> str:
+        """The token of this client's session, as a form of its pages carries it."""
+        page = self.get("/settings")
+        if page.is_redirect:
+            page = self.get("/sign-in")
+        return page.text.partition('name="csrf" value="')[2].partition('"')[0]
+
+    def sign_in(self, name: str = OPERATOR, password: str = PASSWORD) -> requests.Response:
+        return self.post("/sign-in", {"name": name, "password": password})
