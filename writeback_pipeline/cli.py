@@ -24,7 +24,7 @@ _COMMANDS = {
     "undo": ("undo:undo", "Take a run back: its Notes and Tasks, and the flags that it changed."),
     "prune": ("prune:prune", "Move old, settled mailing activity out of the ledger."),
     "settings": ("settings:settings", "Show and change the writeback settings."),
-    "console": ("console:console", "Serve the pages: Writeback Settings, Writeback List and the others."),
+    "console": ("console:console", "Serve the pages, Writeback Settings and the others, until Ctrl-C."),
     "org": ("org:org", "Serve, reset and look into the embedded organisation; make it misbehave."),
 }
 """Name to where it is, and its line in the overview, which is shown without loading it."""

@@ -22,7 +22,7 @@ PORT = 3001
 @click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="0: any free.")
 @click.pass_context
 def console(context: click.Context, host: str, port: int) -> None:
-    """Serve the pages: Writeback Settings, Writeback List and the others, until Ctrl-C."""
+    """Serve the pages, Writeback Settings and the others, until Ctrl-C."""
     if context.invoked_subcommand is None:
         _serve(host, port)
 
