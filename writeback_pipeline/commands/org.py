@@ -8,7 +8,7 @@ import click
 
 from writeback_pipeline.commands.org_faults import faults_group
 from writeback_pipeline.commands.output import InputError, format_option, print_json
-from writeback_pipeline.commands.person_page import page_text, read_page
+from writeback_pipeline.commands.person_page import page_text
 from writeback_pipeline.domain.people import InvalidSalesforceId, normalise_id, object_type_of
 from writeback_pipeline.environment import read_environment
 
@@ -86,6 +86,7 @@ def reset() -> None:
 @format_option("table", "json")
 def show(salesforce_id: str, format_: str) -> None:
     """Show a Contact or Lead as a Salesforce user sees it: Email Opt Out, Notes, Activity History."""
+    from writeback_pipeline.local_org.record_view import view
     from writeback_pipeline.local_org.state import open_org
 
     try:
@@ -100,7 +101,7 @@ def show(salesforce_id: str, format_: str) -> None:
         raise InputError(f"there is no embedded organisation yet: {database} is made by writebacks org reset")
     organisation = open_org(database)
     with organisation.connection() as connection:
-        page = read_page(connection, object_type.value, full_id)
+        page = view(connection, object_type.value, full_id)
     organisation.close()
     if page is None:
         raise InputError(f"the organisation has no {object_type} {full_id}: it never had it, or it was purged")

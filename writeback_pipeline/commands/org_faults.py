@@ -4,18 +4,20 @@ What faults there are and what each takes is `local_org`'s. They are kept in the
 whether it is served, used inside a run, or both.
 """
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from sqlite3 import Connection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from writeback_pipeline.commands.output import InputError, format_option, print_json
 from writeback_pipeline.commands.tables import table, terminal_width
 from writeback_pipeline.environment import read_environment
+
+if TYPE_CHECKING:
+    from writeback_pipeline.local_org.faults import Fault
 
 
 @click.group("faults", invoke_without_command=True)
@@ -70,7 +72,7 @@ def arm(kind: str, assignments: Sequence[str], times: int | None, format_: str) 
     if format_ == "json":
         print_json(told)
     else:
-        click.echo(f"Fault {told['id']} is armed: {_line(told)}")
+        click.echo(f"Fault {told['id']} is armed: {_line(fault, told)}")
 
 
 @faults_group.command("list")
@@ -80,13 +82,14 @@ def armed(format_: str = "table") -> None:
     from writeback_pipeline.local_org import faults
 
     with _connection() as connection:
-        told = [faults.as_told(connection, fault) for fault in faults.armed(connection)]
+        armed_now = faults.armed(connection)
+        told = [faults.as_told(connection, fault) for fault in armed_now]
         injected = faults.injected(connection)
     if format_ == "json":
         print_json({"faults": told, "injected": injected})
         return
-    for each in told:
-        click.echo(f"{each['id']}  {_line(each)}")
+    for fault, each in zip(armed_now, told, strict=True):
+        click.echo(f"{fault.id}  {_line(fault, each)}")
     if not told:
         click.echo("No fault is armed.")
     if injected:
@@ -123,34 +126,26 @@ def _connection(*, make: bool = False) -> Iterator[Connection]:
 
 
 def _options(kind: str, assignments: Sequence[str]) -> dict[str, Any]:
-    """NAME=VALUE as the kind takes them: its texts as they are, everything else as JSON where it is JSON."""
-    from writeback_pipeline.local_org.faults import takes_text
+    from writeback_pipeline.local_org import fault_texts
 
-    options: dict[str, Any] = {}
+    typed: dict[str, str] = {}
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
         if not equals:
             raise click.UsageError(f"{assignment!r} is no option: write NAME=VALUE, such as object=Contact")
-        if name in options:
+        if name in typed:
             raise click.UsageError(f"{name} is given twice")
-        try:
-            options[name] = value if takes_text(kind, name) else json.loads(value)
-        except ValueError:
-            options[name] = value
-    return options
+        typed[name] = value
+    return fault_texts.options(kind, typed)
 
 
-def _line(told: dict[str, Any]) -> str:
+def _line(fault: "Fault", told: dict[str, Any]) -> str:
     """A fault on one line, with what differs from what every fault of its kind has."""
-    from writeback_pipeline.local_org.fault_kinds import KINDS
-    from writeback_pipeline.local_org.faults import Fault
+    from writeback_pipeline.local_org.fault_texts import peculiarities
 
-    kind = told["kind"]
-    usual = {**{name: getattr(Fault(kind=kind), name, None) for name in told}, **KINDS[kind].options}
-    given = {name: value for name, value in told.items() if name not in ("id", "kind", "remaining", "times")}
-    options = [f"{name}={value}" for name, value in given.items() if value != usual[name]]
+    options = [f"{name}={value}" for name, value in peculiarities(fault).items()]
     left = "until it is cleared" if told["remaining"] is None else f"{told['remaining']:,} of {told['times']:,} left"
-    return " ".join([kind, *options, f"({left})"])
+    return " ".join([fault.kind, *options, f"({left})"])
 
 
 def _matchers() -> str:

@@ -29,6 +29,7 @@ from writeback_pipeline.local_org.api.http import Request, Response
 from writeback_pipeline.local_org.errors import ApiError, json_parser_error, unknown_exception
 from writeback_pipeline.local_org.fault_calls import Pause, Sent
 from writeback_pipeline.local_org.faults import Fault
+from writeback_pipeline.local_org.pages import site
 from writeback_pipeline.local_org.session import Session
 from writeback_pipeline.local_org.state import Organisation
 
@@ -130,7 +131,8 @@ def create(organisation: Organisation, host: Host) -> Starlette:
         ("/local/faults", _faults),
         ("/local/faults/{fault_id}", _faults),
     ]
-    return Starlette(routes=[Route(path, endpoint(answer), methods=_METHODS) for path, answer in paths])
+    resources = [Route(path, endpoint(answer), methods=_METHODS) for path, answer in paths]
+    return Starlette(routes=[*resources, *site.routes(organisation, host.clock)])
 
 
 def _struck(call: Call, answer: Answer, host: Host) -> Sent:
@@ -187,7 +189,7 @@ def _data(call: Call) -> Response:
     chosen = settings.load(call.connection)
     try:
         user_id = _bearer(call)
-        usage.count(call.connection, chosen, call.now)
+        usage.count(call.connection, chosen, user_id, call.now)
     except ApiError as error:
         return refusal(error)
     session = Session(call.connection, chosen, user_id, times.stamp(call.now), faults=call.faults)

@@ -97,7 +97,12 @@ def armed(connection: sqlite3.Connection) -> tuple[Fault, ...]:
 
 def remaining(connection: sqlite3.Connection, fault: Fault) -> int | None:
     """How often it will strike yet; None when there is no end to it."""
-    return None if fault.times is None else fault.times - records.counted(connection, f"fault {fault.id} struck")
+    return None if fault.times is None else fault.times - struck(connection, fault)
+
+
+def struck(connection: sqlite3.Connection, fault: Fault) -> int:
+    """How often it has struck so far."""
+    return records.counted(connection, f"fault {fault.id} struck")
 
 
 def injected(connection: sqlite3.Connection) -> dict[str, int]:

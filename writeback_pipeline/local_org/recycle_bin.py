@@ -41,6 +41,8 @@ def undelete(session: Session, record_id: str) -> None:
     for (restored,) in rows:
         for described in _objects_of(restored):
             _mark(session, described, restored, deleted=False)
+            if described.mergeable:
+                records.update(session.connection, described, restored, {"MasterRecordId": None})
     session.connection.execute("DELETE FROM _deletions WHERE root = ?", (root,))
 
 

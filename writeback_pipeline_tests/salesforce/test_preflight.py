@@ -47,7 +47,7 @@ def contents(world: World) -> dict[str, list[tuple[Any, ...]]]:
         return {
             name: [tuple(row) for row in connection.execute(f"SELECT * FROM {name}")]
             for name in tables
-            if name not in ("_tokens", "_usage")
+            if name not in ("_tokens", "_calls")
         }
 
 

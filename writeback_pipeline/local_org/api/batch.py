@@ -44,7 +44,7 @@ def _read(body: Any) -> tuple[list[dict[str, Any]], bool]:
 def _send_one(send: Send, session: Session, request: Request, element: dict[str, Any], *, first: bool) -> Response:
     if not first:  # the call itself has been counted once
         try:
-            usage.count(session.connection, session.settings, request.now)
+            usage.count(session.connection, session.settings, session.user_id, request.now)
         except ApiError as error:
             return dispatch.refusal(error)
     path, query = split_url(str(element.get("url", "")))
