@@ -80,6 +80,7 @@ def test_the_kinds_are_told_with_what_they_do(api: Api) -> None:
     assert told.keys() == KINDS.keys()
     assert told["slow"] == {
         "level": "call",
+        "happens": "The work is done at once, but the answer takes long.",
         "does": "does the work, then holds the answer",
         "options": {"seconds": 1.0},
     }
