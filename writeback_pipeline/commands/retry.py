@@ -3,11 +3,14 @@
 import os
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import click
 
 from writeback_pipeline.bindings import open_store
+from writeback_pipeline.commands.operator import operator
 from writeback_pipeline.commands.output import NEEDS_A_PERSON, InputError, format_option, message, print_json
+from writeback_pipeline.domain.ledger import Asked
 from writeback_pipeline.domain.writebacks import Status
 from writeback_pipeline.environment import read_environment
 from writeback_pipeline.store.queue import UnknownWriteback
@@ -27,7 +30,9 @@ def retry(ids: Sequence[int], statuses: Sequence[str], format_: str) -> None:
     if not ids and not statuses:
         raise click.UsageError("say which: one or more ids (writebacks list shows them), or --status failed")
     try:
-        result = open_store(read_environment(os.environ)).retry(ids=ids, statuses=tuple(map(Status, statuses)))
+        asked = Asked(operator(), datetime.now(UTC))
+        store = open_store(read_environment(os.environ))
+        result = store.retry(ids=ids, statuses=tuple(map(Status, statuses)), asked=asked)
     except UnknownWriteback as error:
         raise InputError(str(error)) from None
     refusals = [f"{id_}: {why}" for id_, why in sorted(result.refused.items())]

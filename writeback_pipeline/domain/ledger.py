@@ -27,6 +27,10 @@ class StoreBusy(Exception):
     """The database stayed locked by other processes for the whole wait; nothing was changed, a later try may work."""
 
 
+class SettingsMoved(Exception):
+    """Somebody changed a setting since they were looked at; nothing was changed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Doubt:
     """A writeback that was sent and never answered, with what a read-back needs to find out.
@@ -155,6 +159,27 @@ class RetryResult:
 
     retried: tuple[int, ...]
     refused: dict[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who asked for a change, and when."""
+
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorAction:
+    """Something that a person had done, whose trace is nowhere else: `action` is its name, `detail` says what of it.
+
+    `writeback_ids` are those that it concerned.
+    """
+
+    asked: Asked
+    action: str
+    detail: str
+    writeback_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

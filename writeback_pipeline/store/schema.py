@@ -275,6 +275,18 @@ CREATE TABLE breaker (
 )
 """
 
+# What people had done that leaves no other trace: retries, runs that they launched.
+_OPERATOR_ACTIONS = """
+CREATE TABLE operator_actions (
+    id BIGINT PRIMARY KEY,
+    action TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    writeback_ids BIGINT[] NOT NULL,
+    asked_by TEXT NOT NULL,
+    asked_at TIMESTAMP NOT NULL
+)
+"""
+
 MIGRATIONS: tuple[Migration, ...] = (
     (
         "CREATE SEQUENCE writeback_ids",
@@ -318,6 +330,7 @@ MIGRATIONS: tuple[Migration, ...] = (
         "INSERT INTO breaker (slot, failures) VALUES (1, 0)",
     ),
     ("INSERT INTO settings (name, value) VALUES ('concurrent_calls', '4')",),
+    ("CREATE SEQUENCE operator_action_ids", _OPERATOR_ACTIONS),
 )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from writeback_pipeline.domain.ledger import SettingChange
+from writeback_pipeline.domain.ledger import SettingChange, SettingsMoved
 from writeback_pipeline.domain.settings import (
     InvalidSetting,
     WritebackSettings,
@@ -41,11 +41,24 @@ def activity_settings(session: Session) -> WritebackSettings:
     return settings_from(_stored(session))
 
 
-def change_settings(session: Session, texts: Mapping[str, str], by: str, now: datetime) -> list[SettingChange]:
-    """Change these settings or, when one of the texts is not allowed, none; returns those that really changed."""
-    wanted = {name: setting_text(parse_setting(name, text)) for name, text in texts.items()}
+def setting_texts(session: Session) -> dict[str, str]:
+    """Name to text of every setting, in the documented order, also where the text is none that it takes."""
     defaults = {name: setting_text(value) for name, value in as_mapping(WritebackSettings()).items()}
-    now_stored = defaults | _stored(session)
+    stored = _stored(session)
+    return {name: stored.get(name, default) for name, default in defaults.items()}
+
+
+def change_settings(
+    session: Session, texts: Mapping[str, str], by: str, now: datetime, seen: int | None = None
+) -> list[SettingChange]:
+    """Change these settings or, when one of the texts is not allowed, none; returns those that really changed.
+
+    `seen` is how many changes whoever asks knew of: raises SettingsMoved when there are others.
+    """
+    wanted = {name: setting_text(parse_setting(name, text)) for name, text in texts.items()}
+    if seen is not None and len(settings_history(session)) != seen:
+        raise SettingsMoved("somebody else changed the settings meanwhile: nothing was changed")
+    now_stored = setting_texts(session)
     changes = [
         SettingChange(name, now_stored[name], text, by, now)
         for name, text in wanted.items()

@@ -20,11 +20,13 @@ from writeback_pipeline.domain.holds import Hold
 from writeback_pipeline.domain.latency import Latency, LatencyByDay
 from writeback_pipeline.domain.ledger import (
     LEASE,
+    Asked,
     Attempt,
     AttemptOutcome,
     Claim,
     EnqueueResult,
     Intent,
+    OperatorAction,
     Origin,
     OriginChange,
     QueueDepth,
@@ -60,6 +62,7 @@ from writeback_pipeline.store import (
     journal,
     latency,
     listing,
+    operators,
     organisation,
     queue,
     recovery,
@@ -101,10 +104,31 @@ class Store:
         with self._database.writing() as session:
             return queue.settle_without_recipient(session, run_id)
 
-    def retry(self, *, ids: Collection[int] = (), statuses: Collection[Status] = ()) -> RetryResult:
-        """Put failed and waiting writebacks back to pending; UnknownWriteback, and nothing changed, for a wrong id."""
+    def retry(
+        self, *, ids: Collection[int] = (), statuses: Collection[Status] = (), asked: Asked | None = None
+    ) -> RetryResult:
+        """Put failed and waiting writebacks back to pending, and enter who asked for it; UnknownWriteback, and nothing
+        changed, for a wrong id."""
         with self._database.writing() as session:
-            return queue.retry(session, ids, statuses)
+            result = queue.retry(session, ids, statuses)
+            if asked and result.retried:
+                operators.enter(session, OperatorAction(asked, "retry", "back to pending", result.retried))
+            return result
+
+    def enter_action(self, done: OperatorAction) -> None:
+        """Enter what a person had done."""
+        with self._database.writing() as session:
+            operators.enter(session, done)
+
+    def latest_actions(self, action: str, limit: int) -> list[OperatorAction]:
+        """The last actions of that name, newest first."""
+        with self._database.reading() as session:
+            return operators.latest(session, action, limit)
+
+    def actions_concerning(self, writeback_id: int) -> list[OperatorAction]:
+        """What people had done about a writeback, oldest first."""
+        with self._database.reading() as session:
+            return operators.concerning(session, writeback_id)
 
     def claim(self, owner: str, now: datetime, *, limit: int, lease: timedelta = LEASE) -> list[Claim]:
         """Recover what dead workers left, then lease up to `limit` people to whom something is owed, oldest first."""
@@ -423,10 +447,18 @@ class Store:
         with self._database.reading() as session:
             return settings.activity_settings(session)
 
-    def change_settings(self, texts: Mapping[str, str], by: str, now: datetime) -> list[SettingChange]:
-        """Change these settings, all or none; returns those that really changed."""
+    def setting_texts(self) -> dict[str, str]:
+        """The settings as they are stored, whether or not their values are allowed."""
+        with self._database.reading() as session:
+            return settings.setting_texts(session)
+
+    def change_settings(
+        self, texts: Mapping[str, str], by: str, now: datetime, *, seen: int | None = None
+    ) -> list[SettingChange]:
+        """Change these settings, all or none; returns those that really changed. SettingsMoved when there are other
+        changes than the `seen` ones that somebody knew of."""
         with self._database.writing() as session:
-            return settings.change_settings(session, texts, by, now)
+            return settings.change_settings(session, texts, by, now, seen)
 
     def settings_history(self) -> list[SettingChange]:
         """Every change of a setting, oldest first."""

@@ -87,7 +87,7 @@ class Client:
     def get(self, path: str, **headers: str) -> requests.Response:
         return self.session.get(self.address + path, headers=headers, allow_redirects=False, timeout=20)
 
-    def post(self, path: str, fields: Mapping[str, object] | None = None, **headers: str) -> requests.Response:
+    def post(self, path: str, fields: Mapping[str, object] | None = None, /, **headers: str) -> requests.Response:
         """Send a form that carries the token of the page at the same path, unless `fields` has one."""
         sent = {"csrf": self.token(), **(fields or {})}
         return self.session.post(

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from writeback_pipeline.domain.ledger import EnqueueResult, WritebackFilter
+from writeback_pipeline.domain.ledger import EnqueueResult, SettingsMoved, WritebackFilter
 from writeback_pipeline.domain.people import ObjectType
 from writeback_pipeline.domain.settings import InvalidSetting, WritebackSettings
 from writeback_pipeline.domain.writebacks import Change, Kind, Status
@@ -231,6 +231,15 @@ def test_settings_change_all_or_none(store: Store, wrong: dict[str, str]) -> Non
         store.change_settings({"sent": "false", **wrong}, "ada", NOW)
     assert store.settings() == WritebackSettings()
     assert store.settings_history() == []
+
+
+def test_settings_that_somebody_else_changed_meanwhile_are_not_overwritten(store: Store) -> None:
+    store.change_settings({"sent": "false"}, "ada", NOW, seen=0)
+    with pytest.raises(SettingsMoved):
+        store.change_settings({"frequency": "daily"}, "bob", NOW, seen=0)
+    assert [change.by for change in store.settings_history()] == ["ada"]
+    store.change_settings({"frequency": "daily"}, "bob", NOW, seen=1)
+    assert store.settings().frequency == "daily"
 
 
 def test_the_first_organisation_is_pinned_for_good(store: Store) -> None:

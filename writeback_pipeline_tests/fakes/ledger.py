@@ -20,6 +20,7 @@ from writeback_pipeline.domain.ledger import (
     QueueDepth,
     RetryResult,
     SettingChange,
+    SettingsMoved,
     Settlement,
     WritebackFilter,
 )
@@ -192,8 +193,12 @@ class MemoryLedger:
     def settings(self) -> WritebackSettings:
         return self._parsed
 
-    def change_settings(self, texts: Mapping[str, str], by: str, now: datetime) -> list[SettingChange]:
+    def change_settings(
+        self, texts: Mapping[str, str], by: str, now: datetime, *, seen: int | None = None
+    ) -> list[SettingChange]:
         wanted = {name: setting_text(parse_setting(name, text)) for name, text in texts.items()}
+        if seen is not None and seen != len(self._history):
+            raise SettingsMoved
         stored = {name: setting_text(value) for name, value in as_mapping(self._parsed).items()}
         changes = [
             SettingChange(name, stored[name], new, by, now) for name, new in wanted.items() if new != stored[name]
