@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
+from writeback_pipeline_tests.browser import open_browser
 from writeback_pipeline_tests.torture import COUNTS
 from writeback_pipeline_tests.world import World, world_in
 
@@ -21,3 +23,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def world(tmp_path: Path) -> Iterator[World]:
     with world_in(tmp_path) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A browser that a module shares."""
+    with open_browser() as opened:
+        yield opened

@@ -1,12 +1,10 @@
-"""A console over a store of its own, a client for it, and a browser that a module shares."""
+"""A console over a store of its own, and a client for it."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
 
-from writeback_pipeline_tests.browser import open_browser
 from writeback_pipeline_tests.console.serving import Client, Served, local_access, serving, with_accounts
 
 
@@ -27,9 +25,3 @@ def guarded(tmp_path: Path) -> Iterator[Served]:
 @pytest.fixture
 def client(served: Served) -> Client:
     return Client(served.address)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with open_browser() as opened:
-        yield opened
