@@ -4,8 +4,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-import pytest
-
 from writeback_pipeline.domain.ledger import LEASE, QUIET, AttemptOutcome, Intent, Settlement
 from writeback_pipeline.domain.people import PersonRef
 from writeback_pipeline.domain.records import Answer, Operation
@@ -20,8 +18,6 @@ UTC_DAYS = Calendar(Occurrence.DAILY, ZoneInfo("UTC"))
 DAY = window_named("2026-11-20", UTC_DAYS)
 NEXT_DAY = window_named("2026-11-21", UTC_DAYS)
 SCOPE = scope_of(Kind.SENT, DAY)
-
-pytestmark = pytest.mark.parametrize("store", ["duckdb"], indirect=True)  # the ledger in memory has no windows
 
 
 def summary(person: PersonRef | None, at: datetime = DAY.start, window: Window = DAY) -> OwedSummary:

@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-import pytest
-
 from writeback_pipeline.domain.adoption import AdoptedJob
 from writeback_pipeline.domain.bulk import BulkJob, JobKind, Stage
 from writeback_pipeline.domain.ledger import LEASE, QUIET, Attempt, AttemptOutcome, Claim, Intent
@@ -26,8 +24,6 @@ FLAGS = BulkJob("750000000000001AAA", "batch", 1, JobKind("Contact", "update"), 
 NOTES = replace(FLAGS, job_id="750000000000002AAA", call_number=2, kind=JobKind("Note", "insert"))
 TASKS = replace(FLAGS, job_id="750000000000003AAA", kind=JobKind("Task", "upsert", "Writeback_Key__c"), rows=1)
 LATER = NOW + LEASE + MINUTE
-
-pytestmark = pytest.mark.parametrize("store", ["duckdb"], indirect=True)  # the ledger in memory has no jobs
 
 
 def claimed(store: Store, people: int = 2, owner: str = "worker") -> list[Claim]:

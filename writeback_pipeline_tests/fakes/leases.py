@@ -8,10 +8,18 @@ from itertools import compress
 from writeback_pipeline.domain.ledger import LEASE, QUIET, AttemptOutcome, Claim, Doubt, Intent
 from writeback_pipeline.domain.people import PersonRef
 from writeback_pipeline.domain.records import Answer, Operation
-from writeback_pipeline.domain.writebacks import TRANSITIONS, Kind, Status, Writeback, check_transition
+from writeback_pipeline.domain.writebacks import (
+    OPT_OUT_KINDS,
+    TRANSITIONS,
+    Kind,
+    Status,
+    Writeback,
+    check_transition,
+)
 from writeback_pipeline.store import doubts
 from writeback_pipeline.store.journal import FLAG_OPERATIONS, covered_by
 from writeback_pipeline.store.reopening import REOPENED
+from writeback_pipeline_tests.fakes import jobs
 from writeback_pipeline_tests.fakes.tables import Person, Sending, Tables, event_of
 
 OWED = (Status.PENDING, Status.WAITING, Status.UNKNOWN)
@@ -20,16 +28,21 @@ TAKEN = (Status.PENDING, Status.WAITING)
 
 def recover(tables: Tables, now: datetime) -> None:
     """Turn what is still sending under an ended lease into unknown, and fence its worker off."""
+    if not (tables.open_attempts or tables.sending):
+        return
+    left = jobs.settle_left(tables, now)
     abandoned = {id_ for id_, person in tables.people.items() if person.is_free(now)}
-    left = set()
+    in_jobs = tables.unanswered_in_jobs()
     for sending in [each for each in tables.open_attempts.values() if each.intent.person_id in abandoned]:
-        sending.outcome = AttemptOutcome(sending.id, Answer.UNKNOWN, now)
-        del tables.open_attempts[sending.id]
-        left.add(sending.intent.person_id)
-    for id_, row in tables.rows.items():
-        if row.status is Status.SENDING and tables.owner_of[id_] in abandoned:
-            tables.rows[id_] = replace(row, status=Status.UNKNOWN, next_attempt_at=now, advice="It is read back.")
-            left.add(tables.owner_of[id_])
+        if sending.intent.operation is not Operation.UPSERT_TASK and sending not in in_jobs:
+            sending.outcome = AttemptOutcome(sending.id, Answer.UNKNOWN, now)
+            del tables.open_attempts[sending.id]
+            left.add(sending.intent.person_id)
+    theirs = tables.sending - {each.intent.writeback_id for each in in_jobs}
+    for row in [tables.rows[id_] for id_ in theirs if tables.owner_of[id_] in abandoned]:
+        if row.kind in OPT_OUT_KINDS:
+            tables.put(replace(row, status=Status.UNKNOWN, next_attempt_at=now, advice="It is read back."))
+            left.add(tables.owner_of[row.id])
     for person in left:
         tables.people[person].epoch += 1
         tables.people[person].give_back()
@@ -38,15 +51,18 @@ def recover(tables: Tables, now: datetime) -> None:
 def due(tables: Tables, now: datetime, limit: int | None = None) -> list[str]:
     """People to whom something is owed now and who are free, those with the oldest event first."""
     since: dict[str, datetime] = {}
-    for id_, person in tables.people.items():
-        if not person.is_free(now):
-            continue
-        dates = [tables.rows[row].occurred_at for row in tables.rows_of[id_] if owed_now(tables.rows[row], now)]
+    for id_ in tables.open:
+        row, owner = tables.rows[id_], tables.owner_of.get(id_)
+        if owner is not None and row.kind in OPT_OUT_KINDS and owed_now(row, now):
+            since[owner] = min(since.get(owner, row.occurred_at), row.occurred_at)
+    for owner, person in tables.people.items():
         if to_verify(person, now):
             assert person.verify_after is not None
-            dates.append(person.verify_after)
-        if dates:
-            since[id_] = min(dates)
+            since[owner] = min(since.get(owner, person.verify_after), person.verify_after)
+    since = {id_: at for id_, at in since.items() if tables.people[id_].is_free(now)}
+    if since and tables.jobs:
+        in_jobs = tables.people_in_jobs()
+        since = {id_: at for id_, at in since.items() if id_ not in in_jobs}
     return sorted(since, key=lambda id_: (since[id_], id_))[:limit]
 
 
@@ -76,6 +92,7 @@ def claims(tables: Tables, people: Iterable[str], now: datetime, lease_until: da
         if id_ not in tables.people:
             continue
         person, rows = tables.people[id_], tables.opt_outs_of(id_)
+        assert person.object_type is not None
         doubted = tuple(_doubt(tables, row) for row in rows if row.status is Status.UNKNOWN)
         yield Claim(
             person=PersonRef(person.object_type, id_),
@@ -153,7 +170,7 @@ def _enter(tables: Tables, intent: Intent) -> int:
     row = tables.rows[intent.writeback_id]
     if Status.SENDING in TRANSITIONS[row.status]:
         run_id = intent.run_id or row.run_id
-        tables.rows[row.id] = replace(row, status=Status.SENDING, next_attempt_at=None, run_id=run_id)
+        tables.put(replace(row, status=Status.SENDING, next_attempt_at=None, run_id=run_id))
     if intent.operation in FLAG_OPERATIONS:
         person = tables.people[intent.person_id]
         until = max(intent.send_deadline + QUIET, intent.intent_at)
@@ -186,7 +203,7 @@ def reopen(tables: Tables, lost: Collection[tuple[int, str, int]], now: datetime
                 error_message=None,
                 advice="The flag is set again.",
             )
-            tables.rows[id_] = row
+            tables.put(row)
         if row.status is Status.PENDING:
             reopened.append(row)
     return reopened

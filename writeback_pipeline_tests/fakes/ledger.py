@@ -1,6 +1,6 @@
-"""A ledger in memory with the store's promises for opt-outs, hundreds of times as fast: for simulations.
+"""A ledger in memory with the store's promises for deliveries, hundreds of times as fast: for simulations.
 
-The contract suite of the store runs on it too. Mailing activity and Bulk jobs are not its business.
+The contract suites of the store run on it too.
 """
 
 from collections import Counter
@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from writeback_pipeline.domain.adoption import AdoptedJob
+from writeback_pipeline.domain.bulk import BulkJob, Stage
 from writeback_pipeline.domain.ledger import (
     LEASE,
     Attempt,
@@ -32,9 +33,17 @@ from writeback_pipeline.domain.settings import (
     setting_text,
     settings_from,
 )
-from writeback_pipeline.domain.writebacks import OPEN_STATUSES, Change, Status, Writeback
+from writeback_pipeline.domain.window_ledger import (
+    DeliveredWindow,
+    KnownSummary,
+    OwedSummary,
+    WindowCounts,
+    WindowLease,
+)
+from writeback_pipeline.domain.windows import Window
+from writeback_pipeline.domain.writebacks import OPEN_STATUSES, OPT_OUT_KINDS, Change, Kind, Status, Writeback
 from writeback_pipeline.store.queue import NO_RECIPIENT, RETRYABLE, WHY_NOT, UnknownWriteback
-from writeback_pipeline_tests.fakes import leases, settling
+from writeback_pipeline_tests.fakes import jobs, leases, settling, windows
 from writeback_pipeline_tests.fakes.tables import Tables
 
 
@@ -63,17 +72,16 @@ class MemoryLedger:
 
     def _insert(self, row: Writeback) -> None:
         self._keys.add(row.delivery_key)
-        self.tables.rows[row.id] = row
+        self.tables.insert(row, row.salesforce_id)
         if row.salesforce_id is not None:
-            self.tables.owner_of[row.id] = row.salesforce_id
-            self.tables.rows_of[row.salesforce_id].append(row.id)
             self.tables.add_people([PersonRef(row.object_type, row.salesforce_id)])
 
     def settle_without_recipient(self, now: datetime, run_id: str | None) -> int:
-        found = [r for r in self.tables.rows.values() if r.salesforce_id is None and r.status is Status.PENDING]
+        nobodys = [self.tables.rows[id_] for id_ in self.tables.open if id_ not in self.tables.owner_of]
+        found = [row for row in nobodys if row.status is Status.PENDING]
         for row in found:
             settled = replace(row, status=Status.NO_RECIPIENT, advice=NO_RECIPIENT, run_id=run_id or row.run_id)
-            self.tables.rows[row.id] = settled
+            self.tables.put(settled)
         return len(found)
 
     def retry(self, *, ids: Collection[int] = (), statuses: Collection[Status] = ()) -> RetryResult:
@@ -87,23 +95,70 @@ class MemoryLedger:
         refused = {row.id: WHY_NOT[row.status] for row in chosen if row.status not in RETRYABLE}
         for row in chosen:
             if row.id not in refused:
-                self.tables.rows[row.id] = replace(
-                    row,
-                    status=Status.PENDING,
-                    attempts=0,
-                    next_attempt_at=None,
-                    error_code=None,
-                    error_message=None,
-                    advice=None,
-                )
+                again = replace(row, status=Status.PENDING, attempts=0, next_attempt_at=None)
+                self.tables.put(replace(again, error_code=None, error_message=None, advice=None))
         return RetryResult(tuple(row.id for row in chosen if row.id not in refused), refused)
 
     def claim(self, owner: str, now: datetime, *, limit: int, lease: timedelta = LEASE) -> list[Claim]:
         leases.recover(self.tables, now)
         return leases.claim(self.tables, owner, now, limit, lease)
 
-    def adopt_job(self, owner: str, now: datetime, scope: str | None) -> AdoptedJob | None:
-        return None  # it knows of no Bulk jobs
+    def enter_job(self, job: BulkJob, owner: str) -> bool:
+        return jobs.enter(self.tables, job, owner)
+
+    def move_job(self, job: BulkJob, stage: Stage, owner: str, now: datetime) -> bool:
+        return jobs.move(self.tables, job, stage, owner)
+
+    def renew_job(self, job: BulkJob, owner: str, now: datetime) -> bool:
+        return jobs.renew(self.tables, job, owner, now)
+
+    def end_job(self, job: BulkJob, now: datetime) -> None:
+        jobs.end(self.tables, job)
+
+    def adopt_job(self, owner: str, now: datetime, scope: str | None = None) -> AdoptedJob | None:
+        return jobs.adopt(self.tables, owner, now, scope)
+
+    def release_job(self, job: BulkJob, owner: str) -> None:
+        jobs.release(self.tables, job, owner)
+
+    def settle_job(self, job: BulkJob, outcomes: Sequence[AttemptOutcome], now: datetime) -> int:
+        return jobs.settle(self.tables, job, outcomes, now)
+
+    def lease_window(self, scope: str, owner: str, now: datetime) -> tuple[WindowLease, dict[str, KnownSummary]] | None:
+        return windows.lease(self.tables, scope, owner, now)
+
+    def extend_window(self, held: WindowLease, owner: str, now: datetime) -> WindowLease | None:
+        return windows.extend(self.tables, held, owner, now)
+
+    def release_window(self, held: WindowLease) -> None:
+        windows.release(self.tables, held)
+
+    def known_summaries(self, scope: str) -> dict[str, KnownSummary]:
+        return windows.known(self.tables, scope)
+
+    def owe_summaries(
+        self, held: WindowLease, window: Window, owed: Sequence[OwedSummary], now: datetime, run_id: str | None
+    ) -> dict[str, int]:
+        return windows.owe(self.tables, held, window, owed, now, run_id)
+
+    def drop_summaries(self, held: WindowLease, keys: Sequence[str], run_id: str | None) -> None:
+        windows.drop(self.tables, held, keys, run_id)
+
+    def window_delivered(
+        self,
+        held: WindowLease,
+        kind: Kind,
+        window: Window,
+        fingerprint: str,
+        counts: WindowCounts,
+        now: datetime,
+        run_id: str | None,
+    ) -> None:
+        if windows.release(self.tables, held):
+            windows.delivered(self.tables, kind, window, fingerprint, counts, now)
+
+    def delivered_windows(self, since: datetime, now: datetime) -> list[DeliveredWindow]:
+        return windows.remembered(self.tables, since, now)
 
     def preview(self, now: datetime, *, limit: int, people: Sequence[str] | None = None) -> list[Claim]:
         chosen = leases.due(self.tables, now, limit) if people is None else list(people)[:limit]
@@ -112,9 +167,10 @@ class MemoryLedger:
     def due(self, now: datetime) -> int:
         tables = self.tables
         rows = sum(
-            leases.owed_now(row, now) or row.status is Status.SENDING
-            for id_, row in tables.rows.items()
-            if id_ not in tables.owner_of or tables.people[tables.owner_of[id_]].is_free(now)
+            (leases.owed_now(row, now) or row.status is Status.SENDING)
+            and row.kind in OPT_OUT_KINDS
+            and (row.id not in tables.owner_of or tables.people[tables.owner_of[row.id]].is_free(now))
+            for row in map(tables.rows.__getitem__, tables.open)
         )
         return rows + sum(each.is_free(now) and leases.to_verify(each, now) for each in tables.people.values())
 
@@ -156,7 +212,7 @@ class MemoryLedger:
         return [each.attempt for each in sorted(found, key=lambda each: each.id)]
 
     def depth(self) -> QueueDepth:
-        rows = self.tables.rows.values()
+        rows = [row for row in self.tables.rows.values() if row.kind in OPT_OUT_KINDS]
         owed = [row for row in rows if row.status in OPEN_STATUSES]
         return QueueDepth(
             dict(Counter(row.status for row in rows)),

@@ -67,7 +67,7 @@ def _answer(tables: Tables, outcome: AttemptOutcome) -> None:
 def _settle(tables: Tables, new: Settlement) -> None:
     row = tables.rows[new.writeback_id]
     moved = new.person is not None and new.person.salesforce_id != row.salesforce_id
-    tables.rows[row.id] = replace(
+    settled = replace(
         row,
         status=new.status,
         redirected_from=(row.redirected_from or row.salesforce_id) if moved else row.redirected_from,
@@ -84,6 +84,9 @@ def _settle(tables: Tables, new: Settlement) -> None:
         written_at=new.written_at,
         attempts=row.attempts + new.attempted,
     )
+    tables.put(settled)
+    if new.revision is not None:
+        tables.revisions[row.id] = new.revision
     if row.status is Status.UNKNOWN is not new.status:
         for sending in tables.attempts_of[row.id]:
             if sending.outcome is not None and sending.outcome.answer is Answer.UNKNOWN:
@@ -165,7 +168,7 @@ def _follow(tables: Tables, person: str, to: PersonRef) -> None:
     for id_ in tables.rows_of.pop(person, []):
         row = tables.rows[id_]
         if row.status in _FOLLOW:
-            tables.rows[id_] = _at(row, to)
+            tables.put(_at(row, to))
         tables.owner_of[id_] = to.salesforce_id
         tables.rows_of[to.salesforce_id].append(id_)
     for entry in tables.origins.pop(person, []):
