@@ -46,7 +46,15 @@ from writeback_pipeline.domain.planning import (
     reopened,
     settle_person,
 )
-from writeback_pipeline.domain.records import Answer, Held, Live, Moved, OrganisationUnavailable, RowResult
+from writeback_pipeline.domain.records import (
+    Answer,
+    Held,
+    Live,
+    Moved,
+    Operation,
+    OrganisationUnavailable,
+    RowResult,
+)
 from writeback_pipeline.domain.settings import WritebackSettings
 
 PEOPLE_PER_CLAIM = 10_000
@@ -247,11 +255,10 @@ class OptOutDelivery:
 
         sent = sender(rows, between_calls=between_calls)
         results = results_of(sent)
-        refused = {key for key, result in results.items() if sent.refused and result.answer is Answer.NOT_SENT}
-        again = [plan.claim for plan in plans if any(write.key in refused for write in plan.writes)]
-        ours = [
-            plan for plan in plans if all(write.key in results and write.key not in refused for write in plan.writes)
-        ]
+        answered = [plan for plan in plans if all(write.key in results for write in plan.writes)]
+        refused = [plan for plan in answered if sent.refused and _may_all_go_again(plan, results)]
+        again = [plan.claim for plan in refused]
+        ours = [plan for plan in answered if plan not in refused]
         if sent.trouble is None:  # what is left in a job under way is not another worker's, but nobody's yet
             with self.reporting:
                 report.fenced += len(plans) - len(ours) - len(again)
@@ -304,6 +311,13 @@ def _outgoing(write: PlannedWrite, claim: Claim) -> Outgoing:
         write.flag_before,
         write.title,
     )
+
+
+def _may_all_go_again(plan: PersonPlan, results: Mapping[WriteKey, RowResult]) -> bool:
+    """Whether something was not sent, and nothing was that must not be sent twice: only a flag may be set again."""
+    left = [write for write in plan.writes if results[write.key].answer is Answer.NOT_SENT]
+    sent = [write for write in plan.writes if write not in left]
+    return bool(left) and all(write.write.operation is Operation.SET_FLAG for write in sent)
 
 
 def _origins(plans: Sequence[PersonPlan], results: dict[WriteKey, RowResult]) -> list[OriginChange]:

@@ -187,6 +187,17 @@ def test_a_job_that_fails_as_a_whole_tells_by_calls_what_is_wrong_with_its_rows(
     assert lanes(world) == {"bulk", "composite"}
 
 
+def test_a_note_that_one_job_made_is_not_made_again_by_calls_because_another_job_failed(
+    world: World, people: list[str]
+) -> None:
+    arm(world, "job_failed", after_rows=0, operation="update")
+    world.deliver()
+    assert [len(world.notes(person)) for person in people] == [1] * PEOPLE
+    world.clock.advance(timedelta(minutes=1))
+    world.deliver()  # the flags alone are owed now, and go by calls at once
+    everything_is_written_once(world, people)
+
+
 def test_people_without_a_lease_to_give_are_left_alone_while_their_job_runs(world: World, people: list[str]) -> None:
     with world.inside.connection() as connection:
         org_settings.change(connection, bulk_seconds=3600.0)

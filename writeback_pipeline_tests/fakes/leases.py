@@ -214,8 +214,9 @@ def question(tables: Tables, since: datetime, now: datetime) -> int:
     people = {
         tables.owner_of[id_]
         for id_, row in tables.rows.items()
-        if row.written_at is not None and row.written_at > since
+        if row.kind in OPT_OUT_KINDS and row.written_at is not None and row.written_at > since
     }
-    for person in people:
-        tables.people[person].verify_after = tables.people[person].verify_after or now
+    for person in (tables.people[id_] for id_ in people):
+        person.verify_after = person.verify_after or now
+        person.verify_after_at_claim = person.verify_after_at_claim or now
     return len(people)

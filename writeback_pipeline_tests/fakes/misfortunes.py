@@ -5,13 +5,26 @@ A misfortune is what delivery is told together with what really happened, or wil
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
-from typing import Protocol
+from typing import Protocol, TypeVar
 
+from writeback_pipeline.domain.bulk import JobRefused, JobState
 from writeback_pipeline.domain.records import Answer, OrganisationUnavailable, RowResult, RowWrite
 
 Execute = Callable[[RowWrite], RowResult]
+_Done = TypeVar("_Done")
+
+
+class Working(Protocol):
+    """A job that was closed."""
+
+    def execute_next(self) -> bool:
+        """Execute one more row; whether there was one."""
+
+    def end(self, state: JobState) -> None:
+        """The job has ended so."""
 
 
 class Luck(Protocol):
@@ -23,6 +36,15 @@ class Luck(Protocol):
     def write(self, rows: Sequence[RowWrite], execute: Execute) -> list[RowResult]:
         """Execute the rows, or not, and answer for each, or not."""
 
+    def step(self, name: str, execute: Callable[[], _Done]) -> _Done:
+        """One step in the life of a Bulk job, or trouble instead of its answer."""
+
+    def work(self, job: Working) -> None:
+        """Let the servers execute a job that was closed: all of it, or not."""
+
+    def names(self) -> bool:
+        """Whether the results of a job name a row that was executed."""
+
 
 class Fortune:
     """Nothing goes wrong."""
@@ -32,6 +54,17 @@ class Fortune:
 
     def write(self, rows: Sequence[RowWrite], execute: Execute) -> list[RowResult]:
         return [execute(row) for row in rows]
+
+    def step(self, name: str, execute: Callable[[], _Done]) -> _Done:
+        return execute()
+
+    def work(self, job: Working) -> None:
+        while job.execute_next():
+            pass
+        job.end(JobState.COMPLETE)
+
+    def names(self) -> bool:
+        return True
 
 
 NO_ANSWER = RowResult(Answer.UNKNOWN, code="NO_ANSWER", message="Salesforce did not answer in time.")
@@ -45,26 +78,77 @@ def unavailable(code: str = "SERVER_UNAVAILABLE") -> OrganisationUnavailable:
 class Misfortunes:
     """Trouble of every kind, each call with that `rate` of it while `on`.
 
-    `later` commits what servers still have under way, at a time that only the simulation knows.
+    `later` commits what servers still have under way, at a time that only the simulation knows; `after` plans what
+    happens so many seconds from now. While it is `out`, the organisation takes no calls at all.
     """
 
     random: Random
     later: Callable[[RowWrite, Execute], None]
+    after: Callable[[float, Callable[[], object]], None]
     rate: float = 0.25
     on: bool = True
+    out: bool = False
     met: Counter[str] = field(default_factory=Counter)
 
     def read(self) -> None:
+        self._check_open()
         if self._strikes(self.rate / 3):
             self.met["read failed"] += 1
             raise unavailable("UNREADABLE_ANSWER")
 
     def write(self, rows: Sequence[RowWrite], execute: Execute) -> list[RowResult]:
+        self._check_open()
         if not self._strikes(self.rate):
             return [execute(row) for row in rows]
         kind = self.random.choice(list(_WRITES))
         self.met[kind] += 1
         return _WRITES[kind](self, rows, execute)
+
+    def step(self, name: str, execute: Callable[[], _Done]) -> _Done:
+        self._check_open()
+        if not self._strikes(self.rate / 2):
+            return execute()
+        kind = self.random.choice(("refused", "lost request", "lost answer", "late", "job refused"))
+        self.met[f"{name} job: {kind}"] += 1
+        if kind == "refused":
+            raise unavailable()
+        if kind == "job refused" and name in ("create", "upload"):
+            raise JobRefused("LIMIT_EXCEEDED", "no job is taken")
+        if kind == "lost answer":
+            with suppress(JobRefused):
+                execute()
+        elif kind == "late":
+            self.after(self.random.uniform(1, 600), lambda: self._late_step(execute))
+        raise unavailable("NO_ANSWER")
+
+    def _late_step(self, execute: Callable[[], object]) -> None:
+        with suppress(JobRefused):
+            execute()
+
+    def work(self, job: Working) -> None:
+        """A few rows at a time; now and then a job fails half-way, or takes longer than anybody waits."""
+        fails = self._strikes(self.rate)
+        slow = self._strikes(self.rate / 2)
+
+        def go_on() -> None:
+            for _ in range(self.random.randint(1, 3)):
+                if fails and self.random.random() < 0.3:
+                    self.met["job failed half-way"] += 1
+                    return job.end(JobState.FAILED)
+                if not job.execute_next():
+                    return job.end(JobState.COMPLETE)
+            return self.after(self.random.uniform(0, 20), go_on)
+
+        self.met["slow job"] += slow
+        self.after(self.random.uniform(600, 3000) if slow else self.random.uniform(0, 30), go_on)
+
+    def names(self) -> bool:
+        """Whether the results of a job name a row that was executed."""
+        return not self._strikes(self.rate / 10)
+
+    def _check_open(self) -> None:
+        if self.out:
+            raise unavailable()
 
     def _strikes(self, rate: float) -> bool:
         return self.on and self.random.random() < rate

@@ -1,20 +1,29 @@
 """A virtual clock with workers on it, who can be stopped, or killed, at every call that they make.
 
-Each worker is a greenlet that runs production code; whatever it calls goes through a `Watched` proxy, which hands
-control back before and after. The next thing to happen is always the one with the smallest time, then the one that was
-planned first: a seed decides everything.
+Each thread of a worker is a greenlet that runs production code; whatever it calls goes through a `Watched` proxy, which
+hands control back before and after. The next thing to happen is always the one with the smallest time, then the one
+that was planned first: a seed decides everything.
 """
 
 import heapq
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 
+import pytest
 from greenlet import getcurrent, greenlet
 
+from writeback_pipeline.delivery import activity, opt_outs
+from writeback_pipeline.delivery.waves import cut_into_waves
+
 START = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+_Person = TypeVar("_Person")
 
 
 class Killed(BaseException):
@@ -38,61 +47,91 @@ class Timeline:
     def run(self, until: float | None = None) -> None:
         """Let everything happen that is planned before `until`, or all of it."""
         while self._planned and (until is None or self._planned[0][0] < until):
-            at, _, action = heapq.heappop(self._planned)
-            self.seconds = max(self.seconds, at)
-            action()
+            self.step()
         if until is not None:
             self.seconds = max(self.seconds, until)
+
+    def step(self) -> None:
+        """Let the next thing happen."""
+        at, _, action = heapq.heappop(self._planned)
+        self.seconds = max(self.seconds, at)
+        action()
+
+    def pass_by(self, seconds: float) -> None:
+        """Wait, with nobody but the rest of the world at work."""
+        self.run(self.seconds + seconds)
 
 
 Disturb = Callable[["Worker", str, bool], float]
 """Decides, before (True) or after a named call of a worker, how many seconds pass; raises Killed to end the worker."""
 
 
+class Strand(greenlet):  # type: ignore[misc]  # greenlet comes without types
+    """A thread of a worker. `send_by` is until when what it journalled last may be sent; `unanswered` whether its last
+    call that wrote got no answer."""
+
+    def __init__(self, worker: "Worker", run: Callable[[], object], parent: greenlet) -> None:
+        super().__init__(run, parent)
+        self.worker = worker
+        self.send_by: datetime | None = None
+        self.unanswered = False
+
+
+def strand() -> Strand:
+    """The thread that is at work."""
+    current = getcurrent()
+    assert isinstance(current, Strand)
+    return current
+
+
 class Worker:
-    """A process: `main` runs until it returns or is killed, and is started again after `restart_after` seconds."""
+    """A process: `main` runs until it returns or is killed; `restart_after` seconds later another takes its place."""
 
     def __init__(
         self,
         name: str,
         timeline: Timeline,
-        main: Callable[["Worker"], None],
+        main: Callable[["Worker"], object],
         disturb: Disturb,
-        restart_after: float = 30,
+        restart_after: float | None = 30,
     ) -> None:
         self.name = name
-        self.send_by: datetime | None = None
-        self.unanswered = False
         self.alive = False
-        self.deaths = 0
+        self.ended = False
+        self.error: BaseException | None = None
         self._timeline = timeline
         self._main = main
         self._disturb = disturb
         self._restart_after = restart_after
-        self._greenlet: greenlet | None = None
 
     def start(self) -> None:
         self.alive = True
-        self._greenlet = greenlet(self._life)
-        self._resume()
+        self._hub = getcurrent()
+        Strand(self, self._life, self._hub).switch()
 
     def _life(self) -> None:
         try:
             self._main(self)
         except Killed:
-            self.deaths += 1
-            self._timeline.after(self._restart_after, self.start)
+            pass
+        except Exception as error:  # told to whoever waits for this worker
+            self.error = error
+            if self._restart_after is not None:
+                raise
+        self.ended = True
 
-    def _resume(self) -> None:
-        assert self._greenlet is not None
-        self._greenlet.switch()
+    def _die(self) -> None:
+        self.alive = False
+        if self._restart_after is not None:
+            again = Worker(self.name, self._timeline, self._main, self._disturb, self._restart_after)
+            self._timeline.after(self._restart_after, again.start)
 
     def sleep(self, seconds: float) -> None:
-        """Let that time pass for this worker while the others go on."""
-        me = getcurrent()
-        assert me.parent is not None
-        self._timeline.after(seconds, self._resume)
-        me.parent.switch()
+        """Let that time pass for this thread while everything else goes on."""
+        self._timeline.after(seconds, getcurrent().switch)
+        self._hub.switch()
+        if not self.alive:
+            raise Killed
 
     def step(self, call: str, *, before: bool) -> None:
         if not self.alive:
@@ -100,10 +139,62 @@ class Worker:
         try:
             seconds = self._disturb(self, call, before)
         except Killed:
-            self.alive = False
+            self._die()
             raise
         if seconds:
             self.sleep(seconds)
+
+    def send_at_once(
+        self,
+        sequences: Sequence[Sequence[Sequence[_Person]]],
+        send: Callable[[Sequence[_Person]], object],
+        threads: int,
+    ) -> None:
+        """What the production's does with threads of the system."""
+        errors: list[BaseException] = []
+        waiting, left = deque(sequences), min(threads, len(sequences))
+        whole = getcurrent()
+
+        def thread() -> None:
+            nonlocal left
+            try:
+                while waiting:
+                    for wave in waiting.popleft():
+                        if not errors:
+                            send(wave)
+            except BaseException as error:
+                errors.append(error)
+            left -= 1
+            if not left:
+                self._timeline.after(0, whole.switch)
+
+        for _ in range(left):
+            self._timeline.after(0, Strand(self, thread, self._hub).switch)
+        self._hub.switch()
+        if errors:
+            raise errors[0]
+
+
+def _send_at_once(
+    sequences: Sequence[Sequence[Sequence[_Person]]], send: Callable[[Sequence[_Person]], object], threads: int
+) -> None:
+    current = getcurrent()
+    if isinstance(current, Strand) and threads > 1 and len(sequences) > 1:
+        current.worker.send_at_once(sequences, send, threads)
+        return
+    for waves in sequences:
+        for wave in waves:
+            send(wave)
+
+
+@contextmanager
+def on_the_clock(people_per_wave: int) -> Iterator[None]:
+    """Production code with the threads of the virtual clock in place of the system's, and waves of that many people."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(opt_outs, "send_at_once", _send_at_once)
+        patch.setattr(opt_outs, "cut_into_waves", partial(cut_into_waves, most=people_per_wave))
+        patch.setattr(activity, "uninterrupted", nullcontext)  # signals are the system's, too
+        yield
 
 
 class Watched:
@@ -122,20 +213,22 @@ class Watched:
         attribute = getattr(self._target, name)
         if not callable(attribute):
             return attribute
-
-        def call(*arguments: Any, **named: Any) -> Any:
-            self._tell("before", name, *arguments)
-            try:
-                self._worker.step(name, before=True)
-                self._tell("leaving", name)
-                answer = attribute(*arguments, **named)
-                self._tell("after", name, answer, *arguments)
-            finally:
-                self._tell("ended", name)
-            self._worker.step(name, before=False)
-            return answer
-
+        call = partial(self._call, name, attribute)
+        setattr(self, name, call)
         return call
+
+    def _call(self, name: str, attribute: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        worker, tell = self._worker, self._tell
+        tell("before", name, *arguments)
+        try:
+            worker.step(name, before=True)
+            tell("leaving", name)
+            answer = attribute(*arguments, **named)
+            tell("after", name, answer, *arguments)
+        finally:
+            tell("ended", name)
+        worker.step(name, before=False)
+        return answer
 
     def _tell(self, when: str, call: str, *values: Any) -> None:
         tell = getattr(self._witness, f"{when}_{call}", None)

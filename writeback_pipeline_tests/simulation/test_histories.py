@@ -47,7 +47,7 @@ def test_a_seed_decides_everything() -> None:
     def once() -> tuple[object, ...]:
         history = History(7)
         verdict = judge(history)
-        return verdict, history.organisation.by_id, list(history.ledger.tables.rows.values())
+        return verdict, history.organisation.by_id, list(history.books.rows().values())
 
     assert once() == once()
 

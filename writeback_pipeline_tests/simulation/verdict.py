@@ -5,8 +5,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from writeback_pipeline.domain.notes import note_timestamp
-from writeback_pipeline.domain.writebacks import Kind, Status, Writeback
+from writeback_pipeline.domain.writebacks import OPT_OUT_KINDS, Kind, Status, Writeback
+from writeback_pipeline_tests.fakes.organisation import TaskRecord
 from writeback_pipeline_tests.simulation.history import ROUNDS, History
+from writeback_pipeline_tests.simulation.newsletter import key_of, text_of
 
 _DONE = (Status.WRITTEN, Status.REFUSED)
 
@@ -37,7 +39,8 @@ def judge(history: History) -> Verdict:
         history.reconcile()
         for kind, trouble in troubles_of(history, reconciled=True):
             troubles[kind].append(f"after reconciliation: {trouble}")
-    return Verdict(history.seed, dict(troubles), len(history.ledger.tables.rows), calls, history.met + history.luck.met)
+    events = sum(row.kind in OPT_OUT_KINDS for row in history.books.rows().values())
+    return Verdict(history.seed, dict(troubles), events, calls, history.met + history.luck.met)
 
 
 Trouble = tuple[str, str]
@@ -45,11 +48,13 @@ Trouble = tuple[str, str]
 
 def troubles_of(history: History, *, reconciled: bool) -> Iterable[Trouble]:
     """What is wrong with a history at rest; once it was reconciled, nothing of what users did is excused any more."""
-    rows = list(history.ledger.tables.rows.values())
-    yield from _unfinished(history, rows)
+    everything = list(history.books.rows().values())
+    rows = [row for row in everything if row.kind in OPT_OUT_KINDS]
+    yield from _unfinished(history, everything)
     yield from _notes(history, rows)
     yield from _note_ids(history, rows)
     yield from _flags(history, reconciled=reconciled)
+    yield from _tasks(history)
     yield from (("invariant", each) for each in history.witness.violations)
     if history.idle_writes:
         yield "idle writes", f"a delivery with nothing to do wrote {history.idle_writes} rows"
@@ -61,8 +66,7 @@ def _unfinished(history: History, rows: Iterable[Writeback]) -> Iterable[Trouble
     for row in rows:
         if row.status not in _DONE:
             yield "unfinished", f"writeback {row.id} is {row.status} {row.error_code}"
-    left = [sending.id for sending in history.ledger.tables.open_attempts.values()]
-    if left:
+    if left := history.books.unanswered():
         yield "unfinished", f"attempts {left} have no outcome"
 
 
@@ -92,13 +96,15 @@ def _wanted(history: History, rows: Iterable[Writeback]) -> Counter[NoteKey]:
 def _found(history: History) -> Counter[NoteKey]:
     found: Counter[NoteKey] = Counter()
     for note in history.organisation.by_id.values():
+        if note.undone:
+            continue
         verb, _, when = note.title.split(" ", 1)[1].partition(" ")
         found[verb, when.rpartition(" on ")[2], note.body.partition("Reason: ")[2]] += 1
     return found
 
 
 def _note_ids(history: History, rows: Iterable[Writeback]) -> Iterable[Trouble]:
-    organisation, tables = history.organisation, history.ledger.tables
+    organisation, owners = history.organisation, history.books.owners()
     used: Counter[str] = Counter()
     for row in rows:
         if row.status is not Status.WRITTEN:
@@ -108,9 +114,9 @@ def _note_ids(history: History, rows: Iterable[Writeback]) -> Iterable[Trouble]:
             yield "wrong note id", f"writeback {row.id} names {row.note_id}, which is no Note"
             continue
         used[note.id] += 1
-        if organisation.end_of(note.parent) != organisation.end_of(tables.owner_of[row.id]):
+        if organisation.end_of(note.parent) != organisation.end_of(owners[row.id]):
             yield "wrong note id", f"the Note of writeback {row.id} hangs on somebody else"
-        if (row.reason or "") != note.body.partition("Reason: ")[2]:
+        if (row.reason or "") != note.body.partition("Reason: ")[2] and not history.traits.content_notes:
             yield "wrong note id", f"the Note of writeback {row.id} tells of another event: {note.body!r}"
     for note_id, number in used.items():
         if number > 1:
@@ -118,10 +124,11 @@ def _note_ids(history: History, rows: Iterable[Writeback]) -> Iterable[Trouble]:
 
 
 def _flags(history: History, *, reconciled: bool) -> Iterable[Trouble]:
-    organisation, tables = history.organisation, history.ledger.tables
+    organisation, books = history.organisation, history.books.rows()
     of: defaultdict[str, list[Writeback]] = defaultdict(list)
-    for number, owner in tables.owner_of.items():
-        of[organisation.end_of(owner)].append(tables.rows[number])
+    for number, owner in history.books.owners().items():
+        if books[number].kind in OPT_OUT_KINDS:
+            of[organisation.end_of(owner)].append(books[number])
     for id_, rows in of.items():
         record = organisation.records[id_]
         counted = [row for row in in_order(rows) if row.status is not Status.REFUSED]
@@ -129,11 +136,32 @@ def _flags(history: History, *, reconciled: bool) -> Iterable[Trouble]:
         touched = any(organisation.records[each].touched_by_users for each in organisation.ancestors(id_))
         if wanted and not record.opted_out and (reconciled or not (touched or history.traits.long_pauses)):
             yield "stale", f"{id_} unsubscribed last, with writeback {counted[-1].id}, and is not opted out"
-        if not wanted and record.opted_out and not touched and not history.traits.long_pauses:
+        if not wanted and record.opted_out and not touched and not history.traits.long_pauses and not history.restored:
             yield "stale", f"{id_} is opted out, though writeback {counted[-1].id if counted else None} says otherwise"
         # Of a record in the recycle bin nobody sees whether our write to it came to pass: it counts as a user's then.
-        if not touched and not record.was_deleted and not history.traits.long_pauses:
+        if not touched and not record.was_deleted and not history.traits.long_pauses and not history.restored:
             yield from _refusals(rows)
+
+
+def _tasks(history: History) -> Iterable[Trouble]:
+    """Everybody who was sent something has one Task, which says how often."""
+    organisation = history.organisation
+    of: defaultdict[str, list[TaskRecord]] = defaultdict(list)
+    for task in organisation.tasks.values():
+        of[task.key].append(task)
+    for person, number in history.newsletter.sent.items():
+        tasks = [task for task in of[key_of(person)] if not task.undone]
+        live = [task for task in tasks if not task.deleted]
+        touched = any(task.touched_by_users for task in tasks)
+        if not tasks:
+            yield "lost", f"no Task for {person.salesforce_id}"
+        if len(live) > 1 or (len(tasks) > 1 and not touched):
+            yield "duplicated", f"{len(tasks)} Tasks for {person.salesforce_id}"
+        for task in live:
+            if task.text != text_of(person, number):
+                yield "stale", f"the Task of {person.salesforce_id} does not tell {number} times"
+            if organisation.end_of(task.who) != organisation.end_of(person.salesforce_id):
+                yield "stale", f"the Task of {person.salesforce_id} hangs on somebody else"
 
 
 def _refusals(rows: Iterable[Writeback]) -> Iterable[Trouble]:

@@ -7,32 +7,33 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from writeback_pipeline.domain.bulk import Stage
 from writeback_pipeline.domain.ledger import QUIET, Intent
 from writeback_pipeline.domain.planning import payload_hash
 from writeback_pipeline.domain.records import Answer, Operation, RowResult, RowWrite
-from writeback_pipeline_tests.fakes.ledger import MemoryLedger
 from writeback_pipeline_tests.fakes.organisation import MemoryOrganisation
-from writeback_pipeline_tests.simulation.engine import Timeline, Worker
+from writeback_pipeline_tests.simulation.books import Books
+from writeback_pipeline_tests.simulation.engine import Strand, Timeline, Worker, strand
 
 
 @dataclass
 class Witness:
     """Keeps `violations`, and which flags may still be set by what is under way."""
 
-    ledger: MemoryLedger
+    books: Books
     organisation: MemoryOrganisation
     timeline: Timeline
     long_pauses: bool = False
-    sender: Worker | None = None
+    sender: Strand | None = None
     violations: list[str] = field(default_factory=list)
     _journalled: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     _setting: Counter[str] = field(default_factory=Counter)
-    _in_hand: dict[str, Sequence[RowWrite]] = field(default_factory=dict)
+    _in_hand: dict[Strand, Sequence[RowWrite]] = field(default_factory=dict)
 
     def after_journal(self, worker: Worker, ids: list[int | None], intents: Sequence[Intent]) -> None:
         entered = [(id_, intent) for id_, intent in zip(ids, intents, strict=True) if id_ is not None]
         if entered:
-            worker.send_by = min(intent.send_deadline for _, intent in entered)
+            strand().send_by = min(intent.send_deadline for _, intent in entered)
         for id_, intent in entered:
             self._journalled[worker.name][intent.payload_hash] += 1
             if intent.operation is Operation.SET_FLAG:
@@ -42,7 +43,7 @@ class Witness:
                 self._check_no_note_is_under_way(id_, intent)
 
     def _check_no_note_is_under_way(self, id_: int, intent: Intent) -> None:
-        for earlier in self.ledger.tables.attempts_of[intent.writeback_id]:
+        for earlier in self.books.attempts_of([intent.writeback_id]):
             if earlier.id == id_ or earlier.intent.operation is not Operation.CREATE_NOTE:
                 continue
             answer = earlier.outcome.answer if earlier.outcome else None
@@ -52,6 +53,34 @@ class Witness:
                 self._note(f"the Note of writeback {intent.writeback_id} goes again while one may still arrive")
 
     def before_write(self, worker: Worker, rows: Sequence[RowWrite]) -> None:
+        self._check_rows(worker, rows)
+        send_by = strand().send_by
+        if send_by is not None and self.timeline.now() >= send_by:
+            self._note("a call left after its deadline")
+        self._in_hand[strand()] = rows
+
+    def leaving_write(self, worker: Worker) -> None:
+        self.sender = strand()
+
+    def after_write(self, worker: Worker, results: list[RowResult], rows: Sequence[RowWrite]) -> None:
+        strand().unanswered = any(result.answer is Answer.UNKNOWN for result in results)
+
+    def ended_write(self, worker: Worker) -> None:
+        del self._in_hand[strand()]
+
+    def before_upload_job(self, worker: Worker, job_id: str, rows: Sequence[RowWrite]) -> None:
+        if self.books.stage_of(job_id) is None:
+            self._note("a job was given rows that the ledger does not know")
+        self._check_rows(worker, rows)
+
+    def before_close_job(self, worker: Worker, job_id: str) -> None:
+        if self.books.stage_of(job_id) in (None, Stage.CREATED):
+            self._note("a job begins of which the ledger does not know that it has its rows")
+        for row in self.organisation.job_server.jobs[job_id].rows:
+            if row.operation is Operation.CLEAR_FLAG:
+                self._check_clear(row)
+
+    def _check_rows(self, worker: Worker, rows: Sequence[RowWrite]) -> None:
         for row in rows:
             hash_ = payload_hash(row)
             if self._journalled[worker.name][hash_] == 0:
@@ -59,18 +88,9 @@ class Witness:
             self._journalled[worker.name][hash_] -= 1
             if row.operation is Operation.CLEAR_FLAG:
                 self._check_clear(row)
-        if worker.send_by is not None and self.timeline.now() >= worker.send_by:
-            self._note("a call left after its deadline")
-        self._in_hand[worker.name] = rows
-
-    def leaving_write(self, worker: Worker) -> None:
-        self.sender = worker
-
-    def after_write(self, worker: Worker, results: list[RowResult], rows: Sequence[RowWrite]) -> None:
-        worker.unanswered = any(result.answer is Answer.UNKNOWN for result in results)
-
-    def ended_write(self, worker: Worker) -> None:
-        del self._in_hand[worker.name]
+            where = row.record_id or row.linked_to or row.fields.get("ParentId") or row.fields["WhoId"]
+            if where not in self.organisation.records and where not in self.organisation.tasks:
+                self._note(f"{row.operation} goes to {where!r}, which is nobody")
 
     def under_way(self, row: RowWrite, number: int) -> None:
         """A row begins (1) or ceases (-1) to be on its way inside Salesforce."""
@@ -81,7 +101,8 @@ class Witness:
         """By what is under way, or in the hand of a worker who is stopped right before sending it."""
         in_hand = (row for rows in self._in_hand.values() for row in rows)
         return self._setting[record_id] > 0 or any(
-            row.operation is Operation.SET_FLAG and row.record_id == record_id for row in in_hand
+            row.operation is Operation.SET_FLAG and row.record_id == record_id
+            for row in (*in_hand, *self.organisation.job_server.under_way())
         )
 
     def _check_clear(self, row: RowWrite) -> None:

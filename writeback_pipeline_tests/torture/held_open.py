@@ -1,5 +1,6 @@
 """A store whose database stays open in this process: what is proved over it is not about files, and is quicker so."""
 
+import shutil
 from pathlib import Path
 
 import duckdb
@@ -22,6 +23,18 @@ class HeldDatabase(Database):
     def close(self) -> None:
         self._held.close()
 
+    def back_up(self, to: Path) -> None:
+        """Copy the file."""
+        self._held.execute("CHECKPOINT")
+        shutil.copy(self.path, to)
+
+    def put_back(self, backup: Path) -> None:
+        """Go on with that copy."""
+        self._held.close()
+        self.path.with_name(self.path.name + ".wal").unlink(missing_ok=True)
+        shutil.copy(backup, self.path)
+        self._held = duckdb.connect(str(self.path))
+
 
 class HeldStore(Store):
     """A store over such a database."""
@@ -29,3 +42,4 @@ class HeldStore(Store):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self._database = self.held = HeldDatabase(path)
+        self.back_up, self.put_back = self.held.back_up, self.held.put_back
