@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -18,20 +19,15 @@ from writeback_pipeline.bindings import open_activity, open_store
 from writeback_pipeline.commands.dagster_home import use_dagster_home
 from writeback_pipeline.commands.delivery_bar import delivery_bar
 from writeback_pipeline.commands.output import NEEDS_A_PERSON, InputError, format_option, message, print_json
-from writeback_pipeline.delivery.window_plan import plan_window
-from writeback_pipeline.domain.activity import Presentation
+from writeback_pipeline.delivery.activity_preview import preview_windows
 from writeback_pipeline.domain.ledger import WritebackFilter
-from writeback_pipeline.domain.partitions import FIRST_DAY, partition_of_window
+from writeback_pipeline.domain.partitions import deliverable_windows, partition_of_window
 from writeback_pipeline.domain.settings import Occurrence, WritebackSettings
-from writeback_pipeline.domain.window_ledger import scope_of
 from writeback_pipeline.domain.windows import (
     Calendar,
     InvalidWindow,
     Window,
     chosen_kinds,
-    window_named,
-    window_of,
-    windows_between,
 )
 from writeback_pipeline.domain.writebacks import ACTIVITY_KINDS, Kind, Status
 from writeback_pipeline.environment import Environment, read_environment
@@ -82,14 +78,9 @@ def activity(
 def _windows(occurrence: Occurrence, first: str, last: str, settings: WritebackSettings) -> list[Window]:
     calendar = Calendar(occurrence, settings.zone, settings.week_starts_on)
     try:
-        windows = windows_between(window_named(first, calendar), window_named(last, calendar), calendar)
+        return deliverable_windows(first, last, calendar, datetime.now(UTC))
     except InvalidWindow as error:
         raise InputError(str(error)) from None
-    if partition_of_window(windows[0]) < FIRST_DAY:
-        raise InputError(f"{first} is too early: windows begin with {FIRST_DAY}")
-    if windows[-1].start > datetime.now(UTC):
-        raise InputError(f"{last} has not begun: the latest window is {window_of(datetime.now(UTC), calendar).name}")
-    return windows
 
 
 def _show_plan(
@@ -100,24 +91,7 @@ def _show_plan(
     kinds: Sequence[Kind],
     format_: str,
 ) -> None:
-    lines = []
-    for window in windows:
-        with open_activity(environment).counted(window, Presentation(settings.platform_name, settings.zone)) as counted:
-            for kind in kinds:
-                known = store.known_summaries(scope_of(kind, window))
-                plan = plan_window(known, counted.of(kind), settings.bulk_threshold)
-                lines.append(
-                    {
-                        "window": window.name,
-                        "kind": kind.value,
-                        "events": plan.counts.events,
-                        "people": plan.counts.summaries,
-                        "tasks": len(plan.due),
-                        "unchanged": sum(plan.left.values()),
-                        "no_recipient": plan.counts.without_recipient,
-                        "api_calls": plan.calls,
-                    }
-                )
+    lines = [asdict(each) for each in preview_windows(store, open_activity(environment), settings, windows, kinds)]
     if format_ == "json":
         print_json(lines)
         return

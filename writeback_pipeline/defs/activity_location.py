@@ -7,8 +7,9 @@ import dagster as dg
 from writeback_pipeline.defs.activity import summaries_asset, writebacks_asset
 from writeback_pipeline.defs.activity_checks import every_summary_is_accounted_for, is_fresh, no_window_is_missing
 from writeback_pipeline.defs.jobs import AssetJob, activity_job
-from writeback_pipeline.defs.schedules import CRON, activity_schedule
+from writeback_pipeline.defs.schedules import activity_schedule
 from writeback_pipeline.domain.settings import Occurrence
+from writeback_pipeline.domain.ticks import TICKS
 from writeback_pipeline.domain.writebacks import ACTIVITY_KINDS
 
 
@@ -35,5 +36,5 @@ def activity_of(occurrence: Occurrence, zone: str) -> ActivityDefinitions:
             for make in (no_window_is_missing, is_fresh, every_summary_is_accounted_for)
         ],
         job=job,
-        schedules=[activity_schedule(occurrence, cadence, job, zone) for cadence in CRON],
+        schedules=[activity_schedule(occurrence, cadence, job, zone) for cadence in TICKS],
     )

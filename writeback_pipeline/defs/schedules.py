@@ -19,6 +19,7 @@ from writeback_pipeline.domain.budget import Purpose
 from writeback_pipeline.domain.ledger import StoreBusy
 from writeback_pipeline.domain.partitions import partition_of_window, window_of_partition
 from writeback_pipeline.domain.settings import Frequency, Occurrence
+from writeback_pipeline.domain.ticks import TICKS
 from writeback_pipeline.domain.windows import (
     Calendar,
     Skip,
@@ -27,12 +28,6 @@ from writeback_pipeline.domain.windows import (
     settings_forbid,
     window_of,
 )
-
-CRON = {
-    Frequency.HOURLY: "5 * * * *",
-    Frequency.DAILY: "20 5 * * *",
-    Frequency.WEEKLY: "35 5 * * *",  # every day, for the weeks that have ended: the first weekday is a setting
-}
 
 PARTITION = "dagster/partition"
 """The tag of a run that names its partition."""
@@ -46,7 +41,7 @@ def activity_schedule(occurrence: Occurrence, cadence: Frequency, job: AssetJob,
     @dg.schedule(
         name=f"{cadence}_delivery_of_{occurrence}_activity",
         job=job,
-        cron_schedule=CRON[cadence],
+        cron_schedule=TICKS[cadence].cron,
         execution_timezone=zone,
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description=f"Delivers {occurrence} windows of mailing activity, if the settings say {cadence}.",

@@ -4,10 +4,17 @@ A daily partition is named by its day. A weekly one is named by a Monday whateve
 setting can change while everything runs: it stands for the week that starts on that Monday or within six days after it.
 """
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 from writeback_pipeline.domain.settings import Occurrence, Weekday, WritebackSettings
-from writeback_pipeline.domain.windows import Calendar, Window, window_named
+from writeback_pipeline.domain.windows import (
+    Calendar,
+    InvalidWindow,
+    Window,
+    window_named,
+    window_of,
+    windows_between,
+)
 
 FIRST_DAY = "2025-01-06"
 """The first partition, daily and weekly; a Monday."""
@@ -27,3 +34,14 @@ def partition_of_window(window: Window) -> str:
     if window.occurrence is Occurrence.DAILY:
         return window.name
     return (window.first_day - timedelta(days=window.first_day.weekday())).isoformat()
+
+
+def deliverable_windows(first: str, last: str, calendar: Calendar, now: datetime) -> list[Window]:
+    """The windows from the one named `first` to the one named `last`; InvalidWindow for a range that none can deliver:
+    reversed, before the first partition, or not begun by `now`."""
+    windows = windows_between(window_named(first, calendar), window_named(last, calendar), calendar)
+    if partition_of_window(windows[0]) < FIRST_DAY:
+        raise InvalidWindow(f"{first} is too early: windows begin with {FIRST_DAY}")
+    if windows[-1].start > now:
+        raise InvalidWindow(f"{last} has not begun: the latest window is {window_of(now, calendar).name}")
+    return windows

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
+from dagster._utils.schedules import schedule_execution_time_iterator
 
-from writeback_pipeline.domain.settings import Occurrence
+from writeback_pipeline.domain.settings import Frequency, Occurrence
+from writeback_pipeline.domain.ticks import TICKS, next_tick
 from writeback_pipeline.domain.writebacks import Kind
 from writeback_pipeline.store.database import Database
 from writeback_pipeline.store.store import Store
@@ -241,3 +244,10 @@ def test_a_busy_store_is_a_skipped_tick(pipeline: Pipeline) -> None:
     with Database(path).writing():
         pipeline.world.ledger = Store(path, wait=timedelta(milliseconds=50))
         assert pipeline.tick_of(DAILY, MORNING) == "the store is busy"
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Kolkata"])
+@pytest.mark.parametrize("frequency", list(TICKS))
+def test_dagster_ticks_when_the_pages_say_so(frequency: Frequency, zone: str) -> None:
+    ticks = schedule_execution_time_iterator(MORNING.timestamp() + 1, TICKS[frequency].cron, zone)
+    assert next_tick(frequency, MORNING, ZoneInfo(zone)) == next(ticks).astimezone(UTC)
