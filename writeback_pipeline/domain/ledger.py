@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from writeback_pipeline.domain.opt_outs import OptOutEvent
-from writeback_pipeline.domain.people import PersonRef
+from writeback_pipeline.domain.people import ObjectType, PersonRef
 from writeback_pipeline.domain.records import Answer, Operation
 from writeback_pipeline.domain.writebacks import FlagResult, Kind, Status, Writeback
 
@@ -236,13 +236,18 @@ class OriginChange:
 class WritebackFilter:
     """What the Writeback List shows; empty means everything. `person` is a record id of either length or an e-mail.
 
-    `since` and `until` bound `occurred_at`, the first included, the second not.
+    `since` and `until` bound `occurred_at`, the first included, the second not. `text` is any part of an e-mail
+    address, a reason or an error, or the whole of any id.
     """
 
     statuses: tuple[Status, ...] = ()
     kinds: tuple[Kind, ...] = ()
+    object_types: tuple[ObjectType, ...] = ()
+    error_codes: tuple[str, ...] = ()
     person: str | None = None
     since: datetime | None = None
     until: datetime | None = None
     run_id: str | None = None
+    text: str | None = None
+    ids: tuple[int, ...] = ()
     limit: int | None = None

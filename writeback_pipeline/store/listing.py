@@ -4,15 +4,13 @@ JSON and CSV of the whole list are made of what the database itself has put into
 for a hundred thousand rows, Python several seconds. Instants read as `domain.writebacks.utc_text` prints them.
 """
 
-from collections.abc import Iterable
-from enum import StrEnum
 from typing import Any
 
 from writeback_pipeline.domain.ledger import WritebackFilter
-from writeback_pipeline.domain.people import InvalidSalesforceId, normalise_id
 from writeback_pipeline.domain.writebacks import Writeback
+from writeback_pipeline.store.filtering import where
 from writeback_pipeline.store.rows import INSTANTS, NAMES, WRITEBACK, writebacks_from
-from writeback_pipeline.store.session import Session, storable
+from writeback_pipeline.store.session import Session
 
 _NEWEST_FIRST = "ORDER BY w.occurred_at DESC, w.id DESC"
 
@@ -40,7 +38,7 @@ def json_objects(session: Session, only: WritebackFilter) -> list[str]:
 
 
 def _newest(session: Session, selected: str, only: WritebackFilter) -> list[Any]:
-    conditions, values = _where(only)
+    conditions, values = where(only)
     if only.limit is not None:  # only the rows shown are read whole
         values.append(only.limit)
         conditions = f"w.id IN (SELECT w.id FROM writebacks w WHERE {conditions} {_NEWEST_FIRST} LIMIT ${len(values)})"
@@ -51,47 +49,6 @@ def _newest(session: Session, selected: str, only: WritebackFilter) -> list[Any]
 
 def count(session: Session, only: WritebackFilter) -> int:
     """How many rows the filter shows, whatever its limit."""
-    conditions, values = _where(only)
+    conditions, values = where(only)
     [(found,)] = session.execute(f"SELECT count(*) FROM writebacks w WHERE {conditions}", values).fetchall()
     return int(found)
-
-
-def _where(only: WritebackFilter) -> tuple[str, list[object]]:
-    """The conditions, and the values of their $1, $2, ...; a part of the filter that is empty sets none."""
-    conditions = ["TRUE"]
-    values: list[object] = []
-
-    def add(condition: str, value: object) -> None:
-        values.append(value)
-        conditions.append(condition.format(f"${len(values)}"))
-
-    # Literals, not values: the names are ours, and the database skips what it knows to hold none of them.
-    if only.statuses:
-        conditions.append(f"w.status IN ({_literals(only.statuses)})")
-    if only.kinds:
-        conditions.append(f"w.kind IN ({_literals(only.kinds)})")
-    if only.since is not None:
-        add("w.occurred_at >= {}::TIMESTAMP", only.since)
-    if only.until is not None:
-        add("w.occurred_at < {}::TIMESTAMP", only.until)
-    if only.run_id is not None:
-        add("w.run_id = {}", only.run_id)
-    if only.person is not None:
-        add(
-            "(w.salesforce_id = {0} OR w.redirected_from = {0} OR w.person_id = {0} OR w.subscriber_id = {0} "
-            "OR lower(w.email) = lower({0}))",
-            _as_stored(only.person),
-        )
-    return " AND ".join(conditions), values
-
-
-def _literals(names: Iterable[StrEnum]) -> str:
-    return ", ".join(f"'{name.value}'" for name in names)
-
-
-def _as_stored(person: str) -> str:
-    """A record id in its 18 characters; an e-mail address or subscriber as it is."""
-    try:
-        return normalise_id(person)
-    except InvalidSalesforceId:
-        return storable(person.strip()) or ""

@@ -35,6 +35,7 @@ from writeback_pipeline.domain.ledger import (
     Settlement,
     WritebackFilter,
 )
+from writeback_pipeline.domain.listing import OpenedWriteback, Page, Position, Tally
 from writeback_pipeline.domain.people import PersonRef
 from writeback_pipeline.domain.records import ApiUsage, OrganisationUnavailable
 from writeback_pipeline.domain.retention import Prunable
@@ -62,8 +63,12 @@ from writeback_pipeline.store import (
     journal,
     latency,
     listing,
+    opened,
     operators,
     organisation,
+    paging,
+    organisation,
+    paging,
     queue,
     recovery,
     redirects,
@@ -401,6 +406,31 @@ class Store:
         """The Writeback List as JSON objects, read whole: a slow reader must not keep the file from others."""
         with self._database.reading() as session:
             return listing.json_objects(session, only)
+
+    def page(
+        self,
+        only: WritebackFilter,
+        size: int,
+        *,
+        older_than: Position | None = None,
+        newer_than: Position | None = None,
+    ) -> tuple[Page, Tally]:
+        """A page of the Writeback List beside a place in it, the first without one, and how much there is in all."""
+        with self._database.reading() as session:
+            return (
+                paging.page(session, only, size, older_than=older_than, newer_than=newer_than),
+                paging.tally(session, only),
+            )
+
+    def listed(self, only: WritebackFilter) -> list[int]:
+        """The ids of the Writeback List, newest event first."""
+        with self._database.reading() as session:
+            return paging.listed(session, only)
+
+    def opened(self, id_: int) -> OpenedWriteback | None:
+        """One row of the list with all that was done about it; None when nobody has that id."""
+        with self._database.reading() as session:
+            return opened.opened(session, id_)
 
     def latency_of_run(self, run_id: str) -> Latency | None:
         """How long the opt-outs took that this run wrote; None when it wrote none."""

@@ -64,9 +64,9 @@ def _of_person(session: Session, end: str) -> Facts:
         people=tuple(ref for each in ids if (ref := _ref(each))),
         writebacks=tuple(rows),
         attempts=tuple(journal.attempts_of(session, writeback_ids)),
-        read_back=_read_back(session, writeback_ids),
+        read_back=read_back_of(session, writeback_ids),
         opt_outs=_opt_outs(session, ids),
-        moves=_moves(session, ids),
+        moves=moves_of(session, ids),
         undos=_undos(session, writeback_ids),
         verify_after=_verify_after(session, end),
         overruled=_overruled(session, ids),
@@ -94,7 +94,8 @@ def _writebacks(session: Session, condition: str, value: object) -> list[Writeba
     )
 
 
-def _read_back(session: Session, writeback_ids: Collection[int]) -> dict[int, datetime]:
+def read_back_of(session: Session, writeback_ids: Collection[int]) -> dict[int, datetime]:
+    """When it was read back what became of the attempts of these writebacks, by attempt id."""
     rows = session.execute(
         "SELECT a.id, a.read_back_at FROM delivery_attempts a "
         "WHERE a.read_back_at IS NOT NULL AND a.writeback_id IN (SELECT unnest($1::BIGINT[]))",
@@ -115,7 +116,8 @@ def _opt_outs(session: Session, ids: Collection[str]) -> tuple[OptOutRecord, ...
     )
 
 
-def _moves(session: Session, ids: Collection[str]) -> tuple[Move, ...]:
+def moves_of(session: Session, ids: Collection[str]) -> tuple[Move, ...]:
+    """The hops that lead away from these records, in the order in which they were learned of."""
     rows = session.execute(
         "SELECT p.person_id, p.moved_to_id, p.moved_at FROM people p WHERE p.moved_to_id IS NOT NULL "
         "AND p.person_id IN (SELECT unnest($1::TEXT[])) ORDER BY p.moved_at",

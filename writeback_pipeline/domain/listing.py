@@ -1,0 +1,123 @@
+"""What the Writeback List shows: a page of it, how much there is by status and error, and one row with all its traces.
+
+Values and what follows from them alone; which rows a filter shows is the store's work.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from writeback_pipeline.domain.ledger import Attempt, OperatorAction, WritebackFilter
+from writeback_pipeline.domain.story import Move
+from writeback_pipeline.domain.writebacks import Kind, Status, Writeback
+
+_VERSION_DIGITS = 12
+
+
+class Position(NamedTuple):
+    """A place in the list: right beside the row with this time and id, whether or not it is still there."""
+
+    occurred_at: datetime
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Neighbouring rows, newest first. From the places `newer` and `older` the list goes on; None at its ends."""
+
+    rows: tuple[Writeback, ...]
+    newer: Position | None
+    older: Position | None
+
+
+class Cell(NamedTuple):
+    """How many rows have this status, error code and kind; `newest` of them is the id of the one queued last."""
+
+    status: Status
+    error_code: str | None
+    kind: Kind
+    rows: int
+    newest: int
+    last_event_at: datetime
+    next_attempt_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorGroup:
+    """Rows of one status that one error keeps from being written; the advice is that of the one queued last."""
+
+    status: Status
+    error_code: str | None
+    count: int
+    kinds: tuple[Kind, ...]
+    last_event_at: datetime
+    next_attempt_at: datetime | None
+    advice: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedWriteback:
+    """One row with all its traces: attempts in the order of the journal, when which of them was read back, what people
+    did about it, and how its person moved from the record that the platform named to the one it is now."""
+
+    writeback: Writeback
+    attempts: tuple[Attempt, ...]
+    read_back: dict[int, datetime]
+    actions: tuple[OperatorAction, ...]
+    moves: tuple[Move, ...]
+
+
+NEEDS_A_PERSON = (Status.FAILED,)
+WAITS = (Status.WAITING, Status.UNKNOWN)
+UNDER_WAY = (Status.PENDING, Status.SENDING)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """All rows of a filter but for the statuses and error codes that it asks for, counted; `advice` by a row's id."""
+
+    cells: tuple[Cell, ...]
+    advice: Mapping[int, str | None]
+
+    def total(self, only: WritebackFilter) -> int:
+        """How many rows the filter shows, its statuses and error codes included."""
+        return sum(
+            cell.rows
+            for cell in self.cells
+            if (not only.statuses or cell.status in only.statuses)
+            and (not only.error_codes or cell.error_code in only.error_codes)
+        )
+
+    def by_status(self) -> dict[Status, int]:
+        """How many rows have each status; a status that none has is missing."""
+        return sum((Counter({cell.status: cell.rows}) for cell in self.cells), Counter())
+
+    def error_groups(self, statuses: Sequence[Status]) -> list[ErrorGroup]:
+        """What has one of these statuses, grouped by error: in the order of the statuses, the greatest group first."""
+        groups: dict[tuple[Status, str | None], list[Cell]] = {}
+        for cell in self.cells:
+            if cell.status in statuses:
+                groups.setdefault((cell.status, cell.error_code), []).append(cell)
+        found = [self._group(status, code, cells) for (status, code), cells in groups.items()]
+        return sorted(found, key=lambda group: (statuses.index(group.status), -group.count, group.error_code or ""))
+
+    def _group(self, status: Status, code: str | None, cells: Sequence[Cell]) -> ErrorGroup:
+        newest = max(cell.newest for cell in cells)
+        return ErrorGroup(
+            status=status,
+            error_code=code,
+            count=sum(cell.rows for cell in cells),
+            kinds=tuple(kind for kind in Kind if any(cell.kind is kind for cell in cells)),
+            last_event_at=max(cell.last_event_at for cell in cells),
+            next_attempt_at=min((cell.next_attempt_at for cell in cells if cell.next_attempt_at), default=None),
+            advice=self.advice.get(newest),
+        )
+
+
+def version_of(row: Writeback) -> str:
+    """What tells whether a row is still as somebody saw it: it changes when anybody deals with the row."""
+    state = (row.status, row.attempts, row.next_attempt_at, row.error_code, row.error_message, row.run_id, row.note_id)
+    return hashlib.sha256(repr(state).encode()).hexdigest()[:_VERSION_DIGITS]
