@@ -46,7 +46,7 @@ def _serve(host: str, port: int) -> None:
     from writeback_pipeline.cli import troubles
     from writeback_pipeline.console.access import AccessError, read_access
     from writeback_pipeline.console.app import create_app
-    from writeback_pipeline.console.ports import Ports
+    from writeback_pipeline.console.ports import Links, Ports
     from writeback_pipeline.console.server import address_of, listen, serve
 
     try:
@@ -57,5 +57,8 @@ def _serve(host: str, port: int) -> None:
     except OSError as error:
         raise InputError(f"{host} port {port} cannot be used ({error.strerror}): choose others, or port 0") from None
     store = open_store(read_environment(os.environ))
-    app = create_app(Ports(store, lambda: datetime.now(UTC), troubles()), access)
+    links = Links(
+        *(os.environ.get(name, "").rstrip("/") or None for name in ("SALESFORCE_URL", "WRITEBACK_DAGSTER_URL"))
+    )
+    app = create_app(Ports(store, lambda: datetime.now(UTC), troubles(), links), access)
     serve(app, listener, lambda: click.echo(f"Console   {address_of(host, listener)}"))

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
+from urllib.parse import quote
 
 from writeback_pipeline.domain.ledger import SettingChange
 from writeback_pipeline.domain.settings import WritebackSettings
@@ -23,6 +24,22 @@ class Ledger(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Links:
+    """Addresses of the systems beside the console, without a slash at the end; None where it is not told of one."""
+
+    salesforce: str | None = None
+    dagster: str | None = None
+
+    def record(self, record_id: str) -> str | None:
+        """A record of whatever kind, as a Salesforce user sees it."""
+        return self.salesforce and f"{self.salesforce}/lightning/r/{quote(record_id, safe='')}/view"
+
+    def run(self, run_id: str) -> str | None:
+        """A run in Dagster's UI."""
+        return self.dagster and f"{self.dagster}/runs/{quote(run_id, safe='')}"
+
+
+@dataclass(frozen=True, slots=True)
 class Ports:
     """Everything outside the pages. `troubles` are the errors whose message is all that a person needs: a store that is
     busy or cannot be used. The clock gives aware instants."""
@@ -30,3 +47,4 @@ class Ports:
     ledger: Ledger
     clock: Callable[[], datetime]
     troubles: tuple[type[Exception], ...]
+    links: Links = Links()

@@ -5,14 +5,17 @@ Who may deliver a row is `claims`' work, what became of it `settling`'s.
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import NamedTuple
 
 from writeback_pipeline.domain.ledger import QUIET, EnqueueResult, QueueDepth, RetryResult
+from writeback_pipeline.domain.listing import version_of
 from writeback_pipeline.domain.people import PersonRef
 from writeback_pipeline.domain.writebacks import OPEN_STATUSES, Change, Status
 from writeback_pipeline.store.high_water import Restore, last_restore
 from writeback_pipeline.store.people import add_people
 from writeback_pipeline.store.redirects import where_they_went
+from writeback_pipeline.store.rows import WRITEBACK, writebacks_from
 from writeback_pipeline.store.schema import next_ids
 from writeback_pipeline.store.session import Session, as_columns, in_utc, unnested
 
@@ -59,6 +62,11 @@ WHY_NOT = {
     Status.NO_RECIPIENT: "its person has no Salesforce record; queue the change again once there is one",
 }
 """Why what is in another status cannot be sent back."""
+
+CHANGED = "somebody or something dealt with it after it was shown: look at what it says now, then retry"
+"""Why what could be sent back is not, when it is not as it was seen."""
+
+NOTHING_SEEN: Mapping[int, str] = MappingProxyType({})
 
 
 class UnknownWriteback(LookupError):
@@ -137,30 +145,34 @@ def settle_without_recipient(session: Session, run_id: str | None) -> int:
     return len(settled.fetchall())
 
 
-def retry(session: Session, ids: Collection[int], statuses: Collection[Status]) -> RetryResult:
+def retry(
+    session: Session, ids: Collection[int], statuses: Collection[Status], seen: Mapping[int, str] = NOTHING_SEEN
+) -> RetryResult:
     """Put failed and waiting writebacks back to pending: those named, and all of the statuses named.
 
-    A retry starts a new series of attempts; what is older than a restore is read back first. Raises ValueError for a
-    status that cannot be retried, UnknownWriteback when an id is nobody's; what exists but cannot go back is told
-    beside what went.
+    Of `seen`, ids with the versions in which somebody saw them, only what is as it was then. A retry starts a new
+    series of attempts; what is older than a restore is read back first. Raises ValueError for a status that cannot be
+    retried, UnknownWriteback when an id is nobody's; what exists but cannot go back is told beside what went.
     """
     never = [status.value for status in statuses if status not in RETRYABLE]
     if never:
         raise ValueError(f"only {' and '.join(RETRYABLE)} writebacks can be retried, not {', '.join(never)}")
+    named = {*ids, *seen}
     known = dict(
         session.execute(
             "SELECT w.id, w.status FROM writebacks w WHERE w.id IN (SELECT unnest($1::BIGINT[])) "
             "OR w.status IN (SELECT unnest($2::TEXT[])) ORDER BY w.id",
-            [list(ids), list(statuses)],
+            [list(named), list(statuses)],
         ).fetchall()
     )
-    nobodys = sorted(set(ids) - known.keys())
+    nobodys = sorted(named - known.keys())
     if nobodys:
         raise UnknownWriteback(
             f"no writeback has the id {', '.join(map(str, nobodys))}: nothing was changed. "
             "`writebacks list` shows the ids; correct or leave out what is wrong, then retry."
         )
     refused = {id_: WHY_NOT[Status(status)] for id_, status in known.items() if status not in RETRYABLE}
+    refused |= dict.fromkeys(_changed(session, seen) - refused.keys(), CHANGED)
     retried = tuple(id_ for id_ in known if id_ not in refused)
     session.execute(
         "UPDATE writebacks SET status = 'pending', attempts = 0, next_attempt_at = NULL, error_code = NULL, "
@@ -175,6 +187,14 @@ def retry(session: Session, ids: Collection[int], statuses: Collection[Status]) 
             [list(retried), restore.in_doubt_until, restore.found_at],
         )
     return RetryResult(retried, refused)
+
+
+def _changed(session: Session, seen: Mapping[int, str]) -> set[int]:
+    """Those that are not as they were seen."""
+    rows = session.execute(
+        f"SELECT {WRITEBACK} FROM writebacks w WHERE w.id IN (SELECT unnest($1::BIGINT[]))", [list(seen)]
+    ).fetchall()
+    return {row.id for row in writebacks_from(rows) if seen[row.id] != version_of(row)}
 
 
 def unaccounted(session: Session, now: datetime) -> list[int]:

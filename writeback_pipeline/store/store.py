@@ -67,8 +67,6 @@ from writeback_pipeline.store import (
     operators,
     organisation,
     paging,
-    organisation,
-    paging,
     queue,
     recovery,
     redirects,
@@ -110,12 +108,17 @@ class Store:
             return queue.settle_without_recipient(session, run_id)
 
     def retry(
-        self, *, ids: Collection[int] = (), statuses: Collection[Status] = (), asked: Asked | None = None
+        self,
+        *,
+        ids: Collection[int] = (),
+        statuses: Collection[Status] = (),
+        seen: Mapping[int, str] = queue.NOTHING_SEEN,
+        asked: Asked | None = None,
     ) -> RetryResult:
         """Put failed and waiting writebacks back to pending, and enter who asked for it; UnknownWriteback, and nothing
-        changed, for a wrong id."""
+        changed, for a wrong id. `seen` are ids with their versions: what has changed since is left alone."""
         with self._database.writing() as session:
-            result = queue.retry(session, ids, statuses)
+            result = queue.retry(session, ids, statuses, seen)
             if asked and result.retried:
                 operators.enter(session, OperatorAction(asked, "retry", "back to pending", result.retried))
             return result

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from writeback_pipeline.domain.ledger import AttemptOutcome, WritebackFilter
+from writeback_pipeline.domain.ledger import Asked, AttemptOutcome, WritebackFilter
 from writeback_pipeline.domain.listing import NEEDS_A_PERSON, WAITS, Position, version_of
 from writeback_pipeline.domain.records import Answer
 from writeback_pipeline.domain.story import Move
 from writeback_pipeline.domain.writebacks import Kind, Status, Writeback
-from writeback_pipeline.store.retrying import CHANGED, UnknownWriteback
+from writeback_pipeline.store.queue import CHANGED, UnknownWriteback
 from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.contracts.story import (
     MINUTE,
@@ -189,31 +189,16 @@ def test_a_row_opens_to_its_attempts_answers_and_moves(store: Store) -> None:
     (attempt,) = journalled(store, [intent(claim)])
     answer = AttemptOutcome(attempt, Answer.REJECTED, NOW, "UNABLE_TO_LOCK_ROW", "locked")
     store.record([answer], [settled(claim, Status.WAITING)], [], NOW, release=True)
-    store.redirect({lead(1).salesforce_id: contact(1), contact(1).salesforce_id: contact(2)}, NOW + MINUTE)
+    store.redirect({lead(1).salesforce_id: contact(1)}, NOW + MINUTE)
+    store.redirect({contact(1).salesforce_id: contact(2)}, NOW + 2 * MINUTE)
     (row,) = everything(store)
     found = store.opened(row.id)
     assert found is not None
     assert found.writeback == row
     assert [each.outcome for each in found.attempts] == [answer]
-    assert found.moves == (Move(lead(1), contact(1), NOW + MINUTE), Move(contact(1), contact(2), NOW + MINUTE))
-    assert found.retries == ()
+    assert found.moves == (Move(lead(1), contact(1), NOW + MINUTE), Move(contact(1), contact(2), NOW + 2 * MINUTE))
+    assert found.actions == ()
     assert store.opened(row.id + 1) is None
-
-
-def test_who_retried_is_kept_with_the_error_that_the_retry_wipes(store: Store) -> None:
-    store.enqueue([unsubscribe(contact(1))], NOW)
-    fail(store, "NOT_FOUND")
-    (row,) = everything(store)
-    store.retry("anna", NOW + MINUTE, ids=[row.id])
-    fail(store, "GONE", status=Status.WAITING)
-    store.retry("bert", NOW + 2 * MINUTE, statuses=[Status.WAITING])
-    found = store.opened(row.id)
-    assert found is not None
-    told = [(each.at, each.by, each.status, each.error_code, each.error_message) for each in found.retries]
-    assert told == [
-        (NOW + MINUTE, "anna", Status.FAILED, "NOT_FOUND", "NOT_FOUND!"),
-        (NOW + 2 * MINUTE, "bert", Status.WAITING, "GONE", "GONE!"),
-    ]
 
 
 def test_a_retry_of_what_was_seen_leaves_alone_what_has_changed(store: Store) -> None:
@@ -221,17 +206,20 @@ def test_a_retry_of_what_was_seen_leaves_alone_what_has_changed(store: Store) ->
     fail(store, "NOT_FOUND")
     seen = {row.id: version_of(row) for row in everything(store)}
     same, again, delivered, owed = [row.id for row in everything(store)]
-    store.retry("anna", NOW, ids=[again])
+    store.retry(ids=[again])
     fail(store, "GONE")
-    store.retry("anna", NOW, ids=[delivered])
+    store.retry(ids=[delivered])
     written(store, claim_one(store))
-    store.retry("anna", NOW, ids=[owed])
-    result = store.retry("bert", NOW + MINUTE, seen=seen)
+    store.retry(ids=[owed])
+    result = store.retry(seen=seen, asked=Asked("bert", NOW))
     assert result.retried == (same,)
     assert result.refused[again] == CHANGED
     assert "would write it twice" in result.refused[delivered]
     assert "pending already" in result.refused[owed]
-    assert store.retry("carl", NOW + MINUTE, seen=seen).retried == (), "a second click does nothing"
+    assert store.retry(seen=seen).retried == (), "a second click does nothing"
+    found = store.opened(same)
+    assert found is not None
+    assert [action.asked.by for action in found.actions] == ["bert"]
 
 
 def test_a_retry_of_what_was_seen_and_is_gone_changes_nothing(store: Store) -> None:
@@ -239,5 +227,5 @@ def test_a_retry_of_what_was_seen_and_is_gone_changes_nothing(store: Store) -> N
     fail(store, "NOT_FOUND")
     (row,) = everything(store)
     with pytest.raises(UnknownWriteback):
-        store.retry("anna", NOW, seen={row.id: version_of(row), row.id + 1: "x"})
+        store.retry(seen={row.id: version_of(row), row.id + 1: "x"})
     assert everything(store) == [row]
