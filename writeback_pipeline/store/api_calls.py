@@ -26,6 +26,7 @@ from writeback_pipeline.store.session import Session, in_utc
 
 def admit(session: Session, caller: Caller, heard: ApiUsage, now: datetime, calls: int) -> Admission | Hold:
     """Reserve that many calls, none for a login; or say why they may not be made now."""
+    breakers.hold(session)
     hear(session, heard, now)
     breaker = breakers.load(session)
     hold = barred(breaker, caller.name, now, manual=caller.manual)
@@ -80,6 +81,6 @@ def _account(session: Session, purpose: Purpose, now: datetime) -> Account:
 def _add(session: Session, purpose: Purpose, at: datetime, calls: int) -> None:
     session.execute(
         "INSERT INTO api_calls (hour, purpose, calls) VALUES ($1::TIMESTAMP, $2, $3) "
-        "ON CONFLICT (hour, purpose) DO UPDATE SET calls = calls + excluded.calls",
+        "ON CONFLICT (hour, purpose) DO UPDATE SET calls = api_calls.calls + excluded.calls",
         [hour_of(at), purpose, calls],
     )

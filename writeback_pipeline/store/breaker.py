@@ -5,6 +5,12 @@ from writeback_pipeline.domain.holds import Hold
 from writeback_pipeline.store.session import Session, in_utc
 
 
+def hold(session: Session) -> None:
+    """Let no other transaction decide on a call until this one ends."""
+    if session.dialect.locks_rows:
+        session.execute("SELECT 1 FROM breaker WHERE slot = 1 FOR UPDATE")
+
+
 def load(session: Session) -> Breaker:
     """The breaker now."""
     [(failures, until, code, message, advice, passing, prober, probe_until)] = session.execute(

@@ -17,6 +17,7 @@ from writeback_pipeline.domain.writebacks import FlagResult, Kind, Status, Write
 from writeback_pipeline.store.bulk_jobs import PEOPLE_IN_JOBS
 from writeback_pipeline.store.doubts import doubts, known_notes
 from writeback_pipeline.store.origins import flags_set_by_us
+from writeback_pipeline.store.people import hold
 from writeback_pipeline.store.rows import WRITEBACK, writebacks_from
 from writeback_pipeline.store.session import Session, as_columns, in_utc, unnested
 
@@ -27,10 +28,9 @@ _OWED_NOW = (
 
 _FREE = "NOT EXISTS (SELECT 1 FROM people p WHERE p.person_id = w.person_id AND p.lease_until > $1::TIMESTAMP)"
 
-_TO_VERIFY = (
-    "p.verify_after <= $1::TIMESTAMP AND p.moved_to_id IS NULL "
-    "AND (p.lease_until IS NULL OR p.lease_until <= $1::TIMESTAMP)"
-)
+_UNLEASED = "(p.lease_until IS NULL OR p.lease_until <= $1::TIMESTAMP)"
+
+_TO_VERIFY = f"p.verify_after <= $1::TIMESTAMP AND p.moved_to_id IS NULL AND {_UNLEASED}"
 """Nothing may be owed, but a flag write of ours could have landed late: what the flag shows has to be looked at."""
 
 _TO_TAKE = (Status.PENDING, Status.WAITING)
@@ -43,8 +43,11 @@ _SAME = "p.person_id = n.person_id AND p.epoch = n.epoch"
 
 
 def claim(session: Session, owner: str, now: datetime, limit: int, lease: timedelta) -> list[Claim]:
-    """Lease up to `limit` people to whom something is owed, those with the oldest event first."""
-    chosen = _due(session, now, limit)
+    """Lease up to `limit` people to whom something is owed, those with the oldest event first.
+
+    Whoever is being claimed by another worker at this moment is passed over.
+    """
+    chosen = _due(session, now, limit, " FOR UPDATE OF p SKIP LOCKED" if session.dialect.locks_rows else "")
     until = now + lease
     session.execute(
         "UPDATE people AS p SET lease_owner = $2, lease_until = $3::TIMESTAMP, epoch = p.epoch + 1, "
@@ -83,6 +86,7 @@ def due(session: Session, now: datetime) -> int:
 def extend(session: Session, owner: str, claims: Sequence[Claim], now: datetime) -> list[Claim]:
     """The claims whose lease still runs and is the owner's, each with a fresh lease."""
     until = now + LEASE
+    hold(session, [claim.person.salesforce_id for claim in claims])
     session.execute(
         f"UPDATE people AS p SET lease_until = $3::TIMESTAMP FROM ({unnested(_LEASE)}) n WHERE {_SAME} "
         "AND p.lease_owner = $4 AND p.lease_until > $5::TIMESTAMP",
@@ -99,7 +103,7 @@ def extend(session: Session, owner: str, claims: Sequence[Claim], now: datetime)
 def leases_of(session: Session, people: Collection[tuple[str, int]]) -> dict[tuple[str, int], datetime | None]:
     """By (person, epoch), where that epoch is still current, until when the lease runs; None once it was given back.
 
-    This is the fence: whoever acts for a person checks it in the same transaction.
+    This is the fence: whoever acts for a person checks it in the same transaction, having taken hold of the person.
     """
     rows = session.execute(
         f"SELECT p.person_id, p.epoch, p.lease_until FROM people p JOIN ({unnested(_LEASE)}) n ON {_SAME}",
@@ -110,6 +114,7 @@ def leases_of(session: Session, people: Collection[tuple[str, int]]) -> dict[tup
 
 def release(session: Session, owner: str, claims: Sequence[Claim]) -> None:
     """Give the leases back that are still the owner's."""
+    hold(session, [claim.person.salesforce_id for claim in claims])
     session.execute(
         "UPDATE people AS p SET lease_owner = NULL, lease_until = NULL "
         f"FROM ({unnested(_LEASE)}) n WHERE {_SAME} AND p.lease_owner = $3",
@@ -121,14 +126,13 @@ def _leases(claims: Sequence[Claim]) -> list[list[object]]:
     return as_columns([(claim.person.salesforce_id, claim.epoch) for claim in claims], len(_LEASE))
 
 
-def _due(session: Session, now: datetime, limit: int) -> list[str]:
+def _due(session: Session, now: datetime, limit: int, lock: str = "") -> list[str]:
     rows = session.execute(
-        "SELECT d.person_id FROM ("
-        f"SELECT w.person_id, w.occurred_at AS since FROM writebacks w WHERE {_OWED_NOW} AND {_FREE} "
-        "AND w.person_id IS NOT NULL "
-        f"UNION ALL SELECT p.person_id, p.verify_after FROM people p WHERE {_TO_VERIFY}) d "
-        f"WHERE d.person_id NOT IN ({PEOPLE_IN_JOBS}) "
-        "GROUP BY d.person_id ORDER BY min(d.since), d.person_id LIMIT $2",
+        "SELECT p.person_id FROM people p JOIN (SELECT o.person_id, min(o.since) AS since FROM ("
+        f"SELECT w.person_id, w.occurred_at AS since FROM writebacks w WHERE {_OWED_NOW} "
+        f"UNION ALL SELECT p.person_id, p.verify_after FROM people p WHERE {_TO_VERIFY}) o GROUP BY o.person_id) d "
+        f"ON d.person_id = p.person_id WHERE {_UNLEASED} AND p.person_id NOT IN ({PEOPLE_IN_JOBS}) "
+        f"ORDER BY d.since, p.person_id LIMIT $2{lock}",
         [now, limit],
     )
     return [person for (person,) in rows.fetchall()]

@@ -5,14 +5,15 @@ have the file open is `file_lock`'s, and what its troubles are called `errors`'.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
 import duckdb
 
 from writeback_pipeline.store import schema
-from writeback_pipeline.store.errors import HELD_ELSEWHERE, StoreUnusable, concerns_the_file, unusable
+from writeback_pipeline.store.dialect import DUCKDB
+from writeback_pipeline.store.errors import HELD_ELSEWHERE, concerns_the_file, unusable
 from writeback_pipeline.store.file_lock import Patience, locked
 from writeback_pipeline.store.session import Session
 
@@ -33,13 +34,22 @@ class Database:
         self._wait = wait
         self._migrations = migrations
 
+    @property
+    def shown(self) -> str:
+        """Its path."""
+        return str(self.path)
+
     @contextmanager
     def writing(self) -> Iterator[Session]:
         """One transaction, alone in the file: committed at the end of the block, rolled back when it raises."""
         with self._opened(read_only=False) as connection:
             self._migrate(connection)
             with _transaction(connection):
-                yield connection
+                yield Session(connection, DUCKDB)
+
+    def sharing(self) -> AbstractContextManager[Session]:
+        """The same: in a file nobody else is ever beside."""
+        return self.writing()
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -52,7 +62,7 @@ class Database:
                 stack.close()
                 self._prepare()
                 connection = stack.enter_context(self._opened(read_only=True))
-            yield connection
+            yield Session(connection, DUCKDB)
 
     def _prepare(self) -> None:
         with self._opened(read_only=False) as connection:
@@ -89,21 +99,16 @@ class Database:
         missing = self._missing(connection)
         if missing:
             with _transaction(connection):
-                schema.migrate(connection, len(self._migrations) - missing, self._migrations)
+                schema.migrate(Session(connection, DUCKDB), len(self._migrations) - missing, self._migrations)
             connection.execute("CHECKPOINT")  # table definitions are not left to the write-ahead log
 
     def _missing(self, connection: duckdb.DuckDBPyConnection) -> int:
         """How many migrations the file lacks; refuses one that a newer release has migrated."""
         try:
-            done = schema.version(connection)
+            done = schema.version(Session(connection, DUCKDB))
         except duckdb.CatalogException:
             done = 0
-        if done > len(self._migrations):
-            raise StoreUnusable(
-                f"{self.path} has schema version {done}, this release knows {len(self._migrations)}: a newer release "
-                "has used it. Install that release or a later one; nothing was changed."
-            )
-        return len(self._migrations) - done
+        return schema.missing(str(self.path), done, self._migrations)
 
 
 @contextmanager

@@ -58,8 +58,8 @@ def _about(text: str, bind: Callable[[object], str]) -> list[str]:
     conditions = [f"w.{column} = {name}" for column in _NAMES]
     words = storable(text.strip()) or ""
     escaped = words.replace("!", "!!").replace("%", "!%").replace("_", "!_")
-    # An ESCAPE clause doubles what DuckDB needs, so only texts that want it have one.
-    like = f"ILIKE {bind(f'%{escaped}%')}" + (" ESCAPE '!'" if escaped != words else "")
+    # An ESCAPE clause doubles what DuckDB needs, so only texts that want it have one; PostgreSQL's own is the backslash.
+    like = f"ILIKE {bind(f'%{escaped}%')}" + (" ESCAPE '!'" if escaped != words or "\\" in words else "")
     conditions += [f"w.{column} {like}" for column in _WORDS]
     if words.isascii() and words.isdigit() and int(words) <= _LARGEST_ID:
         conditions.append(f"w.id = {int(words)}")

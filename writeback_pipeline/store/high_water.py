@@ -1,7 +1,8 @@
-"""The high-water mark: what was last queued and journalled, kept beside the database, where no restore reaches it.
+"""The high-water mark: what was last queued and journalled, kept where no restore of the database reaches it.
 
-A database that holds less than the mark says is a backup that was put back, or has lost the end of its log. What it
-calls owed may have been written since, so all of it is read back before anything is sent.
+A database that holds less than the mark says is a backup that was put back, or has lost the end of its log; so is one
+that remembers another server or timeline than it is on. What it calls owed may have been written since, so all of it is
+read back before anything is sent.
 """
 
 import fcntl
@@ -13,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from writeback_pipeline.domain.ledger import QUIET, Intent
+from writeback_pipeline.domain.ledger import LEASE, QUIET, Intent
 from writeback_pipeline.domain.writebacks import utc_text
 from writeback_pipeline.store.errors import StoreUnusable, unusable
 from writeback_pipeline.store.people import EPOCHS_PER_RESTORE
@@ -21,6 +22,9 @@ from writeback_pipeline.store.session import Session, in_utc
 
 _LENGTH = 160
 """Bytes of the file. It is written over in place, within one sector, so that a full disk does not stop it."""
+
+_MOST_LOST = 1_000_000
+"""How many ids are passed over where nobody can tell how many were given away."""
 
 _NEVER = datetime(1, 1, 1, tzinfo=UTC)
 
@@ -49,10 +53,10 @@ class Restore:
 
 
 class MarkFile:
-    """The mark of one database, in `<database>.mark`. Raises StoreUnusable where it cannot be read or written."""
+    """The mark of one database, in that file. Raises StoreUnusable where it cannot be read or written."""
 
-    def __init__(self, database: Path) -> None:
-        self._path = database.with_name(database.name + ".mark")
+    def __init__(self, path: Path) -> None:
+        self._path = path
 
     def read(self) -> Mark:
         """The mark; nothing yet where there is no file."""
@@ -66,6 +70,7 @@ class MarkFile:
     def raise_to(self, mark: Mark) -> None:
         """Raise what is lower than `mark`; on disk when this returns."""
         try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
             is_new = not self._path.exists()
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
             try:
@@ -114,10 +119,20 @@ def queued(session: Session) -> Mark:
     return Mark(writeback_id=last)
 
 
+def is_behind(session: Session, mark: Mark) -> bool:
+    """Whether the database holds less than its mark, or is not the one that was used last."""
+    return not _holds(_held(session), mark) or _was_replaced(session)
+
+
 def notice_restore(session: Session, mark: Mark, now: datetime) -> None:
-    """Compare the database with its mark; where it holds less, put all that is owed to `unknown` and say so."""
+    """Where the database is behind, put all that is owed to `unknown` and say so."""
     held = _held(session)
-    if held.attempt_id >= mark.attempt_id and held.writeback_id >= mark.writeback_id:
+    if _was_replaced(session):
+        # Other machines may have gone on for longer than this one's mark knows.
+        lost = Mark(held.attempt_id + _MOST_LOST, held.writeback_id + _MOST_LOST, now + LEASE + QUIET)
+        mark = _highest(mark, lost)
+        session.execute(f"UPDATE incarnation SET identity = {session.dialect.incarnation}")
+    elif _holds(held, mark):
         return
     until = max(now, mark.in_doubt_until)
     session.execute(
@@ -150,6 +165,21 @@ def notice_restore(session: Session, mark: Mark, now: datetime) -> None:
         "that were queued since then are gone: queue them again from the platform, what was written is found.",
         held.attempt_id, mark.attempt_id, held.writeback_id, mark.writeback_id, doubted, utc_text(until),
     )  # fmt: skip
+
+
+def _holds(held: Mark, mark: Mark) -> bool:
+    return held.attempt_id >= mark.attempt_id and held.writeback_id >= mark.writeback_id
+
+
+def _was_replaced(session: Session) -> bool:
+    """Whether this is another database than the one that was used last, with the same rows."""
+    known = session.execute(f"SELECT i.identity = {session.dialect.incarnation} FROM incarnation i").fetchall()
+    if not known:
+        session.execute(
+            f"INSERT INTO incarnation (slot, identity) VALUES (1, {session.dialect.incarnation})"
+            + session.dialect.unless_known
+        )
+    return known == [(False,)]
 
 
 def last_restore(session: Session) -> Restore | None:

@@ -13,6 +13,7 @@ from writeback_pipeline.domain.ledger import QUIET, Attempt, AttemptOutcome, Int
 from writeback_pipeline.domain.records import DELETIONS, Answer, Operation
 from writeback_pipeline.domain.writebacks import TRANSITIONS, Status, check_transition
 from writeback_pipeline.store.claims import leases_of
+from writeback_pipeline.store.people import hold
 from writeback_pipeline.store.schema import next_ids
 from writeback_pipeline.store.session import Session, as_columns, in_utc, storable, unnested
 
@@ -55,6 +56,7 @@ def journal(session: Session, intents: Sequence[Intent]) -> list[int | None]:
     None, and nothing entered, for a person whose epoch has moved on or whose lease ends before the send deadline.
     Raises IllegalTransition for a writeback that may not be sent; then nothing at all is entered.
     """
+    hold(session, {intent.person_id for intent in intents})
     leases = leases_of(session, {(intent.person_id, intent.epoch) for intent in intents})
     covered = [covered_by(intent, leases.get((intent.person_id, intent.epoch))) for intent in intents]
     entered = list(compress(intents, covered))

@@ -8,18 +8,16 @@ from typing import Any
 
 from writeback_pipeline.domain.ledger import WritebackFilter
 from writeback_pipeline.domain.writebacks import Writeback
+from writeback_pipeline.store.dialect import Dialect
 from writeback_pipeline.store.filtering import where
 from writeback_pipeline.store.rows import INSTANTS, NAMES, WRITEBACK, writebacks_from
 from writeback_pipeline.store.session import Session
 
 _NEWEST_FIRST = "ORDER BY w.occurred_at DESC, w.id DESC"
 
-_AS_SHOWN = {
-    name: f"replace(strftime(w.{name}, '%Y-%m-%dT%H:%M:%S.%fZ'), '.000000', '')" if name in INSTANTS else f"w.{name}"
-    for name in NAMES
-}
-_VALUES = ", ".join(_AS_SHOWN.values())
-_OBJECT = f"to_json(struct_pack({', '.join(f'{name} := {shown}' for name, shown in _AS_SHOWN.items())}))::TEXT"
+
+def _as_shown(dialect: Dialect) -> dict[str, str]:
+    return {name: dialect.instant.format(f"w.{name}") if name in INSTANTS else f"w.{name}" for name in NAMES}
 
 
 def writebacks(session: Session, only: WritebackFilter) -> list[Writeback]:
@@ -29,12 +27,13 @@ def writebacks(session: Session, only: WritebackFilter) -> list[Writeback]:
 
 def values(session: Session, only: WritebackFilter) -> list[tuple[Any, ...]]:
     """The same rows as plain values in the order of the columns: texts, whole numbers and None; instants as texts."""
-    return _newest(session, _VALUES, only)
+    return _newest(session, ", ".join(_as_shown(session.dialect).values()), only)
 
 
 def json_objects(session: Session, only: WritebackFilter) -> list[str]:
     """The same rows, each as the text of one JSON object on one line, its names in the order of the columns."""
-    return [text for (text,) in _newest(session, _OBJECT, only)]
+    shown = session.dialect.json_object(_as_shown(session.dialect))
+    return [text for (text,) in _newest(session, shown, only)]
 
 
 def _newest(session: Session, selected: str, only: WritebackFilter) -> list[Any]:

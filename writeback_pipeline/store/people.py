@@ -1,9 +1,10 @@
 """The people that rows belong to: one row each, made when the person is first heard of.
 
-Leases on them are `claims`' work, where a person went `redirects`'.
+Their row is also what a transaction that goes on beside others holds on to. Leases are `claims`' work, where a person
+went `redirects`'.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from writeback_pipeline.store.session import Session, as_columns, unnested
 
@@ -13,12 +14,25 @@ EPOCHS_PER_RESTORE = 1_000_000
 FIRST_EPOCH = f"(SELECT count(*) FROM restores) * {EPOCHS_PER_RESTORE}"
 
 
+def hold(session: Session, people: Iterable[str]) -> None:
+    """Let no other transaction act for these people, or windows, until this one ends.
+
+    Once in a transaction that shares the ledger, before it reads what it decides on. All take them in the order of
+    their ids, so that no two wait for each other.
+    """
+    if session.dialect.locks_rows:
+        session.execute(
+            "SELECT 1 FROM people p WHERE p.person_id IN (SELECT unnest($1::TEXT[])) ORDER BY p.person_id FOR UPDATE",
+            [list(people)],
+        )
+
+
 def add_people(session: Session, people: Mapping[str, str]) -> None:
     """Make the rows of those, object types by person id, who have none yet."""
     session.execute(
         "INSERT INTO people (person_id, object_type, epoch) "
         f"SELECT n.person_id, n.object_type, {FIRST_EPOCH} "
         f"FROM ({unnested({'person_id': 'TEXT', 'object_type': 'TEXT'})}) n "
-        "WHERE NOT EXISTS (SELECT 1 FROM people p WHERE p.person_id = n.person_id)",
-        as_columns(people.items(), 2),
+        "WHERE NOT EXISTS (SELECT 1 FROM people p WHERE p.person_id = n.person_id)" + session.dialect.unless_known,
+        as_columns(sorted(people.items()), 2),  # in one order, as `hold` says
     )

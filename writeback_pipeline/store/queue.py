@@ -5,6 +5,7 @@ Who may deliver a row is `claims`' work, what became of it `settling`'s.
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -84,9 +85,8 @@ def enqueue(session: Session, changes: Sequence[Change], now: datetime) -> Enque
         by_key.setdefault(change.delivery_key, change)
     known = _known(session, list(by_key))
     fresh = {key: change for key, change in by_key.items() if key not in known}
-    if fresh:
-        _insert(session, fresh, now)
-    return EnqueueResult(added=len(fresh), known=len(changes) - len(fresh))
+    added = _insert(session, fresh, now) if fresh else 0
+    return EnqueueResult(added=added, known=len(changes) - added)
 
 
 def _known(session: Session, keys: list[str]) -> set[str]:
@@ -98,16 +98,19 @@ def _known(session: Session, keys: list[str]) -> set[str]:
     return {key for (key,) in rows.fetchall()}
 
 
-def _insert(session: Session, fresh: Mapping[str, Change], now: datetime) -> None:
+def _insert(session: Session, fresh: Mapping[str, Change], now: datetime) -> int:
+    """Returns how many; a key that another process queues at the same moment is its."""
     restore = last_restore(session)
     moved = where_they_went(session, {change.salesforce_id for change in fresh.values() if change.salesforce_id})
     ids = next_ids(session, "writeback_ids", len(fresh))
     rows = [_row(id_, key, change, moved, restore, now) for id_, (key, change) in zip(ids, fresh.items(), strict=True)]
     add_people(session, {row.person_id: row.object_type for row in rows if row.person_id})
-    session.execute(
-        f"INSERT INTO writebacks ({', '.join(_ROW)}) {unnested(_ROW)}",
+    rows.sort(key=attrgetter("delivery_key"))  # no two processes wait for each other's keys
+    added = session.execute(
+        f"INSERT INTO writebacks ({', '.join(_ROW)}) {unnested(_ROW)}{session.dialect.unless_known} RETURNING id",
         as_columns(rows, len(_ROW)),
     )
+    return len(added.fetchall())
 
 
 def _row(

@@ -17,6 +17,20 @@ _ADVICE = (
 _ABANDONED = "(p.lease_until IS NULL OR p.lease_until <= $1::TIMESTAMP)"
 
 
+def anything_left(session: Session, now: datetime) -> bool:
+    """Whether there is anything to recover: a send without an outcome under a lease that ended."""
+    [(left,)] = session.execute(
+        "SELECT EXISTS (SELECT 1 FROM delivery_attempts a JOIN people p ON p.person_id = a.person_id "
+        "WHERE a.outcome IS NULL AND (a.operation <> 'upsert_task' OR a.lane = 'bulk') "
+        f"AND {_ABANDONED} AND NOT {IN_UNFINISHED_JOB}) "
+        "OR EXISTS (SELECT 1 FROM writebacks w JOIN people p ON p.person_id = w.person_id WHERE w.status = 'sending' "
+        f"AND {_ABANDONED} AND w.id NOT IN ({WRITEBACKS_IN_JOBS}) AND (w.kind IN ('unsubscribe', 'resubscribe') "
+        "OR EXISTS (SELECT 1 FROM delivery_attempts a WHERE a.writeback_id = w.id AND a.lane = 'bulk')))",
+        [now],
+    ).fetchall()
+    return bool(left)
+
+
 def recover(session: Session, now: datetime) -> None:
     """Turn what is still `sending` under an ended lease into `unknown`, and fence its worker off.
 

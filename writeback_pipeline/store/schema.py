@@ -1,13 +1,22 @@
 """The tables, and the ordered migrations that lead to them. What is in the tables is the other modules' work.
 
 A migration, once released, never changes; a new one is appended. No foreign keys, partial indexes or enum types, and
-no index but primary and unique keys: both databases take all of this, and DuckDB has no trouble updating it. TIMESTAMP
-is an instant in UTC.
+no index but primary and unique keys: both databases take all of this, and DuckDB has no trouble updating it. Further
+indexes are PostgreSQL's alone. TIMESTAMP is an instant in UTC.
 """
 
 from collections.abc import Sequence
 
+from writeback_pipeline.store.dialect import POSTGRESQL
+from writeback_pipeline.store.errors import StoreUnusable
 from writeback_pipeline.store.session import Session
+
+
+class OnPostgreSQL(str):
+    """A statement that only PostgreSQL needs; for DuckDB the migration counts without it."""
+
+    __slots__ = ()
+
 
 Migration = tuple[str, ...]
 
@@ -287,6 +296,32 @@ CREATE TABLE operator_actions (
 )
 """
 
+# Which database this was when it was last used: another one has been put back, or has lost the end of its log.
+_INCARNATION = "CREATE TABLE incarnation (slot INTEGER PRIMARY KEY, identity TEXT NOT NULL)"
+
+_INDEXES = (
+    "writebacks_newest ON writebacks (occurred_at DESC, id DESC)",
+    "writebacks_newest_by_status ON writebacks (status, occurred_at DESC, id DESC)",
+    "writebacks_open ON writebacks (person_id) WHERE status IN ('pending', 'sending', 'waiting', 'unknown')",
+    "writebacks_person ON writebacks (person_id)",
+    "writebacks_salesforce_id ON writebacks (salesforce_id)",
+    "writebacks_redirected_from ON writebacks (redirected_from) WHERE redirected_from IS NOT NULL",
+    "writebacks_subscriber ON writebacks (subscriber_id) WHERE subscriber_id IS NOT NULL",
+    "writebacks_email ON writebacks (lower(email)) WHERE email IS NOT NULL",
+    "writebacks_run ON writebacks (run_id) WHERE run_id IS NOT NULL",
+    "writebacks_written ON writebacks (written_at) WHERE written_at IS NOT NULL",
+    "attempts_writeback ON delivery_attempts (writeback_id)",
+    "attempts_person ON delivery_attempts (person_id, epoch)",
+    "attempts_batch ON delivery_attempts (batch_id, call_number)",
+    "attempts_run ON delivery_attempts (run_id) WHERE run_id IS NOT NULL",
+    "attempts_unanswered ON delivery_attempts (person_id) WHERE outcome IS NULL",
+    "people_to_verify ON people (verify_after) WHERE verify_after IS NOT NULL",
+    "people_moved ON people (moved_to_id) WHERE moved_to_id IS NOT NULL",
+    "origins_person ON opt_out_origins (person_id)",
+    "origins_writeback ON opt_out_origins (writeback_id) WHERE writeback_id IS NOT NULL",
+    "origins_cleared_by ON opt_out_origins (cleared_by) WHERE cleared_by IS NOT NULL",
+)
+
 MIGRATIONS: tuple[Migration, ...] = (
     (
         "CREATE SEQUENCE writeback_ids",
@@ -331,6 +366,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     ),
     ("INSERT INTO settings (name, value) VALUES ('concurrent_calls', '4')",),
     ("CREATE SEQUENCE operator_action_ids", _OPERATOR_ACTIONS),
+    (_INCARNATION, *(OnPostgreSQL(f"CREATE INDEX {index}") for index in _INDEXES)),
 )
 
 
@@ -340,6 +376,16 @@ def version(session: Session) -> int:
     return int(found)
 
 
+def missing(name: str, done: int, migrations: Sequence[Migration]) -> int:
+    """How many migrations a database lacks that has seen `done`; refuses one that a newer release has migrated."""
+    if done > len(migrations):
+        raise StoreUnusable(
+            f"{name} has schema version {done}, this release knows {len(migrations)}: a newer release has used it. "
+            "Install that release or a later one; nothing was changed."
+        )
+    return len(migrations) - done
+
+
 def migrate(session: Session, done: int, migrations: Sequence[Migration]) -> None:
     """Apply the migrations after the first `done`; the caller's transaction makes it all or nothing."""
     session.execute(
@@ -347,7 +393,8 @@ def migrate(session: Session, done: int, migrations: Sequence[Migration]) -> Non
     )
     for number, statements in enumerate(migrations[done:], done + 1):
         for statement in statements:
-            session.execute(statement)
+            if session.dialect is POSTGRESQL or not isinstance(statement, OnPostgreSQL):
+                session.execute(statement)
         session.execute("INSERT INTO schema_version VALUES ($1, current_timestamp)", [number])
 
 

@@ -1,6 +1,7 @@
 """What the store's statements need of a database: run SQL with `$1`-style values, fetch the rows.
 
-Statements keep to what DuckDB and PostgreSQL both take: bulk values arrive as one array per column and are unnested.
+Statements keep to what DuckDB and PostgreSQL both take, and ask the session's dialect where they differ. Bulk values
+arrive as one array per column and are unnested.
 Two clauses are left out because of what they cost in DuckDB once a table is large: ON CONFLICT takes milliseconds per
 row, conflict or not, so bulk inserts leave known rows out themselves; RETURNING turns an update in place into a delete
 and an insert of the whole row, so what was updated is selected afterwards. Instants are kept as TIMESTAMP in UTC:
@@ -8,8 +9,11 @@ aware ones are bound as they are (the session's time zone is UTC), and read back
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol, overload
+
+from writeback_pipeline.store.dialect import Dialect
 
 
 class Rows(Protocol):
@@ -19,11 +23,23 @@ class Rows(Protocol):
         """Every row, as tuples."""
 
 
-class Session(Protocol):
+class Connection(Protocol):
+    """What either driver's connection can do."""
+
+    def execute(self, query: Any, parameters: Any = ..., /) -> Rows:
+        """Run one statement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
     """An open connection inside a transaction that somebody else began and will end."""
 
-    def execute(self, query: str, parameters: Sequence[object] = ..., /) -> Rows:
+    connection: Connection
+    dialect: Dialect
+
+    def execute(self, query: str, parameters: Sequence[object] = ()) -> Rows:
         """Run one statement."""
+        return self.connection.execute(query, parameters)
 
 
 def unnested(columns: Mapping[str, str]) -> str:

@@ -12,6 +12,7 @@ from writeback_pipeline.domain.writebacks import Status, check_transition
 from writeback_pipeline.store.claims import leases_of
 from writeback_pipeline.store.journal import answer, senders
 from writeback_pipeline.store.origins import record_origins
+from writeback_pipeline.store.people import hold
 from writeback_pipeline.store.session import Session, as_columns, in_utc, storable, unnested
 
 _SETTLEMENT = {
@@ -55,6 +56,7 @@ def record(
     """
     by_attempt = senders(session, [outcome.attempt_id for outcome in outcomes])
     concerned = {*by_attempt.values(), *((s.person_id, s.epoch) for s in settlements), *seen}
+    hold(session, {person for person, _ in concerned})
     current = leases_of(session, concerned).keys()
     answered = [outcome for outcome in outcomes if by_attempt.get(outcome.attempt_id) in current]
     answer(session, answered)

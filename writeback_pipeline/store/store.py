@@ -1,7 +1,8 @@
 """The store: every method is one transaction over the functions of its neighbours, and nothing else.
 
-It satisfies the protocols that delivery and the shells declare. The database is opened anew for each method and closed
-before it returns, so a store is shared freely between threads and costs nothing while it is not used.
+It satisfies the protocols that delivery and the shells declare. Each method takes the database and gives it back before
+it returns, so a store is shared freely between threads and costs nothing while it is not used. A method that changes
+anything is alone in the ledger (`writing`) unless it holds on to all that it decides on (`sharing`).
 """
 
 import random
@@ -80,20 +81,22 @@ from writeback_pipeline.store import (
     undoing,
     windows,
 )
-from writeback_pipeline.store.database import WAIT, Database
+from writeback_pipeline.store.database import WAIT
+from writeback_pipeline.store.location import mark_path, open_database
 from writeback_pipeline.store.session import Session
 
 
 class Store:
-    """Queue, ledger, journal and settings in one DuckDB file, which is made when it is first used.
+    """Queue, ledger, journal and settings in a DuckDB file or a PostgreSQL database, migrated when it is first used.
 
-    Every method raises StoreBusy when other processes keep the file for the whole `wait`, and StoreUnusable when the
-    file or its disk is the trouble.
+    `home` is where the high-water mark of a server's database is kept; that of a file lies beside it. Every method
+    raises StoreBusy when the database is kept by others for the whole `wait`, and StoreUnusable when the database
+    itself is the trouble.
     """
 
-    def __init__(self, path: str | Path, *, wait: timedelta = WAIT) -> None:
-        self._database = Database(Path(path), wait=wait)
-        self._mark = high_water.MarkFile(self._database.path)
+    def __init__(self, location: str | Path, home: Path | None = None, *, wait: timedelta = WAIT) -> None:
+        self._database = open_database(location, wait=wait)
+        self._mark = high_water.MarkFile(mark_path(self._database, home))
 
     def enqueue(self, changes: Sequence[Change], now: datetime) -> EnqueueResult:
         """Queue the changes whose delivery key is new, all or none."""
@@ -104,7 +107,7 @@ class Store:
 
     def settle_without_recipient(self, now: datetime, run_id: str | None) -> int:  # noqa: ARG002 - the ledgers' common form
         """Settle what is pending for people without a Salesforce record; returns how many."""
-        with self._database.writing() as session:
+        with self._database.sharing() as session:
             return queue.settle_without_recipient(session, run_id)
 
     def retry(
@@ -141,6 +144,9 @@ class Store:
     def claim(self, owner: str, now: datetime, *, limit: int, lease: timedelta = LEASE) -> list[Claim]:
         """Recover what dead workers left, then lease up to `limit` people to whom something is owed, oldest first."""
         with self._noticing_restores(now) as session:
+            if not recovery.anything_left(session, now):
+                return claims.claim(session, owner, now, limit, lease)
+        with self._database.writing() as session:
             recovery.recover(session, now)
             return claims.claim(session, owner, now, limit, lease)
 
@@ -156,12 +162,12 @@ class Store:
 
     def extend(self, owner: str, claimed: Sequence[Claim], now: datetime) -> list[Claim]:
         """The claims that are still the owner's, each with a fresh lease."""
-        with self._database.writing() as session:
+        with self._database.sharing() as session:
             return claims.extend(session, owner, claimed, now)
 
     def release(self, owner: str, claimed: Sequence[Claim]) -> None:
         """Give leases back."""
-        with self._database.writing() as session:
+        with self._database.sharing() as session:
             claims.release(session, owner, claimed)
 
     def redirect(self, moves: Mapping[str, PersonRef], now: datetime) -> dict[str, str]:
@@ -171,7 +177,7 @@ class Store:
 
     def journal(self, intents: Sequence[Intent]) -> list[int | None]:
         """Commit the intents; an attempt id for each, None where the person is no longer leased under that epoch."""
-        with self._database.writing() as session:
+        with self._database.sharing() as session:
             attempts = journal.journal(session, intents)
         self._mark.raise_to(high_water.mark_of(intents, attempts))  # on disk before anything is sent
         return attempts
@@ -190,7 +196,7 @@ class Store:
 
         `seen` are the leases of people who were looked at, whatever there was to do: nothing is left to verify of them.
         """
-        with self._database.writing() as session:
+        with self._database.sharing() as session:
             return settling.record(session, outcomes, settlements, origins, now, release=release, seen=seen)
 
     def reopen(self, lost: Collection[tuple[int, str, int]], now: datetime) -> list[Writeback]:
@@ -268,7 +274,7 @@ class Store:
 
     def renew_job(self, job: BulkJob, owner: str, now: datetime) -> bool:
         """Keep everybody in the job's batch leased; False when another worker has taken the job over."""
-        with self._database.writing() as session:
+        with self._database.sharing() as session:
             return bulk_jobs.renew_job(session, job, owner, now + LEASE)
 
     def end_job(self, job: BulkJob, now: datetime) -> None:
@@ -301,7 +307,9 @@ class Store:
 
     def begin_undo(self, undo: Undo) -> list[str]:
         """Enter the undo; the lease keys of what the run wrote. Raises NotUndoable."""
-        with self._noticing_restores(undo.at) as session:
+        with self._noticing_restores(undo.at):
+            pass
+        with self._database.writing() as session:
             return undoing.begin(session, undo)
 
     def preview_undo(self, run_id: str, keys: Collection[str], now: datetime) -> list[ToUndo]:
@@ -328,18 +336,20 @@ class Store:
 
     def lease_window(self, scope: str, owner: str, now: datetime) -> tuple[WindowLease, dict[str, KnownSummary]] | None:
         """Lease a window of activity, with what the ledger has of it, by key; None while another worker has it."""
-        with self._noticing_restores(now) as session:
+        with self._noticing_restores(now):
+            pass
+        with self._database.writing() as session:
             lease = windows.lease_window(session, scope, owner, now, LEASE)
             return None if lease is None else (lease, summaries.known_summaries(session, scope))
 
     def extend_window(self, held: WindowLease, owner: str, now: datetime) -> WindowLease | None:
         """The same lease, fresh; None when it has passed to another worker."""
-        with self._database.writing() as session:
+        with self._database.sharing() as session:
             return windows.extend_window(session, held, owner, now, LEASE)
 
     def release_window(self, held: WindowLease) -> None:
         """Give the window's lease back."""
-        with self._database.writing() as session:
+        with self._database.sharing() as session:
             windows.release_window(session, held)
 
     def known_summaries(self, scope: str) -> dict[str, KnownSummary]:
@@ -352,7 +362,7 @@ class Store:
     ) -> dict[str, int]:
         """Enter new summaries, put known ones that changed back to pending; the writebacks' ids by key, or nothing when
         the lease has passed to another worker."""
-        with self._database.writing() as session:
+        with self._database.sharing() as session:
             return summaries.owe_summaries(session, held, window, owed, now, run_id)
 
     def drop_summaries(self, held: WindowLease, keys: Sequence[str], run_id: str | None) -> None:
@@ -371,7 +381,7 @@ class Store:
         run_id: str | None,
     ) -> None:
         """Remember that a window was delivered as its files stood, and give its lease back."""
-        with self._database.writing() as session:
+        with self._database.sharing() as session:
             if windows.release_window(session, held):
                 windows.window_delivered(session, kind, window, fingerprint, counts, now, run_id)
 
@@ -500,27 +510,29 @@ class Store:
 
     def admit(self, caller: Caller, heard: ApiUsage, now: datetime, *, calls: int) -> Admission | Hold:
         """Reserve that many API calls, none for a login, or say why they may not be made now."""
-        with self._database.writing() as session:
+        with self._database.sharing() as session:
             return api_calls.admit(session, caller, heard, now, calls)
 
     def not_made(self, purpose: Purpose, admitted_at: datetime) -> None:
         """Give one call back that was admitted then and never left."""
-        with self._database.writing() as session:
+        with self._database.sharing() as session:
             api_calls.not_made(session, purpose, admitted_at)
 
     def hear(self, heard: ApiUsage, now: datetime) -> None:
         """Remember what the organisation said of its own count."""
-        with self._database.writing() as session:
+        with self._database.sharing() as session:
             api_calls.hear(session, heard, now)
 
     def trip(self, caller: Caller, trouble: OrganisationUnavailable, now: datetime, jitter: random.Random) -> None:
         """Let no call be made for a while."""
-        with self._database.writing() as session:
+        with self._database.sharing() as session:
+            breaker.hold(session)
             breaker.save(session, tripped(breaker.load(session), trouble, caller.name, now, jitter))
 
     def recover(self, caller: Caller, *, proven: bool) -> None:
         """Let calls be made again after one that met no trouble."""
-        with self._database.writing() as session:
+        with self._database.sharing() as session:
+            breaker.hold(session)
             breaker.save(session, recovered(breaker.load(session), caller.name, proven=proven))
 
     def hold(self, purpose: Purpose, now: datetime) -> Hold | None:
@@ -535,7 +547,7 @@ class Store:
 
     def pin_organisation(self, organisation_id: str) -> str:
         """Pin this organisation unless one is pinned; returns the one that is."""
-        with self._database.writing() as session:
+        with self._database.sharing() as session:
             return organisation.pin_organisation(session, organisation_id)
 
     def pinned_organisation(self) -> str | None:
@@ -546,6 +558,11 @@ class Store:
     @contextmanager
     def _noticing_restores(self, now: datetime) -> Iterator[Session]:
         """A transaction that first compares the database with its high-water mark."""
+        mark = self._mark.read()
+        with self._database.sharing() as session:
+            if not high_water.is_behind(session, mark):
+                yield session
+                return
         with self._database.writing() as session:
-            high_water.notice_restore(session, self._mark.read(), now)
+            high_water.notice_restore(session, mark, now)
             yield session

@@ -38,7 +38,10 @@ _DELIVERED = {
     "run_id": "TEXT",
 }
 
-_COUNTS = ", ".join(f"a.{field.name}" for field in fields(WindowCounts))
+_WINDOW_COLUMNS = (
+    "a.kind, a.occurrence, a.name, a.window_start, a.window_end, a.fingerprint, a.delivered_at, "
+    + ", ".join(f"a.{field.name}" for field in fields(WindowCounts))
+)
 
 _THEN = "w.created_at <= a.delivered_at"
 _BECAME = ("'written'", "'failed'", "'refused'", "'no_recipient'", "'pending', 'sending', 'waiting', 'unknown'")
@@ -140,11 +143,11 @@ def delivered_windows(session: Session, since: datetime, now: datetime) -> list[
     Rows that came later, with a delivery that did not end, are owed and nothing else.
     """
     rows = session.execute(
-        f"SELECT a.kind, a.occurrence, a.name, a.window_start, a.window_end, a.fingerprint, a.delivered_at, {_COUNTS}, "
-        + "".join(f"count(*) FILTER (w.status IN ({statuses}) AND {_THEN}), " for statuses in _BECAME)
-        + f"count(*) FILTER ({_OWED_NOW}) "
+        f"SELECT {_WINDOW_COLUMNS}, "
+        + "".join(f"count(*) FILTER (WHERE w.status IN ({statuses}) AND {_THEN}), " for statuses in _BECAME)
+        + f"count(*) FILTER (WHERE {_OWED_NOW}) "
         "FROM activity_windows a LEFT JOIN writebacks w ON w.person_id = a.scope AND w.kind IN ('sent', 'opened') "
-        f"WHERE a.window_end > $1::TIMESTAMP GROUP BY ALL ORDER BY a.window_start, a.kind",
+        f"WHERE a.window_end > $1::TIMESTAMP GROUP BY {_WINDOW_COLUMNS} ORDER BY a.window_start, a.kind",
         [since, now],
     ).fetchall()
     return [_delivered(*row) for row in rows]

@@ -7,9 +7,11 @@ import pytest
 
 from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.fakes.ledger import MemoryLedger
+from writeback_pipeline_tests.postgres import server
 
 STORES: dict[str, Callable[[Path], Store | MemoryLedger]] = {
     "duckdb": lambda folder: Store(folder / "writebacks.duckdb"),
+    "postgresql": lambda folder: Store(server().new_url(), folder),
     "memory": lambda _: MemoryLedger(),
 }
 

@@ -20,6 +20,7 @@ from writeback_pipeline.domain.ledger import LEASE, Claim
 from writeback_pipeline.domain.records import Answer, Operation
 from writeback_pipeline.domain.writebacks import OPEN_STATUSES, TRANSITIONS, Kind, Status
 from writeback_pipeline.store import claims, journal, queue, recovery, redirects, schema, settling
+from writeback_pipeline.store.dialect import DUCKDB
 from writeback_pipeline.store.session import Session
 from writeback_pipeline_tests.contracts.story import NOW, answered, contact, intent, opted_out, settled, unsubscribe
 
@@ -40,7 +41,7 @@ class AnyStory(RuleBasedStateMachine):
     def open(self) -> None:
         self.connection = duckdb.connect(":memory:")
         self.connection.execute("SET TimeZone = 'UTC'")
-        schema.migrate(self.connection, 0, schema.MIGRATIONS)
+        schema.migrate(Session(self.connection, DUCKDB), 0, schema.MIGRATIONS)
         self.now = NOW
         self.queued: set[str] = set()
         self.held: dict[str, list[Claim]] = {"a": [], "b": []}
@@ -55,7 +56,7 @@ class AnyStory(RuleBasedStateMachine):
     @contextmanager
     def transaction(self) -> Iterator[Session]:
         self.connection.begin()
-        yield self.connection
+        yield Session(self.connection, DUCKDB)
         self.connection.commit()
 
     def rows(self, query: str) -> list[Any]:

@@ -169,11 +169,11 @@ def test_the_mark_is_on_disk_before_the_journal_lets_anything_be_sent(
     monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(descriptor))
     (attempt,) = journalled(store, [intent(claim)])
     assert synced
-    assert MarkFile(path).read().attempt_id == attempt
+    assert MarkFile(path.with_name("writebacks.duckdb.mark")).read().attempt_id == attempt
 
 
 def test_marks_of_several_workers_only_rise(path: Path) -> None:
-    marks = MarkFile(path)
+    marks = MarkFile(path.with_name("writebacks.duckdb.mark"))
     marks.raise_to(Mark(attempt_id=200, writeback_id=5))
     marks.raise_to(Mark(attempt_id=100, writeback_id=7))
     assert (marks.read().attempt_id, marks.read().writeback_id) == (200, 7)

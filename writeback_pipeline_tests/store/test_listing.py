@@ -15,7 +15,9 @@ from writeback_pipeline.domain.ledger import WritebackFilter
 from writeback_pipeline.domain.people import ObjectType
 from writeback_pipeline.domain.writebacks import FlagResult, Kind, Status, Writeback, utc_text
 from writeback_pipeline.store import listing, schema
+from writeback_pipeline.store.dialect import DUCKDB
 from writeback_pipeline.store.rows import INSTANTS, NAMES
+from writeback_pipeline.store.session import Session
 
 ODD = [
     '"',
@@ -66,8 +68,8 @@ FIRST_AND_LAST = [
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database without rows."""
     path = tmp_path_factory.mktemp("listing") / "writebacks.duckdb"
-    with duckdb.connect(str(path)) as session:
-        schema.migrate(session, 0, schema.MIGRATIONS)
+    with duckdb.connect(str(path)) as connection:
+        schema.migrate(Session(connection, DUCKDB), 0, schema.MIGRATIONS)
     return path
 
 
@@ -82,15 +84,16 @@ def test_the_database_says_of_every_row_what_python_says(
     empty: Path, rows: list[dict[str, Any]], limit: int | None
 ) -> None:
     only = WritebackFilter(limit=limit)
-    with duckdb.connect(str(empty)) as session:
-        session.begin()
+    with duckdb.connect(str(empty)) as connection:
+        connection.begin()
+        session = Session(connection, DUCKDB)
         for row in rows:
             places = ", ".join(f"${number}" for number in range(1, len(row) + 1))
             session.execute(f"INSERT INTO writebacks ({', '.join(row)}) VALUES ({places})", list(row.values()))
         expected = [in_python(row) for row in listing.writebacks(session, only)]
         objects = listing.json_objects(session, only)
         values = listing.values(session, only)
-        session.rollback()
+        connection.rollback()
     assert len(expected) == min(len(rows), limit or len(rows))
     assert [json.loads(text, object_pairs_hook=list) for text in objects] == [
         json.loads(json.dumps(row), object_pairs_hook=list) for row in expected
