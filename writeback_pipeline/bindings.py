@@ -27,12 +27,8 @@ EMBEDDED_CLIENT = "local"
 
 
 def open_store(environment: Environment) -> Store:
-    """The platform database; opened anew for every transaction, so there is nothing to close."""
-    if "://" in environment.database:
-        from writeback_pipeline.salesforce.connection import ConfigurationError
-
-        raise ConfigurationError("WRITEBACK_DATABASE must be the path of a DuckDB file; servers are not supported yet")
-    return Store(environment.database)
+    """The platform database; taken for one transaction at a time, so there is nothing to close."""
+    return Store(environment.database, environment.home)
 
 
 def open_activity(environment: Environment) -> MailingEvents:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
-from pathlib import Path
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -38,8 +38,8 @@ from writeback_pipeline.domain.settings import InvalidSetting, Occurrence, Write
 from writeback_pipeline.domain.windows import Window
 from writeback_pipeline.environment import read_environment
 from writeback_pipeline.salesforce.organisation import SalesforceOrganisation
-from writeback_pipeline.store.database import Database
 from writeback_pipeline.store.errors import StoreUnusable
+from writeback_pipeline.store.location import is_server, open_database
 from writeback_pipeline.store.session import Session
 from writeback_pipeline.store.store import Store
 
@@ -47,18 +47,29 @@ POLL_SECONDS = 30
 """How often the queue is looked at, in seconds, unless WRITEBACK_POLL_SECONDS says otherwise."""
 
 
+ZONE_WAIT = timedelta(seconds=5)
+"""How long the code location waits for the database while it loads."""
+
+
 class PlatformDatabase(DuckDBResource):
-    """The platform database. Its connections wait for other processes, and are closed whatever happens in between."""
+    """The platform database: a DuckDB file, or a server's, whose URL and password are read from WRITEBACK_DATABASE.
+
+    Its connections wait for other processes, and are given back whatever happens in between.
+    """
 
     def ledger(self) -> Store:
         """The queue and ledger kept in it."""
-        return Store(self.database)
+        return Store(self._location(), read_environment(os.environ).home)
 
     @contextmanager
     def get_connection(self) -> Iterator[Session]:
-        """A read-only connection for a look of your own; keep it short, nobody writes meanwhile."""
-        with Database(Path(self.database)).reading() as connection:
-            yield connection
+        """A read-only connection for a look of your own; keep it short, nobody writes to a file meanwhile."""
+        with open_database(self._location()).reading() as session:
+            yield session
+
+    def _location(self) -> str:
+        # The configuration of a resource is shown and stored: the URL with its password is none.
+        return read_environment(os.environ).database if is_server(self.database) else self.database
 
 
 class Salesforce(dg.ConfigurableResource["Salesforce"]):
@@ -118,7 +129,7 @@ def production_resources() -> dict[str, Any]:
     """The resources that the environment names."""
     environment = read_environment(os.environ)
     return {
-        "platform_database": PlatformDatabase(database=environment.database),
+        "platform_database": PlatformDatabase(database=open_database(environment.database).shown),
         "salesforce": Salesforce(url=os.environ.get("SALESFORCE_URL", "")),
         "mailing_activity": MailingActivity(location=environment.activity),
     }
@@ -133,8 +144,8 @@ def defs() -> dg.Definitions:
 
 def _zone_now() -> str:
     """The bridge's zone; the default where no ledger says one that can be read: the location loads all the same."""
-    database = read_environment(os.environ).database
-    if Path(database).is_file():
+    environment = read_environment(os.environ)
+    if environment.has_database:
         with suppress(StoreBusy, StoreUnusable, InvalidSetting):
-            return Store(database).settings().time_zone
+            return Store(environment.database, environment.home, wait=ZONE_WAIT).settings().time_zone
     return WritebackSettings().time_zone

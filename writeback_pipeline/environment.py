@@ -4,17 +4,23 @@ Which Salesforce organisation is used is read by `writeback_pipeline.salesforce.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """The paths of one home. `database` is a file or a `postgresql://` URL; `activity` a folder or a URL."""
+    """The paths of one home. `database` is a file or a `postgresql://` URL with its password; `activity` a folder or a
+    URL."""
 
     home: Path
-    database: str
+    database: str = field(repr=False)
     activity: str
+
+    @property
+    def has_database(self) -> bool:
+        """Whether there is a database to be opened, rather than a file that the first use makes."""
+        return "://" in self.database or Path(self.database).exists()
 
     @property
     def names_activity(self) -> bool:

@@ -52,7 +52,7 @@ def _findings(environment: Environment, now: datetime) -> Iterator[Finding]:
     yield events(environment, settings, now)
     try:
         # A ledger that cannot be used, or is not there yet, keeps nobody from looking.
-        countable = Path(environment.database).is_file() and not failures(database)
+        countable = environment.has_database and not failures(database)
         purpose = Purpose.OPT_OUTS if countable else None
         with open_organisation(environment, os.environ, purpose) as organisation:
             yield from organisation.preflight(settings, pinned, now)

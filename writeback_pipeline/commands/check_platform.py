@@ -1,7 +1,6 @@
 """The platform's side of `writebacks check`: its database and its mailing events, a finding each."""
 
 from datetime import datetime, timedelta
-from pathlib import Path
 
 from writeback_pipeline.activity.database import ActivityDataError
 from writeback_pipeline.bindings import open_activity, open_store
@@ -24,25 +23,26 @@ LedgerFacts = tuple[list[Finding], WritebackSettings, str | None]
 def platform_database(environment: Environment, now: datetime) -> LedgerFacts:
     """The database's findings; the settings (the defaults where they cannot be read) and the pinned organisation."""
     defaults = WritebackSettings()
-    if "://" not in environment.database and not Path(environment.database).exists():
+    if not environment.has_database:
         told = f"{environment.database} is not there yet; the first command that needs it makes it"
         return [_ok("database", told)], defaults, None
     try:
         store = open_store(environment)
         settings, pinned, depth = store.activity_settings(), store.pinned_organisation(), store.depth()
+        server = store.server_condition()
     except InvalidSetting as error:
         remedy = "Correct the row of the table settings, or set it with writebacks settings set."
         return [_failure("settings", error, remedy)], defaults, None
     except StoreBusy as error:
-        remedy = "Wait, or end the program that keeps it open."
+        remedy = "Wait, or end the program that keeps it."
         return [_failure("database", error, remedy, passing=True)], defaults, None
     except (StoreUnusable, ConfigurationError) as error:
-        return [_failure("database", error, "Correct WRITEBACK_DATABASE or the file.")], defaults, None
+        return [_failure("database", error, "Correct WRITEBACK_DATABASE, or do what it says.")], defaults, None
     age = now - depth.oldest_created_at if depth.oldest_created_at else timedelta()
-    told = f"{environment.database} is migrated and readable; {depth.owed:,} opt-outs are owed"
+    told = f"{store.shown} is migrated and readable; {depth.owed:,} opt-outs are owed"
     if depth.owed:
         told += f", the oldest for {int(age.total_seconds() // 60):,} minutes"
-    return [_ok("database", told)], settings, pinned
+    return [_ok("database", told), *server], settings, pinned
 
 
 def events(environment: Environment, settings: WritebackSettings, now: datetime) -> Finding:

@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import asdict
-from pathlib import Path
 
 import click
 
@@ -11,6 +10,7 @@ from writeback_pipeline.commands.output import InputError, format_option, print_
 from writeback_pipeline.commands.person_page import page_text
 from writeback_pipeline.domain.people import InvalidSalesforceId, normalise_id, object_type_of
 from writeback_pipeline.environment import read_environment
+from writeback_pipeline.store.location import open_database
 
 PORT = 8000
 
@@ -74,10 +74,11 @@ def reset() -> None:
     click.echo(
         f"{environment.local_org} is a new organisation with {counts['Contact']:,} Contacts, {counts['Lead']:,} Leads"
     )
-    if Path(environment.database).exists():
+    if environment.has_database:
+        database = open_database(environment.database).shown
         click.echo(
-            f"{environment.database} was left as it is: what it calls written is not written again. To begin anew with "
-            "it too, move it away."
+            f"{database} was left as it is: what it calls written is not written again. To begin anew with it too, "
+            "move it away."
         )
 
 

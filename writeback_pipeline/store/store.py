@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from writeback_pipeline.domain import findings
 from writeback_pipeline.domain.adoption import AdoptedJob
 from writeback_pipeline.domain.auditing import Expectation
 from writeback_pipeline.domain.breaker import recovered, tripped
@@ -73,6 +74,7 @@ from writeback_pipeline.store import (
     redirects,
     reopening,
     retention,
+    server_condition,
     settings,
     settling,
     story,
@@ -97,6 +99,16 @@ class Store:
     def __init__(self, location: str | Path, home: Path | None = None, *, wait: timedelta = WAIT) -> None:
         self._database = open_database(location, wait=wait)
         self._mark = high_water.MarkFile(mark_path(self._database, home))
+
+    @property
+    def shown(self) -> str:
+        """Where the database is, for people; no secret is in it."""
+        return self._database.shown
+
+    def server_condition(self) -> list[findings.Finding]:
+        """What may be wrong with the database's server although it answers; nothing of a file."""
+        with self._database.reading() as session:
+            return server_condition.findings(session)
 
     def enqueue(self, changes: Sequence[Change], now: datetime) -> EnqueueResult:
         """Queue the changes whose delivery key is new, all or none."""
