@@ -58,7 +58,7 @@ def _about(text: str, bind: Callable[[object], str]) -> list[str]:
     conditions = [f"w.{column} = {name}" for column in _NAMES]
     words = storable(text.strip()) or ""
     escaped = words.replace("!", "!!").replace("%", "!%").replace("_", "!_")
-    # An ESCAPE clause doubles what DuckDB needs, so only texts that want it have one; PostgreSQL's own is the backslash.
+    # An ESCAPE clause doubles what DuckDB needs, so only texts that want it have one. PostgreSQL's is the backslash.
     like = f"ILIKE {bind(f'%{escaped}%')}" + (" ESCAPE '!'" if escaped != words or "\\" in words else "")
     conditions += [f"w.{column} {like}" for column in _WORDS]
     if words.isascii() and words.isdigit() and int(words) <= _LARGEST_ID:
