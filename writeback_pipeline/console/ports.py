@@ -7,6 +7,7 @@ from typing import Protocol
 from urllib.parse import quote
 
 from writeback_pipeline.domain.ledger import SettingChange
+from writeback_pipeline.domain.overview import Overview
 from writeback_pipeline.domain.settings import WritebackSettings
 
 
@@ -18,6 +19,12 @@ class Ledger(Protocol):
 
     def change_settings(self, texts: Mapping[str, str], by: str, now: datetime) -> list[SettingChange]:
         """Change these settings, all or none; those that really changed."""
+
+    def settings(self) -> WritebackSettings:
+        """The settings now, activity off where one of its own has a value that it does not take."""
+
+    def overview(self, now: datetime) -> Overview:
+        """The ledger at a glance."""
 
     def settings_history(self) -> list[SettingChange]:
         """Every change of a setting, oldest first."""

@@ -9,13 +9,17 @@ from zoneinfo import ZoneInfo
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from writeback_pipeline.console.charts import spoken
 from writeback_pipeline.domain.writebacks import utc_text
 
 PACKAGE = "writeback_pipeline.console"
 
 TOKEN = "csrf"  # noqa: S105 - a field's name
 
-NAVIGATION = (("/settings", "Writeback Settings"),)
+NAVIGATION = (
+    ("/", "Overview"),
+    ("/settings", "Writeback Settings"),
+)
 """Path and name of each page in the menu."""
 
 
@@ -32,7 +36,7 @@ class Templates:
             auto_reload=False,
         )
         self._environment.globals |= {"navigation": NAVIGATION, "static": _versions(), "csrf": csrf}
-        self._environment.filters |= {"utc": utc, "local": local}
+        self._environment.filters |= {"utc": utc, "local": local, "since": since}
 
     def render(self, template: str, **context: Any) -> str:
         """The template with that context."""
@@ -52,6 +56,11 @@ def utc(instant: datetime) -> str:
 def local(instant: datetime, zone: ZoneInfo) -> str:
     """An instant in the bridge's time zone, such as `Mon 23 Nov 2026, 05:20 EST`."""
     return instant.astimezone(zone).strftime("%a %d %b %Y, %H:%M %Z")
+
+
+def since(now: datetime, earlier: datetime) -> str:
+    """How long ago that was, such as `12 min ago`."""
+    return f"{spoken(max(0, int((now - earlier).total_seconds())))} ago"
 
 
 def _versions() -> dict[str, str]:

@@ -114,6 +114,11 @@ def calls_left(account: Account, settings: WritebackSettings, purpose: Purpose, 
     return max(0, left - _kept(account, settings, purpose))
 
 
+def spent(account: Account, settings: WritebackSettings) -> tuple[int, int]:
+    """How many calls were made in 24 hours, and how many are ours in that time."""
+    return sum(account.calls.values()), _share(account, settings)
+
+
 def refusal(account: Account, settings: WritebackSettings, purpose: Purpose, now: datetime) -> Hold | None:
     """Why no call may be made now for that purpose, and when there will be one; None when one may."""
     kept = _kept(account, settings, purpose)
@@ -137,7 +142,7 @@ def refusal(account: Account, settings: WritebackSettings, purpose: Purpose, now
             "Activity goes on by itself once the opt-outs are delivered.",
             passing=True,
         )
-    made, ours = sum(account.calls.values()), _share(account, settings)
+    made, ours = spent(account, settings)
     for_opt_outs = f", {kept:,} of them kept for opt-outs" if kept else ""
     return Hold(
         _rolled(account, kept + 1 - left, now),

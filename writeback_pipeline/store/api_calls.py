@@ -15,6 +15,7 @@ from writeback_pipeline.domain.budget import (
     hour_of,
     oldest_hour,
     refusal,
+    spent,
 )
 from writeback_pipeline.domain.holds import Hold
 from writeback_pipeline.domain.records import ApiUsage
@@ -69,13 +70,23 @@ def left(session: Session, settings: WritebackSettings, purpose: Purpose, now: d
     return calls_left(_account(session, purpose, now), settings, purpose, now)
 
 
-def _account(session: Session, purpose: Purpose, now: datetime) -> Account:
+def by_hour(session: Session, since: datetime) -> dict[datetime, int]:
+    """Our calls since then by the hour in which they were made, oldest first; hours without any are missing."""
     rows = session.execute(
-        "SELECT hour, sum(calls) FROM api_calls WHERE hour >= $1::TIMESTAMP GROUP BY hour", [oldest_hour(now)]
+        "SELECT hour, sum(calls) FROM api_calls WHERE hour >= $1::TIMESTAMP GROUP BY hour ORDER BY hour", [since]
     ).fetchall()
+    return {in_utc(hour): int(calls) for hour, calls in rows}
+
+
+def spent_of_share(session: Session, settings: WritebackSettings, now: datetime) -> tuple[int, int]:
+    """How many calls were made in 24 hours, and how many are ours in that time."""
+    return spent(_account(session, Purpose.OPT_OUTS, now), settings)
+
+
+def _account(session: Session, purpose: Purpose, now: datetime) -> Account:
     [(most, used, heard_at)] = session.execute("SELECT most, used, heard_at FROM api_limit").fetchall()
     opt_outs_due = due(session, now) if purpose is Purpose.ACTIVITY else 0
-    return Account({in_utc(hour): int(calls) for hour, calls in rows}, most, used, in_utc(heard_at), opt_outs_due)
+    return Account(by_hour(session, oldest_hour(now)), most, used, in_utc(heard_at), opt_outs_due)
 
 
 def _add(session: Session, purpose: Purpose, at: datetime, calls: int) -> None:

@@ -38,6 +38,7 @@ from writeback_pipeline.domain.ledger import (
     WritebackFilter,
 )
 from writeback_pipeline.domain.listing import OpenedWriteback, Page, Position, Tally
+from writeback_pipeline.domain.overview import Overview
 from writeback_pipeline.domain.people import PersonRef
 from writeback_pipeline.domain.records import ApiUsage, OrganisationUnavailable
 from writeback_pipeline.domain.retention import Prunable
@@ -68,6 +69,7 @@ from writeback_pipeline.store import (
     opened,
     operators,
     organisation,
+    overview,
     paging,
     queue,
     recovery,
@@ -466,6 +468,11 @@ class Store:
         """How long the opt-outs took that were written since then, by UTC day, newest first."""
         with self._database.reading() as session:
             return latency.by_day(session, since)
+
+    def overview(self, now: datetime) -> Overview:
+        """The ledger at a glance: the last days, what is owed now, what needs a person, what it cost in calls."""
+        with self._database.reading() as session:
+            return overview.overview(session, settings.settings(session), now)
 
     def prunable(self, before: datetime, now: datetime) -> Prunable:
         """How much settled activity of windows that ended before then may go."""

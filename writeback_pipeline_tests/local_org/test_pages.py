@@ -10,6 +10,7 @@ import requests
 from writeback_pipeline.local_org import admin, faults, package, settings, usage
 from writeback_pipeline.local_org.fault_kinds import KINDS
 from writeback_pipeline_tests.local_org.support import Api, Org
+from writeback_pipeline_tests.words import words
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 
@@ -29,12 +30,6 @@ class Pages:
 
     def text(self, path: str) -> str:
         return words(self.get(path))
-
-
-def words(answer: requests.Response) -> str:
-    """What a reader sees."""
-    body = re.sub(r"(?s)<head>.*?</head>", "", answer.text)
-    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]*>", " ", body))).strip()
 
 
 @pytest.fixture

@@ -1,0 +1,60 @@
+"""Overview: how the last days went, what is owed now, what needs a person; and the pictures on it."""
+
+from hashlib import sha256
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from writeback_pipeline.console.charts import Chart
+from writeback_pipeline.console.drawing import draw
+from writeback_pipeline.console.pages.overview_charts import charts, summary
+from writeback_pipeline.console.visits import Page, Visit
+from writeback_pipeline.domain.overview import CALL_HOURS, DAYS, Overview
+
+_TITLES = {
+    "opt-outs": ("Opt-outs", "by the day they were queued, as far as they have come"),
+    "latency": ("From the queue into Salesforce", "how long opt-outs took, by the day they were written"),
+    "activity": ("Mailing activity", "summaries by the day they were queued, as far as they have come"),
+    "calls": ("API calls", f"by hour, of the last {CALL_HOURS}"),
+}
+
+
+def show(visit: Visit) -> Response:
+    """The page; it keeps itself up to date."""
+    seen = visit.ports.ledger.overview(visit.now)
+    return visit.page(
+        "overview.html", seen=seen, days=DAYS, charts=_shown(seen), settings=visit.ports.ledger.settings()
+    )
+
+
+def picture(visit: Visit) -> Response:
+    """One chart. The address changes with its numbers, so that a browser may keep it."""
+    chart = charts(visit.ports.ledger.overview(visit.now)).get(visit.request.path_params["name"])
+    if chart is None:
+        raise HTTPException(404)
+    asked = visit.request.query_params
+    drawn = draw(chart, dark=asked.get("theme") == "dark", narrow=asked.get("size") == "narrow")
+    caching = "private, max-age=86400" if asked.get("v") == _version(chart) else "no-store"
+    return Response(drawn, media_type="image/svg+xml", headers={"Cache-Control": caching})
+
+
+def _shown(seen: Overview) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "title": _TITLES[name][0],
+            "about": _TITLES[name][1],
+            "chart": chart,
+            "summary": summary(chart),
+            "address": f"/charts/{name}.svg?v={_version(chart)}",
+        }
+        for name, chart in charts(seen).items()
+    ]
+
+
+def _version(chart: Chart) -> str:
+    return sha256(repr(chart).encode()).hexdigest()[:16]
+
+
+ROUTES = (Page("/", show), Page("/charts/{name}.svg", picture))

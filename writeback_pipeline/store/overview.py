@@ -1,0 +1,56 @@
+"""The ledger at a glance, read in one look. Nothing here changes anything; what it means is said in `domain.overview`.
+
+Costs one pass over the narrow columns of the writebacks; what is read of each row that failed is its code and advice.
+"""
+
+from datetime import UTC, date, datetime, time
+
+from writeback_pipeline.domain.budget import Purpose
+from writeback_pipeline.domain.overview import Overview, Tally, Trouble, days_of, first_day, first_hour, hours_of, tally
+from writeback_pipeline.domain.settings import WritebackSettings
+from writeback_pipeline.domain.writebacks import OPEN_STATUSES, OPT_OUT_KINDS, Kind, Status
+from writeback_pipeline.store import api_calls, latency, organisation
+from writeback_pipeline.store.session import Session, in_utc
+
+
+def overview(session: Session, settings: WritebackSettings, now: datetime) -> Overview:
+    """Everything that the overview shows, of one moment."""
+    since = datetime.combine(first_day(now), time(), UTC)
+    counted = session.execute(
+        "SELECT w.kind, w.status, count(*), min(w.created_at) FROM writebacks w GROUP BY w.kind, w.status"
+    ).fetchall()
+    owed = [oldest for kind, status, _, oldest in counted if kind in OPT_OUT_KINDS and status in OPEN_STATUSES]
+    made, ours = api_calls.spent_of_share(session, settings, now)
+    [(last_attempt,)] = session.execute("SELECT max(a.intent_at) FROM delivery_attempts a").fetchall()
+    return Overview(
+        days=days_of(_by_day(session, since), now),
+        latency=latency.by_day(session, since),
+        opt_outs=sum((tally(Status(s), n) for k, s, n, _ in counted if k in OPT_OUT_KINDS), Tally()),
+        activity=sum((tally(Status(s), n) for k, s, n, _ in counted if k not in OPT_OUT_KINDS), Tally()),
+        oldest_opt_out=in_utc(min(owed, default=None)),
+        troubles=_troubles(session),
+        calls=hours_of(api_calls.by_hour(session, first_hour(now)), now),
+        calls_made=made,
+        calls_ours=ours,
+        opt_outs_hold=api_calls.hold(session, settings, Purpose.OPT_OUTS, now),
+        activity_hold=api_calls.hold(session, settings, Purpose.ACTIVITY, now),
+        last_attempt=in_utc(last_attempt),
+        organisation_id=organisation.pinned_organisation(session),
+    )
+
+
+def _by_day(session: Session, since: datetime) -> list[tuple[date, Kind, Status, int]]:
+    rows = session.execute(
+        "SELECT CAST(w.created_at AS DATE) AS day, w.kind, w.status, count(*) FROM writebacks w "
+        "WHERE w.created_at >= $1::TIMESTAMP GROUP BY day, w.kind, w.status",
+        [since],
+    ).fetchall()
+    return [(day, Kind(kind), Status(status), count) for day, kind, status, count in rows]
+
+
+def _troubles(session: Session) -> tuple[Trouble, ...]:
+    rows = session.execute(
+        "SELECT coalesce(w.error_code, ''), max(coalesce(w.advice, '')), count(*) AS failed, min(w.created_at) "
+        "FROM writebacks w WHERE w.status = 'failed' GROUP BY w.error_code ORDER BY failed DESC, 1"
+    ).fetchall()
+    return tuple(Trouble(code, advice, count, in_utc(since)) for code, advice, count, since in rows)
