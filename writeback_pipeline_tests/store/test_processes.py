@@ -118,3 +118,14 @@ def test_processes_and_threads_that_call_at_once_never_overshoot_the_budget(path
     workers = [start("call", path, 15) for _ in range(2)]
     assert sum(int(word) for worker in workers for word in said(worker, "admitted")) == 40
     assert Store(path).calls_left(Purpose.OPT_OUTS, NOW) == 0
+
+
+def test_a_stream_of_readers_lets_every_writer_in(path: Path, tmp_path: Path) -> None:
+    store = Store(path)
+    store.enqueue([unsubscribe(contact(n)) for n in range(3)], NOW)
+    done = tmp_path / "done"
+    readers = [start("gaze", path, done) for _ in range(3)]
+    writer = start("produce", path, 1, 20)
+    assert len(said(writer, "queued")) == 20 * BATCH
+    done.touch()
+    assert min(int(said(reader, "gazed")[0]) for reader in readers) > 0

@@ -66,6 +66,16 @@ def look(path: str, until: str) -> None:
         time.sleep(0.05)
 
 
+def gaze(path: str, until: str) -> None:
+    """Look at the list again and again, never pausing, until the file `until` exists; says how often it looked."""
+    store = Store(path)
+    for looks in count(1):
+        store.page(WritebackFilter(), 50)
+        if Path(until).exists():
+            say("gazed", looks)
+            return
+
+
 def call(path: str, tries: str) -> None:
     """Ask for that many API calls from each of two threads; says how many of them were admitted."""
     gate = Gate(Store(path), Purpose.OPT_OUTS, lambda: NOW)
@@ -82,5 +92,5 @@ def call(path: str, tries: str) -> None:
 
 
 if __name__ == "__main__":
-    programs: dict[str, Callable[..., None]] = {"produce": produce, "deliver": deliver, "look": look, "call": call}
-    programs[sys.argv[1]](*sys.argv[2:])
+    programs: list[Callable[..., None]] = [produce, deliver, look, gaze, call]
+    {each.__name__: each for each in programs}[sys.argv[1]](*sys.argv[2:])
