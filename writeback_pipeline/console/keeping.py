@@ -3,7 +3,6 @@
 from typing import Any
 from urllib.parse import urlencode
 
-from writeback_pipeline.console.rendering import TOKEN
 from writeback_pipeline.console.visits import Visit, local_path
 
 SIGN_IN = "/sign-in"
@@ -20,8 +19,7 @@ def sign_in_path(visit: Visit) -> str:
 
 def kept_fields(visit: Visit) -> dict[str, Any]:
     """For a template: the path that the form was sent to, and its fields without the token."""
-    fields = [(name, value) for name, value in visit.texts() if name != TOKEN]
-    return {"kept_path": visit.request.url.path, "kept": fields}
+    return {"kept_path": visit.request.url.path, "kept": visit.texts()}
 
 
 def kept_before(visit: Visit) -> dict[str, Any] | None:

@@ -17,8 +17,14 @@ class Ledger(Protocol):
     def activity_settings(self) -> WritebackSettings:
         """The settings now."""
 
-    def change_settings(self, texts: Mapping[str, str], by: str, now: datetime) -> list[SettingChange]:
-        """Change these settings, all or none; those that really changed."""
+    def setting_texts(self) -> dict[str, str]:
+        """The settings as they are stored, whether or not their values are allowed."""
+
+    def change_settings(
+        self, texts: Mapping[str, str], by: str, now: datetime, *, seen: int | None = None
+    ) -> list[SettingChange]:
+        """Change these settings, all or none; those that really changed. Raises SettingsMoved when there are other
+        changes than the `seen` ones."""
 
     def settings(self) -> WritebackSettings:
         """The settings now, activity off where one of its own has a value that it does not take."""

@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from writeback_pipeline.console.access import Role, User
 from writeback_pipeline.console.ports import Ports
-from writeback_pipeline.console.rendering import Templates
+from writeback_pipeline.console.rendering import TOKEN, Templates
 from writeback_pipeline.console.sessions import Session, Sessions
 
 NOBODY = User("", Role.VIEWER)
@@ -55,8 +55,9 @@ class Visit:
         return value if isinstance(value, str) else ""
 
     def texts(self) -> list[tuple[str, str]]:
-        """Every field of the form, in order."""
-        return [(name, value) for name, value in self.form.multi_items() if isinstance(value, str)]
+        """Every field of the form but its token, in order."""
+        fields = self.form.multi_items()
+        return [(name, value) for name, value in fields if isinstance(value, str) and name != TOKEN]
 
     def page(self, template: str, *, status: int = 200, **context: Any) -> HTMLResponse:
         """The page made of that template; it shows the notice that was left for it."""
