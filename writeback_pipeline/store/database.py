@@ -1,11 +1,12 @@
 """The DuckDB file: opened for one short transaction at a time, migrated before its first use, closed on every way out.
 
-Nobody else in this project opens the file. What is done inside the transaction is the other modules' work; who may
-have the file open is `file_lock`'s, and what its troubles are called `errors`'.
+Starting a DuckDB engine costs ten times what opening a file does, so engines are kept, and the file is attached to one
+for as long as a transaction lasts. Nobody else in this project opens the file. What is done inside the transaction is
+the other modules' work; who may have the file open is `file_lock`'s, and what its troubles are called `errors`'.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -33,6 +34,7 @@ class Database:
         self.path = path.resolve()  # one file, one lock, by whatever link it is reached
         self._wait = wait
         self._migrations = migrations
+        self._idle: list[duckdb.DuckDBPyConnection] = []
 
     @property
     def shown(self) -> str:
@@ -77,23 +79,43 @@ class Database:
         patience = Patience(self.path, self._wait)
         with locked(self.path, patience, shared=read_only):
             try:
-                with closing(self._connect(patience, read_only=read_only)) as connection:
-                    connection.execute("SET TimeZone = 'UTC'")
-                    connection.execute("SET enable_progress_bar = false")  # standard output is not the store's
-                    yield connection
+                with self._engine() as engine:
+                    self._attach(engine, patience, read_only=read_only)
+                    yield engine
             except duckdb.Error as error:
                 if concerns_the_file(error):
                     raise unusable(self.path, error) from error
                 raise
 
-    def _connect(self, patience: Patience, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+    @contextmanager
+    def _engine(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """An engine, used by nobody else meanwhile; one that has seen an error is closed, and the file with it."""
+        try:
+            engine = self._idle.pop()
+        except IndexError:
+            engine = _started(self.path)
+        with ExitStack() as stack:
+            stack.callback(engine.close)
+            yield engine
+            with suppress(duckdb.Error):  # what was committed is in the log, even if there is no room to tidy that up
+                engine.execute("USE memory")
+                engine.execute("DETACH platform")
+                stack.pop_all()
+                self._idle.append(engine)
+
+    def _attach(self, engine: duckdb.DuckDBPyConnection, patience: Patience, *, read_only: bool) -> None:
+        quoted = str(self.path).replace("'", "''")
+        mode = "READ_ONLY" if read_only else "READ_WRITE"
         while True:
             try:
-                return duckdb.connect(str(self.path), read_only=read_only)
+                engine.execute(f"ATTACH '{quoted}' AS platform (TYPE duckdb, {mode})")
             except duckdb.IOException as error:
                 if HELD_ELSEWHERE not in str(error):
                     raise
                 patience.pause("a program that opened it directly")
+            else:
+                engine.execute("USE platform")
+                return
 
     def _migrate(self, connection: duckdb.DuckDBPyConnection) -> None:
         missing = self._missing(connection)
@@ -109,6 +131,14 @@ class Database:
         except duckdb.CatalogException:
             done = 0
         return schema.missing(str(self.path), done, self._migrations)
+
+
+def _started(path: Path) -> duckdb.DuckDBPyConnection:
+    """An engine without a database; what does not fit its memory goes beside the file that it is for."""
+    engine = duckdb.connect(config={"temp_directory": f"{path}.tmp"})
+    engine.execute("SET TimeZone = 'UTC'")
+    engine.execute("SET enable_progress_bar = false")  # standard output is not the store's
+    return engine
 
 
 @contextmanager

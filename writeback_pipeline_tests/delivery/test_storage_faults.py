@@ -183,22 +183,22 @@ class Damaged:
 @contextmanager
 def nothing_leaves_the_log() -> Iterator[None]:
     """As if every process were killed at the end of its transaction: the log is never written into the file."""
-    connect = database.Database._connect
+    start = database._started
 
-    def connected(*arguments: Any, **how: Any) -> duckdb.DuckDBPyConnection:
-        connection = connect(*arguments, **how)
-        connection.execute("PRAGMA disable_checkpoint_on_shutdown")
-        return connection
+    def started(path: Path) -> duckdb.DuckDBPyConnection:
+        engine = start(path)
+        engine.execute("PRAGMA disable_checkpoint_on_shutdown")
+        return engine
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(database.Database, "_connect", connected)
+        patch.setattr(database, "_started", started)
         yield
 
 
 @pytest.fixture
 def damaged(world: World) -> Iterator[Damaged]:
     people = [world.contact() for _ in range(6)]
-    world.ledger.settings()  # makes the file
+    Store(world.home / "writebacks.duckdb").settings()  # makes the file
     with nothing_leaves_the_log():
         made = Damaged(world, people)
         assert_each_has_exactly_one_note(world, people)

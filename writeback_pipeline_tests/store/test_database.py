@@ -231,10 +231,11 @@ def flipped(content: bytes) -> bytes:
     [
         lambda content: b"",
         lambda content: b"this is no database" * 1_000,
+        lambda content: b"SQLite format 3\0".ljust(len(content)),
         lambda content: content[: len(content) // 2],
         flipped,
     ],
-    ids=["empty", "foreign", "cut", "flipped"],
+    ids=["empty", "foreign", "another database's", "cut", "flipped"],
 )
 def test_a_damaged_file_is_named_with_the_remedy_and_left_as_it_is(database: Database, damage: object) -> None:
     put(database, "first")

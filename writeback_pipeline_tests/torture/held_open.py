@@ -1,6 +1,8 @@
 """A store whose database stays open in this process: what is proved over it is not about files, and is quicker so."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
@@ -17,8 +19,14 @@ class HeldDatabase(Database):
         super().__init__(path)
         self._held = duckdb.connect(str(self.path))
 
-    def _connect(self, patience: Patience, *, read_only: bool) -> duckdb.DuckDBPyConnection:
-        return self._held.cursor()
+    @contextmanager
+    def _engine(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with self._held.cursor() as cursor:
+            cursor.execute("SET TimeZone = 'UTC'")
+            yield cursor
+
+    def _attach(self, engine: duckdb.DuckDBPyConnection, patience: Patience, *, read_only: bool) -> None:
+        """It is attached."""
 
     def close(self) -> None:
         self._held.close()
