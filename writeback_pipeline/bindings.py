@@ -52,21 +52,23 @@ def open_organisation(
     purpose: Purpose | None = Purpose.OPT_OUTS,
     *,
     manual: bool = True,
+    read_seconds: float | None = None,
 ) -> Iterator[SalesforceOrganisation]:
     """A session with the organisation that the variables name; with the embedded one where they name none.
 
     Its calls count against the budget that the ledger keeps, for that purpose; None leaves the ledger alone. `manual`
-    when a person asked for it.
+    when a person asked for it; `read_seconds` is how long an answer is waited for, if not as long as usual.
     """
     from writeback_pipeline.salesforce.connection import from_environment
     from writeback_pipeline.salesforce.organisation import SalesforceOrganisation
+    from writeback_pipeline.salesforce.session import READ_SECONDS
 
     with ExitStack() as stack:
         connection = from_environment(variables)
         if connection is None:
             connection = stack.enter_context(_embedded(environment))
         gate = None if purpose is None else Gate(open_store(environment), purpose, lambda: datetime.now(UTC), manual)
-        organisation = SalesforceOrganisation(connection, gate)
+        organisation = SalesforceOrganisation(connection, gate, read_seconds=read_seconds or READ_SECONDS)
         stack.callback(organisation.close)
         yield organisation
         if gate is not None:

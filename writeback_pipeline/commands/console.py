@@ -6,13 +6,20 @@ from datetime import UTC, datetime
 
 import click
 
-from writeback_pipeline.bindings import open_store
+from writeback_pipeline.bindings import open_organisation, open_store
 from writeback_pipeline.commands.operator import operator
 from writeback_pipeline.commands.output import InputError
-from writeback_pipeline.environment import read_environment
+from writeback_pipeline.delivery.pinning import check_pinned
+from writeback_pipeline.domain.people import PersonRef
+from writeback_pipeline.domain.records import Held
+from writeback_pipeline.environment import Environment, read_environment
+from writeback_pipeline.store.store import Store
 
 HOST = "127.0.0.1"
 PORT = 3001
+
+LOOK_SECONDS = 8.0
+"""How long a person at a page waits for Salesforce."""
 
 
 @click.group(invoke_without_command=True)
@@ -56,9 +63,20 @@ def _serve(host: str, port: int) -> None:
         raise InputError(str(error)) from None
     except OSError as error:
         raise InputError(f"{host} port {port} cannot be used ({error.strerror}): choose others, or port 0") from None
-    store = open_store(read_environment(os.environ))
+    environment = read_environment(os.environ)
+    store = open_store(environment)
     links = Links(
         *(os.environ.get(name, "").rstrip("/") or None for name in ("SALESFORCE_URL", "WRITEBACK_DAGSTER_URL"))
     )
-    app = create_app(Ports(store, lambda: datetime.now(UTC), troubles(), links), access)
+    ports = Ports(
+        store, lambda: datetime.now(UTC), troubles(), links, look=lambda person: look(environment, store, person)
+    )
+    app = create_app(ports, access)
     serve(app, listener, lambda: click.echo(f"Console   {address_of(host, listener)}"))
+
+
+def look(environment: Environment, store: Store, person: PersonRef) -> Held:
+    """What the ledger's organisation holds under a person's id now: one call, not waited for very long."""
+    with open_organisation(environment, os.environ, read_seconds=LOOK_SECONDS) as organisation:
+        check_pinned(store.pinned_organisation(), organisation.organisation_id)
+        return organisation.look([person])[person.salesforce_id]

@@ -9,7 +9,7 @@ import click
 from writeback_pipeline.bindings import open_store
 from writeback_pipeline.commands.output import InputError, format_option, print_json
 from writeback_pipeline.commands.tables import plain
-from writeback_pipeline.domain.story import Facts, moments, standing
+from writeback_pipeline.domain.story import Facts, heading, moments, standing
 from writeback_pipeline.domain.writebacks import utc_text
 from writeback_pipeline.environment import read_environment
 
@@ -46,10 +46,7 @@ def _document(facts: Facts) -> dict[str, Any]:
 
 
 def _text(facts: Facts) -> str:
-    now, *before = [f"{person.object_type} {person.salesforce_id}" for person in facts.people] or [
-        "Nobody in Salesforce"
-    ]
-    lines = [now + (f", once {', '.join(before)}" if before else ""), ""]
+    lines = [heading(facts), ""]
     lines += [f"{utc_text(moment.at):<28}{plain(moment.told)}" for moment in moments(facts)]
     state = standing(facts)
     return "\n".join(lines + (["", "Now", *(f"  {plain(line)}" for line in state)] if state else []))

@@ -1,14 +1,17 @@
 """What the pages need of the rest, as small protocols; the command binds them. A page that needs more adds it here."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 from urllib.parse import quote
 
 from writeback_pipeline.domain.ledger import SettingChange
 from writeback_pipeline.domain.overview import Overview
+from writeback_pipeline.domain.people import PersonRef
+from writeback_pipeline.domain.records import Held
 from writeback_pipeline.domain.settings import WritebackSettings
+from writeback_pipeline.domain.story import Facts
 
 
 class Ledger(Protocol):
@@ -31,6 +34,9 @@ class Ledger(Protocol):
 
     def overview(self, now: datetime) -> Overview:
         """The ledger at a glance."""
+
+    def story(self, who: str) -> list[Facts]:
+        """What is kept of everybody of that record id, e-mail address or subscriber."""
 
     def settings_history(self) -> list[SettingChange]:
         """Every change of a setting, oldest first."""
@@ -55,9 +61,14 @@ class Links:
 @dataclass(frozen=True, slots=True)
 class Ports:
     """Everything outside the pages. `troubles` are the errors whose message is all that a person needs: a store that is
-    busy or cannot be used. The clock gives aware instants."""
+    busy or cannot be used. The clock gives aware instants.
+
+    `look` asks Salesforce what it holds under a person's id; it takes seconds at most, and raises
+    OrganisationUnavailable, WrongOrganisation or one of the troubles.
+    """
 
     ledger: Ledger
     clock: Callable[[], datetime]
     troubles: tuple[type[Exception], ...]
     links: Links = Links()
+    look: Callable[[PersonRef], Held] = field(kw_only=True)

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,6 +16,8 @@ from writeback_pipeline.console.app import create_app
 from writeback_pipeline.console.passwords import hash_password
 from writeback_pipeline.console.ports import Ports
 from writeback_pipeline.console.server import address_of, listen, make_server
+from writeback_pipeline.domain.people import PersonRef
+from writeback_pipeline.domain.records import Held, OrganisationUnavailable
 from writeback_pipeline.store.store import Store
 
 START = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -59,12 +61,17 @@ def with_accounts() -> Access:
     return local_access({"WRITEBACK_CONSOLE_USERS": users})
 
 
+def no_salesforce(_: PersonRef) -> Held:
+    """Salesforce when it is down."""
+    raise OrganisationUnavailable("NO_ANSWER", "No answer came.", "It is tried again by itself.", passing=True)
+
+
 @contextmanager
-def serving(home: Path, access: Access) -> Iterator[Served]:
+def serving(home: Path, access: Access, look: Callable[[PersonRef], Held] = no_salesforce) -> Iterator[Served]:
     """The console of that home."""
     store, clock = Store(home / "writebacks.duckdb", wait=timedelta(seconds=0.3)), Clock()
     listener = listen(HOST, 0)
-    server = make_server(create_app(Ports(store, clock, troubles()), access))
+    server = make_server(create_app(Ports(store, clock, troubles(), look=look), access))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     while not server.started:

@@ -24,7 +24,7 @@ from writeback_pipeline_tests.contracts.story import (
 )
 from writeback_pipeline_tests.contracts.test_store_activity import leased, owe, summary
 
-pytestmark = pytest.mark.parametrize("store", ["duckdb"], indirect=True)  # the ledger in memory has no overview
+pytestmark = pytest.mark.parametrize("store", ["duckdb", "postgresql"], indirect=True)  # the one in memory has none
 DAY = timedelta(days=1)
 
 
