@@ -22,6 +22,7 @@ _BY_CODE = {
     "28P01": _SIGN_IN,
     "3D000": _DATABASE,
     "42501": _RIGHTS,
+    "3F000": _RIGHTS,  # a schema that the role may not use is none to it
     "53100": _DISK,
     "25006": _READ_ONLY,
     "58030": _DISK,

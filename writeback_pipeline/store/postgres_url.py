@@ -6,7 +6,7 @@ What is shown of it never holds a password, nor any text of a URL that could not
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -43,8 +43,9 @@ def parse(url: str) -> Server:
         parts = urlsplit(url)
         query = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
         schema = query.pop("schema", "public")
-        info = conninfo_to_dict(urlunsplit(parts._replace(query=urlencode(query))))
-        int(str(info.get("connect_timeout", 0)))
+        info = conninfo_to_dict(f"{url.partition('?')[0]}?{urlencode(query)}")
+        for number in (*str(info.get("port") or "").split(","), info.get("connect_timeout")):
+            int(number or 0)
     except (ValueError, ProgrammingError):
         raise _unreadable() from None
     if url.partition("?")[0].count("@") > 1 or parts.fragment or "@" in parts.path:

@@ -1,5 +1,6 @@
-"""Several processes on one file: nothing is lost, nothing is done twice, and a kill at any moment costs nothing."""
+"""Several processes on one database: nothing is lost, nothing is done twice, and a kill at any moment costs nothing."""
 
+import os
 import random
 import subprocess
 import sys
@@ -8,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from writeback_pipeline.bindings import open_store
 from writeback_pipeline.domain.budget import Purpose
 from writeback_pipeline.domain.ledger import LEASE, Attempt
 from writeback_pipeline.domain.writebacks import Status
+from writeback_pipeline.environment import read_environment
 from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.contracts.story import NOW, contact, everything, unsubscribe
+from writeback_pipeline_tests.postgres import server
 from writeback_pipeline_tests.store.workers import BATCH
 
 REPOSITORY = Path(__file__).parents[2]
@@ -49,27 +53,29 @@ def killed(process: subprocess.Popen[str], after: float) -> str:
     return first + rest.rpartition("\n")[0]  # a line cut by the kill was acknowledged to nobody
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "writebacks.duckdb"
+@pytest.fixture(params=["duckdb", "postgresql"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A store which the environment names to the processes of the test, too."""
+    monkeypatch.setenv("WRITEBACK_HOME", str(tmp_path))
+    monkeypatch.setenv("WRITEBACK_DATABASE", server().new_url() if request.param == "postgresql" else "")
+    return open_store(read_environment(os.environ))
 
 
 def attempts(store: Store) -> list[Attempt]:
     return store.attempts_of([row.id for row in everything(store)])
 
 
-def test_many_processes_lose_nothing_and_do_nothing_twice(path: Path, tmp_path: Path) -> None:
+def test_many_processes_lose_nothing_and_do_nothing_twice(store: Store, tmp_path: Path) -> None:
     done, looked = tmp_path / "done", tmp_path / "looked"
-    producers = [start("produce", path, name, 8) for name in (1, 1, 2)]
-    workers = [start("deliver", path, name, done) for name in ("a", "b")]
-    reader = start("look", path, looked)
+    producers = [start("produce", name, 8) for name in (1, 1, 2)]
+    workers = [start("deliver", name, done) for name in ("a", "b")]
+    reader = start("look", looked)
     queued = [key for producer in producers for key in said(producer, "queued")]
     done.touch()
     recorded = [int(id_) for worker in workers for id_ in said(worker, "recorded")]
     looked.touch()
     assert int(said(reader, "looked")[0]) > 0
 
-    store = Store(path)
     rows = everything(store)
     assert sorted(row.delivery_key for row in rows) == sorted(set(queued))
     assert len(rows) == 2 * 8 * BATCH
@@ -78,12 +84,11 @@ def test_many_processes_lose_nothing_and_do_nothing_twice(path: Path, tmp_path: 
     assert sorted(attempt.intent.writeback_id for attempt in attempts(store)) == sorted(recorded)
 
 
-def test_a_producer_killed_in_mid_transaction_loses_nothing_acknowledged(path: Path) -> None:
+def test_a_producer_killed_in_mid_transaction_loses_nothing_acknowledged(store: Store) -> None:
     chance = random.Random(20261123)
-    store = Store(path)
     acknowledged: set[str] = set()
     for name in range(6):
-        output = killed(start("produce", path, name, 1_000), chance.uniform(0, 0.25))
+        output = killed(start("produce", name, 1_000), chance.uniform(0, 0.25))
         acknowledged |= set(words_after("queued", output))
         queued = {row.delivery_key for row in everything(store)}
         assert acknowledged <= queued
@@ -91,12 +96,11 @@ def test_a_producer_killed_in_mid_transaction_loses_nothing_acknowledged(path: P
     assert len(acknowledged) >= 6 * BATCH
 
 
-def test_a_worker_killed_in_mid_transaction_leaves_every_row_accounted_for(path: Path, tmp_path: Path) -> None:
+def test_a_worker_killed_in_mid_transaction_leaves_every_row_accounted_for(store: Store, tmp_path: Path) -> None:
     chance = random.Random(7)
-    store = Store(path)
     store.enqueue([unsubscribe(contact(n)) for n in range(400)], NOW)
     for name in range(5):
-        output = killed(start("deliver", path, name, tmp_path / "never"), chance.uniform(0, 0.25))
+        output = killed(start("deliver", name, tmp_path / "never"), chance.uniform(0, 0.25))
         rows = {row.id: row for row in everything(store)}
         assert len(rows) == 400
         for id_ in words_after("recorded", output):
@@ -114,18 +118,17 @@ def test_a_worker_killed_in_mid_transaction_leaves_every_row_accounted_for(path:
     assert by_status[Status.WRITTEN] > 0
 
 
-def test_processes_and_threads_that_call_at_once_never_overshoot_the_budget(path: Path) -> None:
-    workers = [start("call", path, 15) for _ in range(2)]
+def test_processes_and_threads_that_call_at_once_never_overshoot_the_budget(store: Store) -> None:
+    workers = [start("call", 15) for _ in range(2)]
     assert sum(int(word) for worker in workers for word in said(worker, "admitted")) == 40
-    assert Store(path).calls_left(Purpose.OPT_OUTS, NOW) == 0
+    assert store.calls_left(Purpose.OPT_OUTS, NOW) == 0
 
 
-def test_a_stream_of_readers_lets_every_writer_in(path: Path, tmp_path: Path) -> None:
-    store = Store(path)
+def test_a_stream_of_readers_lets_every_writer_in(store: Store, tmp_path: Path) -> None:
     store.enqueue([unsubscribe(contact(n)) for n in range(3)], NOW)
     done = tmp_path / "done"
-    readers = [start("gaze", path, done) for _ in range(3)]
-    writer = start("produce", path, 1, 20)
+    readers = [start("gaze", done) for _ in range(3)]
+    writer = start("produce", 1, 20)
     assert len(said(writer, "queued")) == 20 * BATCH
     done.touch()
     assert min(int(said(reader, "gazed")[0]) for reader in readers) > 0

@@ -1,8 +1,10 @@
 """Programs that the tests run as processes of their own: `python -m writeback_pipeline_tests.store.workers NAME ...`.
 
+They work on the database that the environment names.
 Each says on standard output what the store has acknowledged, one line each, so that it can be killed at any moment.
 """
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -10,12 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 
+from writeback_pipeline.bindings import open_store
 from writeback_pipeline.delivery.gate import Gate
 from writeback_pipeline.domain.budget import Purpose
 from writeback_pipeline.domain.holds import HeldBack
 from writeback_pipeline.domain.ledger import WritebackFilter
 from writeback_pipeline.domain.records import ApiUsage
-from writeback_pipeline.store.store import Store
+from writeback_pipeline.environment import read_environment
 from writeback_pipeline_tests.contracts.story import NOW, answered, contact, intent, settled, unsubscribe
 
 BATCH = 3
@@ -26,18 +29,18 @@ def say(*words: object) -> None:
     sys.stdout.flush()
 
 
-def produce(path: str, name: str, batches: str) -> None:
+def produce(name: str, batches: str) -> None:
     """Queue batches of changes; those with one name queue the same ones. Says which batch is queued."""
-    store = Store(path)
+    store = open_store(read_environment(os.environ))
     for batch in range(int(batches)):
         people = [contact(int(name) * 100_000 + batch * BATCH + n) for n in range(BATCH)]
         store.enqueue([unsubscribe(person, key=f"{name}/{person.salesforce_id}") for person in people], NOW)
         say("queued", *(f"{name}/{person.salesforce_id}" for person in people))
 
 
-def deliver(path: str, name: str, until: str) -> None:
+def deliver(name: str, until: str) -> None:
     """Deliver whatever is due until the file `until` exists and nothing is. Says what was journalled and recorded."""
-    store = Store(path)
+    store = open_store(read_environment(os.environ))
     while True:
         claims = store.claim(name, NOW, limit=4)
         if not claims:
@@ -53,9 +56,9 @@ def deliver(path: str, name: str, until: str) -> None:
         say("recorded", *(settlement.writeback_id for settlement in settlements))
 
 
-def look(path: str, until: str) -> None:
+def look(until: str) -> None:
     """Look at the list and the depth until the file `until` exists; says what it counted last."""
-    store = Store(path)
+    store = open_store(read_environment(os.environ))
     for looks in count(1):
         rows = store.writebacks(WritebackFilter())
         assert len(rows) % BATCH == 0
@@ -66,9 +69,9 @@ def look(path: str, until: str) -> None:
         time.sleep(0.05)
 
 
-def gaze(path: str, until: str) -> None:
+def gaze(until: str) -> None:
     """Look at the list again and again, never pausing, until the file `until` exists; says how often it looked."""
-    store = Store(path)
+    store = open_store(read_environment(os.environ))
     for looks in count(1):
         store.page(WritebackFilter(), 50)
         if Path(until).exists():
@@ -76,9 +79,9 @@ def gaze(path: str, until: str) -> None:
             return
 
 
-def call(path: str, tries: str) -> None:
+def call(tries: str) -> None:
     """Ask for that many API calls from each of two threads; says how many of them were admitted."""
-    gate = Gate(Store(path), Purpose.OPT_OUTS, lambda: NOW)
+    gate = Gate(open_store(read_environment(os.environ)), Purpose.OPT_OUTS, lambda: NOW)
 
     def admitted(_: int) -> int:
         try:
