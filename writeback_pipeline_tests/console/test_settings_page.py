@@ -9,7 +9,6 @@ import pytest
 import requests
 
 from writeback_pipeline.domain.settings import WritebackSettings, as_mapping, setting_text
-from writeback_pipeline.store.database import Database
 from writeback_pipeline_tests.console.serving import START, VIEWER, Client, Served
 
 DEFAULTS = {
@@ -129,7 +128,7 @@ def test_a_form_without_a_version_overwrites_nobody(served: Served, client: Clie
 
 
 def test_a_stored_value_that_is_not_allowed_is_shown_and_can_be_put_right(served: Served, client: Client) -> None:
-    with Database(served.store._database.path).writing() as session:
+    with served.store._database.writing() as session:
         session.execute("UPDATE settings SET value = 'yearly' WHERE name = 'frequency'")
     page = client.get("/settings")
     assert page.status_code == 200
