@@ -14,6 +14,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import requests
+from requests.adapters import HTTPAdapter
 
 from writeback_pipeline.local_org import faults as switches
 from writeback_pipeline.local_org.state import Organisation
@@ -62,7 +67,8 @@ class Weather:
 class FaultProxy:
     """The proxy; `url` is where the gateway finds it. `weather` may be replaced at any time, None for a fine day.
 
-    `clock` dates calls that arrive late. `heard` is told of every call as it comes in.
+    `clock` dates calls that arrive late. `heard` is told of every call as it comes in. Where a client is told by
+    `counted_as_silence` that its time has run out, nobody waits for that.
     """
 
     def __init__(
@@ -71,6 +77,8 @@ class FaultProxy:
         self.weather: Weather | None = None
         self.heard: Callable[[CallType], None] = lambda _: None
         self.foreign = _listen(0)
+        self.silence_is_told = False
+        self._was_silent = False
         self._netloc = organisation_url.removeprefix("http://")
         self._inside = inside
         self._clock = clock
@@ -109,6 +117,25 @@ class FaultProxy:
                 count += 1
         return count
 
+    @contextmanager
+    def counted_as_silence(self) -> Iterator[None]:
+        """Let clients of the `requests` library time out at once where no answer would ever come."""
+        send = HTTPAdapter.send
+
+        def send_or_time_out(adapter: HTTPAdapter, request: requests.PreparedRequest, **how: Any) -> requests.Response:
+            try:
+                return send(adapter, request, **how)
+            except requests.ConnectionError as error:
+                if not self._was_silent:
+                    raise
+                self._was_silent = False
+                raise requests.ReadTimeout(request=request) from error
+
+        self.silence_is_told = True
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(HTTPAdapter, "send", send_or_time_out)
+            yield
+
     def close(self) -> None:
         self._open = False
         self._refuse()
@@ -145,6 +172,9 @@ class FaultProxy:
         reply = self._reach(request, fault)
         if fault.refuses_next:
             self._refuse()
+        if fault.comes is Comes.NEVER and self.silence_is_told:
+            self._was_silent = True
+            return
         _COMES[fault.comes](client, fault.answer(reply, self._foreign_url).raw if fault.comes in _WITH_ANSWER else b"")
 
     @property
