@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-test
 
-.PHONY: setup setup-test demo dev test torture lint format bench lock clean
+.PHONY: setup setup-test demo dev test torture lint format bench mutation lock clean
 
 setup: $(RUN_STAMP)
 
@@ -34,9 +34,36 @@ dev: setup
 test: setup-test
 	$(BIN)/pytest --numprocesses auto --dist loadfile --cov --cov-report=term:skip-covered
 
-# The same suite, with the full number of cut logs, odd texts and the like; takes hours.
-torture: setup-test
-	TORTURE=1 $(BIN)/pytest --timeout=7200
+# What can go on for ever, in full: part by part, each of which can be run by itself (`make torture-network`).
+# All of it takes about an hour and a half on two cores; each part prints what it counted.
+TORTURE := TORTURE=1 $(BIN)/pytest --timeout=7200 --quiet -p no:cacheprovider
+TORTURE_PARTS := histories stories killed stopped network storage texts clocks load
+torture: $(TORTURE_PARTS:%=torture-%)
+
+torture-histories: setup-test
+	$(TORTURE) writeback_pipeline_tests/simulation/test_histories.py writeback_pipeline_tests/simulation/test_mutants.py
+torture-stories: setup-test
+	$(TORTURE) writeback_pipeline_tests/simulation/test_any_delivery.py writeback_pipeline_tests/store/test_any_story.py
+torture-killed: setup-test
+	$(TORTURE) writeback_pipeline_tests/torture/test_killed_workers.py writeback_pipeline_tests/torture/test_lost_host.py
+torture-stopped: setup-test
+	$(TORTURE) writeback_pipeline_tests/torture/test_zombies.py
+torture-network: setup-test
+	$(TORTURE) writeback_pipeline_tests/torture/test_network.py
+torture-storage: setup-test
+	$(TORTURE) writeback_pipeline_tests/delivery/test_storage_faults.py
+torture-texts: setup-test
+	$(TORTURE) writeback_pipeline_tests/journeys/test_odd_text.py
+torture-clocks: setup-test
+	$(TORTURE) writeback_pipeline_tests/domain/test_every_hour.py writeback_pipeline_tests/delivery/test_a_day_of_calls.py
+torture-load: setup-test
+	$(TORTURE) writeback_pipeline_tests/torture/test_mixed_load.py
+
+# Which changed line no test would notice; takes about half an hour, and writes into `mutants`.
+mutation: setup-test
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-mutation.lock
+	$(BIN)/mutmut run
+	$(BIN)/mutmut results
 
 lint: setup-test
 	$(BIN)/ruff format --check .
@@ -57,6 +84,8 @@ lock: setup-test
 	  --no-emit-index-url --no-emit-find-links --python-version 3.11 pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --no-strip-extras --extra test \
 	  --no-emit-index-url --no-emit-find-links --python-version 3.11 -c requirements.lock pyproject.toml -o requirements-test.lock
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --no-strip-extras --extra mutation \
+	  --no-emit-index-url --no-emit-find-links --python-version 3.11 -c requirements-test.lock pyproject.toml -o requirements-mutation.lock
 
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf mutants $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

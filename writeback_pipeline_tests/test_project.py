@@ -59,7 +59,7 @@ def test_an_instance_that_somebody_chose_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_the_locks_name_packages_and_no_registry() -> None:
-    for lock in ("requirements.lock", "requirements-test.lock"):
+    for lock in ("requirements.lock", "requirements-test.lock", "requirements-mutation.lock"):
         text = (PROJECT / lock).read_text()
         assert "://" not in text
         assert all("==" in line for line in text.splitlines() if line and line[0].isalpha())

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from writeback_pipeline.store.postgres_connections import close_all
 from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.fakes.ledger import MemoryLedger
+from writeback_pipeline_tests.postgres import server
 from writeback_pipeline_tests.torture.held_open import HeldStore
 
 
@@ -26,4 +28,5 @@ STORES = {
     "duckdb": Kind(
         lambda folder: HeldStore(folder / "writebacks.duckdb"), lambda store: store.held.close(), True, True
     ),
+    "postgresql": Kind(lambda folder: Store(server().new_url(), folder), lambda _: close_all(), undoes=True),
 }

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from writeback_pipeline_tests.torture import SEED, listed, size, tell
+from writeback_pipeline_tests.torture import SEED, listed, tell
 from writeback_pipeline_tests.torture.journal import answers
 from writeback_pipeline_tests.torture.killing import kill_many
 from writeback_pipeline_tests.torture.processes import WorkerProcess
@@ -16,7 +16,7 @@ SPEED = 60
 """A lease is 3 s here, the quiet time of a lost answer 10.5 s."""
 
 PEOPLE = 1_200
-KILLS, EVENTS = size(300, 1_000), size(5_000, 20_000)
+KILLS, EVENTS = 300, 5_000
 REST_SECONDS = 240
 
 
