@@ -19,6 +19,7 @@ from writeback_pipeline.store.store import Store
 
 if TYPE_CHECKING:
     from writeback_pipeline.activity.source import MailingEvents
+    from writeback_pipeline.alerting.teller import Channels
     from writeback_pipeline.salesforce.connection import SalesforceConnection
     from writeback_pipeline.salesforce.organisation import SalesforceOrganisation
 
@@ -43,6 +44,14 @@ def open_activity(environment: Environment) -> MailingEvents:
             f"WRITEBACK_ACTIVITY is {location}, which does not exist: correct it or make the folder"
         )
     return MailingEvents(location)
+
+
+def open_channels(variables: Mapping[str, str]) -> Channels:
+    """The channels of the alerts; none where no variable names one."""
+    from writeback_pipeline.alerting.configuration import read_alerting
+    from writeback_pipeline.alerting.teller import Channels
+
+    return Channels(read_alerting(variables))
 
 
 @contextmanager

@@ -20,6 +20,7 @@ _COMMANDS = {
     "why": ("why:why", "Tell one person's whole story, in time order."),
     "retry": ("retry:retry", "Put failed and waiting writebacks back to pending."),
     "check": ("check:check", "Look at everything that delivery needs, and change nothing."),
+    "alerts": ("alerts:alerts", "What is wrong with the pipeline, and who was told; test the channels."),
     "audit": ("audit:audit", "Compare who stands opted out here with whom Salesforce shows opted out."),
     "undo": ("undo:undo", "Take a run back: its Notes and Tasks, and the flags that it changed."),
     "prune": ("prune:prune", "Move old, settled mailing activity out of the ledger."),
@@ -65,13 +66,15 @@ class _Commands(click.Group):
 def troubles() -> tuple[type[Exception], ...]:
     """Errors whose message is all that a person needs; imported only once something has gone wrong."""
     from writeback_pipeline.activity.database import ActivityDataError
+    from writeback_pipeline.alerting.configuration import AlertsMisconfigured
     from writeback_pipeline.domain.ledger import StoreBusy
     from writeback_pipeline.domain.settings import InvalidSetting
     from writeback_pipeline.intake.rows import UnreadableFile
     from writeback_pipeline.salesforce.connection import ConfigurationError
     from writeback_pipeline.store.errors import StoreUnusable
 
-    return ActivityDataError, StoreBusy, StoreUnusable, InvalidSetting, UnreadableFile, ConfigurationError
+    configuration = (AlertsMisconfigured, ConfigurationError, InvalidSetting)
+    return ActivityDataError, StoreBusy, StoreUnusable, UnreadableFile, *configuration
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -15,8 +15,10 @@ from dagster_duckdb import DuckDBResource
 from pydantic import Field
 
 from writeback_pipeline.activity.source import CountedWindow, MailingEvents
-from writeback_pipeline.bindings import open_activity, open_organisation
+from writeback_pipeline.alerting.teller import Channels
+from writeback_pipeline.bindings import open_activity, open_channels, open_organisation
 from writeback_pipeline.defs.activity_location import activity_of
+from writeback_pipeline.defs.alerts import alert_sensor
 from writeback_pipeline.defs.assets import opt_out_writebacks, pending_queue
 from writeback_pipeline.defs.checks import every_row_is_accounted_for, no_opt_out_is_older_than, nothing_failed
 from writeback_pipeline.defs.jobs import deliver_opt_outs
@@ -102,10 +104,18 @@ class MailingActivity(dg.ConfigurableResource["MailingActivity"]):
         return open_activity(replace(read_environment(os.environ), activity=self.location))
 
 
+class AlertChannels:
+    """Whom the WRITEBACK_ALERT_ variables name; they are read at every look, so no secret ever is configuration."""
+
+    def teller(self) -> Channels:
+        """The channels; raises AlertsMisconfigured."""
+        return open_channels(os.environ)
+
+
 def build_definitions(
     resources: Mapping[str, Any], *, poll_seconds: int = POLL_SECONDS, zone: str = "UTC"
 ) -> dg.Definitions:
-    """The pipeline over the resources `platform_database`, `salesforce` and `mailing_activity`.
+    """The pipeline over the resources `platform_database`, `salesforce`, `mailing_activity` and `alert_channels`.
 
     `zone` is the one that partitions begin in and schedules tick in. A window's own bounds follow the setting at the
     moment of the run, so a changed zone takes effect without a reload.
@@ -119,7 +129,7 @@ def build_definitions(
         asset_checks=[*opt_out_checks, flag_matches_ledger, *(check for each in activity for check in each.checks)],
         jobs=[deliver_opt_outs, sync_salesforce, reconcile_opt_outs, audit_opt_outs, *(each.job for each in activity)],
         schedules=[*opt_out_schedules, *(schedule for each in activity for schedule in each.schedules)],
-        sensors=[opt_out_queue_sensor(poll_seconds)],
+        sensors=[opt_out_queue_sensor(poll_seconds), alert_sensor],
         resources=resources,
         executor=dg.in_process_executor,
     )
@@ -132,6 +142,7 @@ def production_resources() -> dict[str, Any]:
         "platform_database": PlatformDatabase(database=open_database(environment.database).shown),
         "salesforce": Salesforce(url=os.environ.get("SALESFORCE_URL", "")),
         "mailing_activity": MailingActivity(location=environment.activity),
+        "alert_channels": AlertChannels(),
     }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from writeback_pipeline.bindings import open_organisation
-from writeback_pipeline.commands.check_platform import events, platform_database
+from writeback_pipeline.commands.check_platform import alert_channels, events, platform_database
 from writeback_pipeline.commands.output import NEEDS_A_PERSON, format_option, print_json
 from writeback_pipeline.commands.tables import plain
 from writeback_pipeline.domain.budget import Purpose
@@ -26,9 +26,9 @@ WRONG_CONFIGURATION = 2
 def check(format_: str) -> None:
     """Look at everything that delivery needs, and change nothing.
 
-    A line for each: the platform database, the mailing events, the Salesforce organisation, Dagster; ok, warning or
-    failure, with the remedy. Exit codes: 0 nothing is in the way; 1 something is that may pass by itself; 2 something
-    is set up wrongly.
+    A line for each: the platform database, the mailing events, the alerts, the Salesforce organisation, Dagster; ok,
+    warning or failure, with the remedy. Exit codes: 0 nothing is in the way; 1 something is that may pass by itself;
+    2 something is set up wrongly.
     """
     findings = list(_findings(read_environment(os.environ), datetime.now(UTC)))
     if format_ == "json":
@@ -50,6 +50,7 @@ def _findings(environment: Environment, now: datetime) -> Iterator[Finding]:
     database, settings, pinned = platform_database(environment, now)
     yield from database
     yield events(environment, settings, now)
+    yield alert_channels(os.environ)
     try:
         # A ledger that cannot be used, or is not there yet, keeps nobody from looking.
         countable = environment.has_database and not failures(database)

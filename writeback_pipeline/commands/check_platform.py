@@ -1,9 +1,11 @@
-"""The platform's side of `writebacks check`: its database and its mailing events, a finding each."""
+"""The platform's side of `writebacks check`: its database, mailing events and alerts, a finding each."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from writeback_pipeline.activity.database import ActivityDataError
-from writeback_pipeline.bindings import open_activity, open_store
+from writeback_pipeline.alerting.configuration import AlertsMisconfigured
+from writeback_pipeline.bindings import open_activity, open_channels, open_store
 from writeback_pipeline.domain.findings import Finding, Level
 from writeback_pipeline.domain.ledger import StoreBusy
 from writeback_pipeline.domain.settings import InvalidSetting, Occurrence, WritebackSettings
@@ -14,6 +16,7 @@ from writeback_pipeline.store.errors import StoreUnusable
 
 AREA = "platform"
 EVENTS = "mailing events"
+ALERTS = "alerts"
 RECENT = timedelta(days=7)
 """How far back mailing events are looked for."""
 
@@ -60,6 +63,18 @@ def events(environment: Environment, settings: WritebackSettings, now: datetime)
         return _ok(EVENTS, f"{environment.activity} has those of {days} of the last {RECENT.days} days")
     told = f"{environment.activity} has none of the last {RECENT.days} days"
     return Finding(AREA, EVENTS, Level.WARNING, told, "Correct WRITEBACK_ACTIVITY, or set activity_enabled=false.")
+
+
+def alert_channels(variables: Mapping[str, str]) -> Finding:
+    """Whether anybody is told of trouble, and by what."""
+    try:
+        channels = open_channels(variables).alerting.channels
+    except AlertsMisconfigured as error:
+        return _failure(ALERTS, error, "Correct the WRITEBACK_ALERT_ variables.")
+    if channels:
+        return _ok(ALERTS, "; ".join(f"{each.name} to {each.target}" for each in channels))
+    remedy = "Set WRITEBACK_ALERT_WEBHOOK, or WRITEBACK_ALERT_SMTP_URL; then writebacks alerts test."
+    return Finding(AREA, ALERTS, Level.WARNING, "nobody is told when something is wrong", remedy)
 
 
 def _ok(subject: str, told: str) -> Finding:

@@ -8,6 +8,10 @@ import dagster as dg
 from writeback_pipeline.delivery.activity import LeaseLost
 from writeback_pipeline.delivery.pinning import WrongOrganisation
 from writeback_pipeline.domain.records import OrganisationUnavailable
+from writeback_pipeline.redaction import redacted
+
+WRONG_ORGANISATION = "wrong_organisation"
+"""The metadata that tells whether the credentials lead to another organisation than the ledger's."""
 
 
 @contextmanager
@@ -17,4 +21,5 @@ def failing_in_words() -> Iterator[None]:
         yield
     except (OrganisationUnavailable, WrongOrganisation, LeaseLost) as error:
         passing = error.passing if isinstance(error, OrganisationUnavailable) else isinstance(error, LeaseLost)
-        raise dg.Failure(str(error), metadata={"passing": passing}, allow_retries=passing) from error
+        metadata = {"passing": passing, WRONG_ORGANISATION: isinstance(error, WrongOrganisation)}
+        raise dg.Failure(redacted(str(error)), metadata=metadata, allow_retries=passing) from error

@@ -5,7 +5,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from writeback_pipeline.delivery.auditing import AuditedLedger, AuditedOrganisation
@@ -13,6 +13,7 @@ from writeback_pipeline.delivery.owed_windows import DeliveredWindows, EventFile
 from writeback_pipeline.delivery.protocols import ActivityLedger, CountedEvents, OptOutLedger
 from writeback_pipeline.delivery.protocols import Organisation as DeliveryOrganisation
 from writeback_pipeline.delivery.reconciling import Notes, Written
+from writeback_pipeline.delivery.watching import Teller, WatchedLedger
 from writeback_pipeline.domain.activity import Presentation
 from writeback_pipeline.domain.budget import Purpose
 from writeback_pipeline.domain.findings import Finding
@@ -31,8 +32,11 @@ class Organisation(DeliveryOrganisation, Notes, AuditedOrganisation, Protocol):
         """What delivery under these settings would meet there; writes nothing and never raises."""
 
 
-class Ledger(OptOutLedger, ActivityLedger, DeliveredWindows, Written, AuditedLedger, Protocol):
+class Ledger(OptOutLedger, ActivityLedger, DeliveredWindows, Written, AuditedLedger, WatchedLedger, Protocol):
     """The store as the shell sees it: what delivery needs, and the looks that metadata and checks show."""
+
+    def beat(self, name: str, interval: timedelta, now: datetime) -> None:
+        """Remember that something which ticks at that interval has ticked."""
 
     def standing_counts(self) -> Mapping[str, int]:
         """How many people stand opted out, by origin."""
@@ -106,3 +110,10 @@ class SalesforceConnector(Protocol):
 
     def connect(self, purpose: Purpose, *, manual: bool) -> AbstractContextManager[Organisation]:
         """A session with the organisation, closed at the end of the block; `manual` when a person asked for it."""
+
+
+class AlertChannels(Protocol):
+    """The resource `alert_channels`."""
+
+    def teller(self) -> Teller:
+        """How people are told of what is wrong."""

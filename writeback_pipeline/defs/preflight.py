@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from writeback_pipeline.defs.assets import pending_queue
+from writeback_pipeline.defs.failures import WRONG_ORGANISATION
 from writeback_pipeline.defs.metadata import table
 from writeback_pipeline.defs.ports import PlatformDatabase, SalesforceConnector
 from writeback_pipeline.defs.runs import is_manual
@@ -47,7 +48,8 @@ def organisation_is_ready(
     yield _result(findings, now)
     if in_the_way := blocking(findings):
         # Said once, in words, for whoever started the run: the check alone would fail it without them.
-        raise dg.Failure(_told(in_the_way), metadata={"passing": False}, allow_retries=False)
+        metadata = {"passing": False, WRONG_ORGANISATION: any(each.elsewhere for each in in_the_way)}
+        raise dg.Failure(_told(in_the_way), metadata=metadata, allow_retries=False)
 
 
 def _result(findings: Sequence[Finding], now: datetime) -> dg.AssetCheckResult:

@@ -7,13 +7,13 @@ it is asked for.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
 from writeback_pipeline.defs.jobs import AssetJob, activity_job_name
 from writeback_pipeline.defs.ports import Ledger, MailingActivity, PlatformDatabase
-from writeback_pipeline.defs.sensors import UNFINISHED
+from writeback_pipeline.defs.sensors import UNFINISHED, tick
 from writeback_pipeline.delivery.owed_windows import window_states
 from writeback_pipeline.domain.budget import Purpose
 from writeback_pipeline.domain.ledger import StoreBusy
@@ -28,6 +28,9 @@ from writeback_pipeline.domain.windows import (
     settings_forbid,
     window_of,
 )
+
+SIGN_OF_LIFE = "schedules"
+"""What the hourly ticks, which are never off, are called as signs of life."""
 
 PARTITION = "dagster/partition"
 """The tag of a run that names its partition."""
@@ -52,9 +55,12 @@ def activity_schedule(occurrence: Occurrence, cadence: Frequency, job: AssetJob,
         mailing_activity: dg.ResourceParam[MailingActivity],
     ) -> dg.SkipReason | list[dg.RunRequest]:
         at, job_name = context.scheduled_execution_time, activity_job_name(occurrence)
+        ledger = platform_database.ledger()
+        if cadence is Frequency.HOURLY:
+            tick(ledger, SIGN_OF_LIFE, timedelta(hours=1), datetime.now(UTC))
         try:
             answer = _requests(
-                platform_database.ledger(),
+                ledger,
                 mailing_activity,
                 occurrence,
                 cadence,

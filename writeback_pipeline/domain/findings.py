@@ -21,7 +21,7 @@ class Finding:
     """One line: where, what, how bad, what was found, and what to do where it is not ok.
 
     `passing` is set on a failure that a later run may find gone without anybody having changed the configuration,
-    `partial` on one that concerns only some people.
+    `partial` on one that concerns only some people, `elsewhere` where the organisation is not the ledger's.
     """
 
     area: str
@@ -31,6 +31,7 @@ class Finding:
     remedy: str = ""
     passing: bool = False
     partial: bool = False
+    elsewhere: bool = False
 
 
 def failures(findings: Iterable[Finding]) -> list[Finding]:

@@ -4,6 +4,7 @@ Pure: descriptions, limits and lists of rules in, findings out. Which requests a
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -51,7 +52,8 @@ def login(organisation_id: str, pinned: str | None) -> list[Finding]:
     if pinned is None or pinned == organisation_id:
         return [_ok("login", told if pinned else f"{told}; the first delivery ties the ledger to it")]
     remedy = "Correct SALESFORCE_URL and the credentials, or use a WRITEBACK_HOME of its own for this organisation."
-    return [_failure("login", f"{told}, but the ledger belongs to {pinned}", remedy)]
+    wrong = _failure("login", f"{told}, but the ledger belongs to {pinned}", remedy)
+    return [replace(wrong, elsewhere=True)]
 
 
 def versions_and_clock(versions: Sequence[str], theirs: datetime | None, now: datetime) -> list[Finding]:

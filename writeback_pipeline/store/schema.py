@@ -321,6 +321,44 @@ _INDEXES = (
     "origins_writeback ON opt_out_origins (writeback_id) WHERE writeback_id IS NOT NULL",
     "origins_cleared_by ON opt_out_origins (cleared_by) WHERE cleared_by IS NOT NULL",
 )
+# When what ticks has ticked last, and by when it has to tick again.
+_HEARTBEATS = """
+CREATE TABLE heartbeats (
+    name TEXT PRIMARY KEY,
+    beat_at TIMESTAMP NOT NULL,
+    due_by TIMESTAMP NOT NULL
+)
+"""
+
+_INCIDENTS = """
+CREATE TABLE incidents (
+    id BIGINT PRIMARY KEY,
+    key TEXT NOT NULL,
+    rule TEXT NOT NULL,
+    severity TEXT NOT NULL,
+    words TEXT NOT NULL,
+    opened_at TIMESTAMP NOT NULL,
+    last_seen TIMESTAMP NOT NULL,
+    closed_at TIMESTAMP
+)
+"""
+
+# What each channel knows of each incident: `told` is the worst severity it was told, or `over`.
+_NOTICES = """
+CREATE TABLE notices (
+    incident_id BIGINT NOT NULL,
+    channel TEXT NOT NULL,
+    told TEXT,
+    told_at TIMESTAMP,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    not_before TIMESTAMP,
+    trouble TEXT,
+    PRIMARY KEY (incident_id, channel)
+)
+"""
+
+# Of this one there is one row, slot 1: whoever enters incidents or takes notices updates it first, so they queue up.
+_ALERTING = "CREATE TABLE alerting (slot INTEGER PRIMARY KEY, entered_at TIMESTAMP)"
 
 MIGRATIONS: tuple[Migration, ...] = (
     (
@@ -367,6 +405,14 @@ MIGRATIONS: tuple[Migration, ...] = (
     ("INSERT INTO settings (name, value) VALUES ('concurrent_calls', '4')",),
     ("CREATE SEQUENCE operator_action_ids", _OPERATOR_ACTIONS),
     (_INCARNATION, *(OnPostgreSQL(f"CREATE INDEX {index}") for index in _INDEXES)),
+    (
+        "CREATE SEQUENCE incident_ids",
+        _HEARTBEATS,
+        _INCIDENTS,
+        _NOTICES,
+        _ALERTING,
+        "INSERT INTO alerting (slot) VALUES (1)",
+    ),
 )
 
 

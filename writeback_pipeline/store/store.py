@@ -14,11 +14,14 @@ from typing import Any
 
 from writeback_pipeline.domain import findings
 from writeback_pipeline.domain.adoption import AdoptedJob
+from writeback_pipeline.domain.alerts import Sighting
 from writeback_pipeline.domain.auditing import Expectation
 from writeback_pipeline.domain.breaker import recovered, tripped
 from writeback_pipeline.domain.budget import Admission, Caller, Purpose
 from writeback_pipeline.domain.bulk import BulkJob, Stage
+from writeback_pipeline.domain.health import LedgerHealth, heartbeat
 from writeback_pipeline.domain.holds import Hold
+from writeback_pipeline.domain.incidents import Incident, Notice, changes, notices
 from writeback_pipeline.domain.latency import Latency, LatencyByDay
 from writeback_pipeline.domain.ledger import (
     LEASE,
@@ -62,7 +65,9 @@ from writeback_pipeline.store import (
     bulk_jobs,
     claims,
     evidence,
+    health,
     high_water,
+    incidents,
     journal,
     latency,
     listing,
@@ -88,6 +93,9 @@ from writeback_pipeline.store import (
 from writeback_pipeline.store.database import WAIT
 from writeback_pipeline.store.location import mark_path, open_database
 from writeback_pipeline.store.session import Session
+
+BEAT_AT_MOST_EVERY = timedelta(minutes=1)
+"""How far apart remembered heartbeats are; between them a tick only reads."""
 
 
 class Store:
@@ -573,6 +581,51 @@ class Store:
         """The pinned organisation's id, None while none is."""
         with self._database.reading() as session:
             return organisation.pinned_organisation(session)
+
+    def health(self, now: datetime) -> LedgerHealth:
+        """What is owed, what calls are left, and when what ticks has ticked."""
+        with self._database.reading() as session:
+            return health.ledger_health(session, settings.settings(session), now)
+
+    def beat(self, name: str, interval: timedelta, now: datetime) -> None:
+        """Remember that something which ticks at that interval has ticked; not every tick is worth a transaction."""
+        tick = heartbeat(now, interval)
+        with self._database.reading() as session:
+            last = health.heartbeats(session).get(name)
+        if last is None or tick.due_by - last.due_by >= BEAT_AT_MOST_EVERY or tick.due_by < last.due_by:
+            with self._database.writing() as session:
+                health.beat(session, name, tick)
+
+    def incidents(self, now: datetime) -> list[Incident]:
+        """Those that last, and those lately over of which a channel may not know it yet, oldest first."""
+        with self._database.reading() as session:
+            return incidents.current(session, now)
+
+    def enter_incidents(self, sightings: Sequence[Sighting], judged: Collection[str], now: datetime) -> None:
+        """Open, keep and close incidents by what is seen now; those of rules that were not judged stay as they are."""
+        with self._database.reading() as session:
+            anything = changes(incidents.current(session, now), sightings, judged)
+        if anything:
+            with self._database.writing() as session:
+                incidents.take_turns(session, now)
+                incidents.enter(session, changes(incidents.current(session, now), sightings, judged), now)
+
+    def take_notices(self, channels: Collection[str], reminder: timedelta, now: datetime) -> list[Notice]:
+        """What these channels are to be told now, taken by the caller for as long as sending takes."""
+        with self._database.reading() as session:
+            anything = notices(incidents.current(session, now), channels, reminder, now)
+        if not anything:
+            return []
+        with self._database.writing() as session:
+            incidents.take_turns(session, now)
+            taken = notices(incidents.current(session, now), channels, reminder, now)
+            incidents.take(session, taken, now)
+            return taken
+
+    def record_notices(self, sent: Sequence[Notice], trouble: str | None, now: datetime) -> None:
+        """What became of notices that were sent together: told, or why not."""
+        with self._database.writing() as session:
+            incidents.record(session, sent, trouble, now)
 
     @contextmanager
     def _noticing_restores(self, now: datetime) -> Iterator[Session]:

@@ -65,7 +65,7 @@ def test_a_new_home_is_ready_and_stays_as_it_is(writebacks: Writebacks, home: Pa
     assert first.exit_code == 0
     assert first.stderr == ""
     lines = first.stdout.splitlines()
-    assert lines[-1].endswith("2 warnings, 0 failures")
+    assert lines[-1].endswith("3 warnings, 0 failures")
     assert [line.split()[0] for line in lines[:2]] == ["ok", "warning"]
     assert any(line.startswith("ok       Salesforce  Email Opt Out") for line in lines)
     assert not (home / "writebacks.duckdb").exists()

@@ -1,5 +1,6 @@
 """The pipeline as Dagster sees it, over a small world."""
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ import dagster as dg
 import pytest
 
 from writeback_pipeline.activity.source import MailingEvents
+from writeback_pipeline.alerting.teller import Channels
+from writeback_pipeline.bindings import open_channels
 from writeback_pipeline.definitions import build_definitions
 from writeback_pipeline.defs.ports import Organisation
 from writeback_pipeline.domain.budget import Purpose
@@ -37,6 +40,13 @@ class Connector:
 
     def connect(self, purpose: Purpose, *, manual: bool) -> AbstractContextManager[Organisation]:
         return self.world.guarded(purpose, manual=manual, now=lambda: datetime.now(UTC))
+
+
+class ChannelsOfTheEnvironment:
+    """The resource `alert_channels`, as in production."""
+
+    def teller(self) -> Channels:
+        return open_channels(os.environ)
 
 
 @dataclass
@@ -86,6 +96,20 @@ class Pipeline:
             run_config={"ops": {"opt_out_writebacks": {"config": config}}}, instance=self.instance, raise_on_error=False
         )
 
+    def look_for_alerts(self) -> str:
+        """What the sensor of the alerts says of one look."""
+        context = dg.build_sensor_context(
+            instance=self.instance, repository_def=self.definitions.get_repository_def(), resources=self.alert_resources
+        )
+        answer = self.definitions.resolve_sensor_def("alert_sensor")(context)
+        assert isinstance(answer, dg.SkipReason)
+        return answer.skip_message or ""
+
+    @property
+    def alert_resources(self) -> dict[str, Any]:
+        """What the sensor of the alerts takes."""
+        return {name: self.resources[name] for name in ("platform_database", "alert_channels")}
+
     def tick(self) -> dg.RunRequest | dg.SkipReason:
         sensor = self.definitions.resolve_sensor_def("opt_out_queue_sensor")
         context = dg.build_sensor_context(instance=self.instance, resources={"platform_database": Database(self.world)})
@@ -98,6 +122,7 @@ def resources_of(world: World, mailings: Mailings) -> dict[str, Any]:
     return {
         "platform_database": Database(world),
         "mailing_activity": MailingEvents(str(mailings.folder), "200MB"),
+        "alert_channels": ChannelsOfTheEnvironment(),
     }
 
 

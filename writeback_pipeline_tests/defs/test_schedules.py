@@ -58,6 +58,12 @@ def test_by_default_nothing_is_ever_asked_for(pipeline: Pipeline) -> None:
     }
 
 
+def test_hourly_ticks_leave_a_sign_of_life_whatever_the_settings_say(pipeline: Pipeline) -> None:
+    before = datetime.now(UTC)
+    pipeline.tick_of("hourly_delivery_of_weekly_activity", before)
+    assert pipeline.world.ledger.health(before).heartbeats["schedules"].at >= before
+
+
 def test_while_salesforce_is_in_trouble_a_tick_says_until_when(pipeline: Pipeline) -> None:
     days(pipeline, MORNING - timedelta(days=1), 1)
     settle(pipeline.world, frequency="daily")

@@ -1,0 +1,1 @@
+"""How people are told of incidents: by webhook and by mail."""

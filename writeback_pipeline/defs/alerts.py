@@ -1,0 +1,96 @@
+"""The sensor that looks at the pipeline's health every minute: what Dagster knows of it, beside what the ledger knows.
+
+It launches nothing. A sensor cannot notice that nothing ticks any more: `writebacks alerts check` and the console look,
+too, at what the ticks left in the ledger.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from writeback_pipeline.defs.failures import WRONG_ORGANISATION
+from writeback_pipeline.defs.ports import AlertChannels, PlatformDatabase
+from writeback_pipeline.defs.schedules import PARTITION
+from writeback_pipeline.defs.sensors import tick
+from writeback_pipeline.delivery.watching import watch
+from writeback_pipeline.domain.health import DagsterHealth, FailedRun, RedCheck
+from writeback_pipeline.domain.ledger import StoreBusy
+
+NAME = "alert_sensor"
+INTERVAL = timedelta(minutes=1)
+REACH = timedelta(days=35)
+"""How far back failed runs are looked for; windows of activity are asked for again as long."""
+
+FAILURES_LOOKED_AT = 200
+UNFORESEEN = "an error that nobody foresaw"
+
+
+@dg.sensor(
+    name=NAME,
+    minimum_interval_seconds=int(INTERVAL.total_seconds()),
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Looks for what is wrong with the pipeline, and tells the channels of the alerts, once per incident.",
+)
+def alert_sensor(
+    context: dg.SensorEvaluationContext,
+    platform_database: dg.ResourceParam[PlatformDatabase],
+    alert_channels: dg.ResourceParam[AlertChannels],
+) -> dg.SkipReason:
+    """One look; the reason for skipping says what it found."""
+    ledger, now = platform_database.ledger(), datetime.now(UTC)
+    tick(ledger, NAME, INTERVAL, now)
+    assert context.repository_def is not None
+    checks = list(context.repository_def.asset_checks_defs_by_key)
+    health = DagsterHealth(list(failed_runs(context.instance, now)), list(red_checks(context.instance, checks)))
+    try:
+        found = watch(ledger, alert_channels.teller(), lambda: datetime.now(UTC), health)
+    except StoreBusy:
+        return dg.SkipReason("the store is busy")
+    untold = "".join(f"; not told by {channel}: {why}" for channel, why in found.trouble.items())
+    return dg.SkipReason(f"{len(found.incidents)} incidents are open, {found.told} notices were told{untold}")
+
+
+def failed_runs(instance: dg.DagsterInstance, now: datetime) -> Iterator[FailedRun]:
+    """The last failed run of each job, and of each partition of one, that no success followed."""
+    failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=now - REACH)
+    seen = set()
+    for record in instance.get_run_records(failed, limit=FAILURES_LOOKED_AT):
+        run = record.dagster_run
+        partition = run.tags.get(PARTITION)
+        if (run.job_name, partition) in seen:
+            continue
+        seen.add((run.job_name, partition))
+        mended = dg.RunsFilter(
+            job_name=run.job_name,
+            statuses=[dg.DagsterRunStatus.SUCCESS],
+            tags={} if partition is None else {PARTITION: partition},
+            created_after=record.create_timestamp,
+        )
+        if not instance.get_run_records(mended, limit=1):
+            words, passing, elsewhere = _failure(instance, run.run_id)
+            yield FailedRun(run.job_name, run.run_id, words, passing, partition, elsewhere)
+
+
+def red_checks(instance: dg.DagsterInstance, keys: list[dg.AssetCheckKey]) -> Iterator[RedCheck]:
+    """Those of the checks whose last finished evaluation is an error."""
+    for key, record in instance.event_log_storage.get_asset_check_summary_records(keys).items():
+        last = record.last_completed_check_execution_record
+        found = last.evaluation if last is not None else None
+        if found is not None and not found.passed and found.severity is dg.AssetCheckSeverity.ERROR:
+            yield RedCheck(key.asset_key.to_user_string(), key.name, found.description or "")
+
+
+def _failure(instance: dg.DagsterInstance, run_id: str) -> tuple[str, bool, bool]:
+    """What the run failed with in our own words, whether that may pass, and whether it met another organisation."""
+    records = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.STEP_FAILURE, limit=1).records
+    event = records[0].event_log_entry.dagster_event if records else None
+    told = event.step_failure_data.user_failure_data if event is not None else None
+    if told is None:
+        return UNFORESEEN if records else "", True, False
+    passing, elsewhere = (told.metadata.get(name) for name in ("passing", WRONG_ORGANISATION))
+    return (
+        told.description or "",
+        passing is None or passing.value is True,
+        elsewhere is not None and elsewhere.value is True,
+    )
