@@ -8,13 +8,12 @@ from uuid import uuid4
 import click
 
 from writeback_pipeline.bindings import open_organisation, open_store
-from writeback_pipeline.commands.output import NEEDS_A_PERSON, NOTHING_CHANGED, format_option, message, print_json
+from writeback_pipeline.commands.output import NEEDS_A_PERSON, format_option, print_json
+from writeback_pipeline.commands.trouble import ending_in_words
 from writeback_pipeline.delivery.auditing import audit as compare_sides
 from writeback_pipeline.delivery.auditing import repair as repair_sides
 from writeback_pipeline.delivery.opt_outs import OptOutDelivery
-from writeback_pipeline.delivery.pinning import WrongOrganisation
 from writeback_pipeline.domain.auditing import Comparison
-from writeback_pipeline.domain.records import OrganisationUnavailable
 from writeback_pipeline.environment import read_environment
 
 SHOWN = 20
@@ -31,17 +30,12 @@ def audit(repair: bool, format_: str) -> None:
     """
     environment = read_environment(os.environ)
     store, repaired = open_store(environment), 0
-    try:
-        with open_organisation(environment, os.environ) as organisation:
-            found = compare_sides(store, organisation, datetime.now(UTC))
-            if repair and found.differences:
-                repair_sides(store, found, datetime.now(UTC))
-                OptOutDelivery(store, organisation, now=lambda: datetime.now(UTC), run_id=f"audit-{uuid4()}").run()
-                repaired = found.differences - compare_sides(store, organisation, datetime.now(UTC)).differences
-    except (OrganisationUnavailable, WrongOrganisation) as error:
-        message(f"Error: {error}")
-        passing = isinstance(error, OrganisationUnavailable) and error.passing
-        sys.exit(NEEDS_A_PERSON if passing else NOTHING_CHANGED)
+    with ending_in_words(), open_organisation(environment, os.environ) as organisation:
+        found = compare_sides(store, organisation, datetime.now(UTC))
+        if repair and found.differences:
+            repair_sides(store, found, datetime.now(UTC))
+            OptOutDelivery(store, organisation, now=lambda: datetime.now(UTC), run_id=f"audit-{uuid4()}").run()
+            repaired = found.differences - compare_sides(store, organisation, datetime.now(UTC)).differences
     if format_ == "json":
         print_json(_document(found, repaired))
     else:

@@ -12,14 +12,13 @@ import click
 
 from writeback_pipeline.bindings import open_organisation, open_store
 from writeback_pipeline.commands.dagster_home import use_dagster_home
-from writeback_pipeline.commands.output import NEEDS_A_PERSON, NOTHING_CHANGED, message
+from writeback_pipeline.commands.output import NEEDS_A_PERSON, message
 from writeback_pipeline.commands.run_activity import activity
 from writeback_pipeline.commands.run_sync import sync
+from writeback_pipeline.commands.trouble import ending_in_words, exit_code_of_trouble
 from writeback_pipeline.delivery.dry_run import dry_run
-from writeback_pipeline.delivery.pinning import WrongOrganisation
 from writeback_pipeline.delivery.report import DeliveryReport, PlannedChange
 from writeback_pipeline.domain.ledger import WritebackFilter
-from writeback_pipeline.domain.records import OrganisationUnavailable
 from writeback_pipeline.domain.writebacks import Status, Writeback
 from writeback_pipeline.environment import Environment, read_environment
 from writeback_pipeline.salesforce.connection import from_environment
@@ -54,7 +53,7 @@ def opt_outs(only_plan: bool, limit: int | None, format_: str) -> None:
     finished = run_opt_outs({} if limit is None else {"limit": limit})
     if finished.failure:
         click.echo(f"Error: run {finished.run_id} failed. {finished.failure}", err=True)
-        sys.exit(NEEDS_A_PERSON if finished.passing else NOTHING_CHANGED)
+        sys.exit(exit_code_of_trouble(passing=finished.passing))
     rows = open_store(environment).writebacks(WritebackFilter(run_id=finished.run_id))
     _show_run(finished.run_id, rows, finished.numbers, format_)
     if finished.failed_checks:
@@ -64,13 +63,8 @@ def opt_outs(only_plan: bool, limit: int | None, format_: str) -> None:
 
 
 def _plan(environment: Environment, limit: int | None) -> DeliveryReport:
-    try:
-        with open_organisation(environment, os.environ) as organisation:
-            return dry_run(open_store(environment), organisation, datetime.now(UTC), limit=limit)
-    except (OrganisationUnavailable, WrongOrganisation) as error:
-        click.echo(f"Error: {error}", err=True)
-        passing = isinstance(error, OrganisationUnavailable) and error.passing
-        sys.exit(NEEDS_A_PERSON if passing else NOTHING_CHANGED)
+    with ending_in_words(), open_organisation(environment, os.environ) as organisation:
+        return dry_run(open_store(environment), organisation, datetime.now(UTC), limit=limit)
 
 
 def _show_plan(report: DeliveryReport, format_: str) -> None:

@@ -19,6 +19,7 @@ from writeback_pipeline.bindings import open_activity, open_store
 from writeback_pipeline.commands.dagster_home import use_dagster_home
 from writeback_pipeline.commands.delivery_bar import delivery_bar
 from writeback_pipeline.commands.output import NEEDS_A_PERSON, InputError, format_option, message, print_json
+from writeback_pipeline.commands.trouble import exit_code_of_trouble
 from writeback_pipeline.delivery.activity_preview import preview_windows
 from writeback_pipeline.domain.ledger import WritebackFilter
 from writeback_pipeline.domain.partitions import deliverable_windows, partition_of_window
@@ -145,7 +146,7 @@ def _exit_code(run: FinishedRun) -> int:
     """Of one window's run: what may pass needs a look, what will not is wrong configuration."""
     if run.failure is None:
         return NEEDS_A_PERSON if run.failed_checks else 0
-    return NEEDS_A_PERSON if run.passing else InputError.exit_code
+    return exit_code_of_trouble(passing=run.passing)
 
 
 def statuses_of_run(store: Store, run_id: str) -> dict[Status, int]:

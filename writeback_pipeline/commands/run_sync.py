@@ -9,7 +9,7 @@ import click
 
 from writeback_pipeline.bindings import open_store
 from writeback_pipeline.commands.dagster_home import use_dagster_home
-from writeback_pipeline.commands.output import NEEDS_A_PERSON, NOTHING_CHANGED
+from writeback_pipeline.commands.trouble import exit_code_of_trouble
 from writeback_pipeline.environment import read_environment
 from writeback_pipeline.salesforce.connection import from_environment
 
@@ -27,7 +27,7 @@ def sync(format_: str) -> None:
     finished = run_sync()
     if finished.failure:
         click.echo(f"Error: run {finished.run_id} failed. {finished.failure}", err=True)
-        sys.exit(NEEDS_A_PERSON if finished.passing else NOTHING_CHANGED)
+        sys.exit(exit_code_of_trouble(passing=finished.passing))
     store = open_store(environment)
     standing, due = store.standing_counts(), store.due(before)
     if format_ == "json":

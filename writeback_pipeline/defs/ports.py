@@ -53,6 +53,9 @@ class Ledger(OptOutLedger, ActivityLedger, DeliveredWindows, Written, AuditedLed
     def due(self, now: datetime) -> int:
         """Opt-outs that a delivery would take now."""
 
+    def is_delivering(self, now: datetime) -> bool:
+        """Whether a worker has anybody leased now, to deliver opt-outs or to take them back."""
+
     def activity_settings(self) -> WritebackSettings:
         """The settings now; raises InvalidSetting, naming it, where one has a value that it does not take."""
 

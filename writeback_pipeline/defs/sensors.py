@@ -1,5 +1,6 @@
 """The sensor that polls the queue. It only looks; what is owed and who may deliver it is decided in the store."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
@@ -12,17 +13,20 @@ from writeback_pipeline.domain.ledger import LEASE, StoreBusy
 
 NAME = "opt_out_queue_sensor"
 
-UNFINISHED = [
-    dg.DagsterRunStatus.QUEUED,
+BEGUN = [
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
 
-FORGOTTEN_AFTER = LEASE
-"""A run that began so long ago holds the sensor no longer: its host may be gone and its leases with it. If it is still
-at work after all, the leases keep the two apart."""
+UNFINISHED = [dg.DagsterRunStatus.QUEUED, *BEGUN]
+
+SILENT_AFTER = LEASE
+"""A run that has begun, and of which neither its record nor its log nor a lease in the ledger has told anything for so
+long, holds the sensor no longer: its host is gone. Should it be at work after all, the leases keep the two apart."""
+
+RUNS_LOOKED_AT = 20
 
 
 def tick(ledger: Ledger, name: str, interval: timedelta, now: datetime) -> None:
@@ -50,11 +54,9 @@ def opt_out_queue_sensor(interval_seconds: int) -> dg.SensorDefinition:
     ) -> dg.SkipReason | dg.RunRequest:
         ledger, now = platform_database.ledger(), datetime.now(UTC)
         tick(ledger, NAME, timedelta(seconds=interval_seconds), now)
-        lately = now - FORGOTTEN_AFTER
-        unfinished = dg.RunsFilter(job_name=deliver_opt_outs.name, statuses=UNFINISHED, updated_after=lately)
-        if context.instance.get_run_records(unfinished, limit=1):
-            return dg.SkipReason("a delivery is under way")
         try:
+            if _is_under_way(context.instance, ledger, now):
+                return dg.SkipReason("a delivery is under way")
             due = ledger.due(now)
             hold = ledger.hold(Purpose.OPT_OUTS, now) if due else None
         except StoreBusy:
@@ -66,3 +68,25 @@ def opt_out_queue_sensor(interval_seconds: int) -> dg.SensorDefinition:
         return dg.RunRequest(tags={"writebacks/due": str(due)})
 
     return sensor
+
+
+def _is_under_way(instance: dg.DagsterInstance, ledger: Ledger, now: datetime) -> bool:
+    """Whether a run of the job is unfinished, and not only because its host died."""
+    if _records(instance, [dg.DagsterRunStatus.QUEUED], limit=1):
+        return True  # it begins by itself, whatever happened to a host
+    begun = _records(instance, BEGUN, limit=RUNS_LOOKED_AT)
+    return bool(begun) and (
+        any(_last_heard_of(instance, record) > now - SILENT_AFTER for record in begun) or ledger.is_delivering(now)
+    )
+
+
+def _records(
+    instance: dg.DagsterInstance, statuses: list[dg.DagsterRunStatus], *, limit: int
+) -> Sequence[dg.RunRecord]:
+    return instance.get_run_records(dg.RunsFilter(job_name=deliver_opt_outs.name, statuses=statuses), limit=limit)
+
+
+def _last_heard_of(instance: dg.DagsterInstance, record: dg.RunRecord) -> datetime:
+    """When the run's record changed or its log grew; the record alone does not change while a run is at work."""
+    newest = instance.get_records_for_run(record.dagster_run.run_id, limit=1, ascending=False).records
+    return max([record.update_timestamp, *(datetime.fromtimestamp(each.timestamp, UTC) for each in newest)])

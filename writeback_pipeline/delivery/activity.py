@@ -18,7 +18,7 @@ from writeback_pipeline.delivery.bulk_jobs import BulkJobs
 from writeback_pipeline.delivery.interrupts import uninterrupted
 from writeback_pipeline.delivery.pinning import check_pinned
 from writeback_pipeline.delivery.protocols import ActivityLedger, CountedEvents, Organisation
-from writeback_pipeline.delivery.sending import CALL_ALLOWANCE, Outgoing, Sender, Sent, send
+from writeback_pipeline.delivery.sending import CALL_ALLOWANCE, Outgoing, Sender, Sent, insist, send
 from writeback_pipeline.delivery.window_plan import SUMMARIES_PER_CALL, SUMMARIES_PER_JOB, WindowPlan, plan_window
 from writeback_pipeline.domain.activity import Presentation, Summary, withdrawn_summary
 from writeback_pipeline.domain.ledger import MAX_HOPS, Settlement
@@ -219,7 +219,8 @@ class ActivityDelivery:
     ) -> None:
         final = [settle_task(task, result, lease, self.now(), self.jitter) for task, result in answered]
         settlements = [replace(each, run_id=self.run_id) for each in (*final, *waiting)]
-        self.ledger.record(sent.unrecorded if sent else [], settlements, [], self.now(), release=False)
+        outcomes = sent.unrecorded if sent else []
+        insist(lambda: self.ledger.record(outcomes, settlements, [], self.now(), release=False))
         report.statuses.update(settlement.status for settlement in final)
 
     def _with_time_to_send(self, lease: WindowLease) -> WindowLease:
@@ -263,7 +264,7 @@ class ActivityDelivery:
         ]
 
         def between_calls(sent: Sent) -> None:
-            self.ledger.record(sent.unrecorded, [], [], self.now(), release=False)
+            insist(lambda: self.ledger.record(sent.unrecorded, [], [], self.now(), release=False))
 
         return sender(rows, between_calls=between_calls)
 

@@ -78,8 +78,11 @@ class BulkJobs:
             between_calls(sent)
             sent.unrecorded = []
             if answers and job.job_id:
-                self.ledger.end_job(job, self.now())
+                self._ended(job)
         return sent
+
+    def _ended(self, job: BulkJob) -> None:
+        insist(lambda: self.ledger.end_job(job, self.now()))
 
     def finish_left(self, check: Callable[[], None], scope: str | None = None) -> None:
         """Finish the jobs of dead workers, one by one: of opt-outs, or of the window with that scope.

@@ -41,6 +41,7 @@ from writeback_pipeline.domain.planning import (
     has_resubscribes,
     in_sending_order,
     lost_flag,
+    not_set_up_for_notes,
     origin_changes,
     plan_person,
     reopened,
@@ -82,7 +83,7 @@ class OptOutDelivery:
         """Finish what is left in Bulk jobs, then deliver until nothing is due, or until `limit` people were served.
 
         The settings are those of its beginning. Raises OrganisationUnavailable for trouble that is not a row's; what
-        was not sent stays owed.
+        was not sent stays owed. Where the organisation takes no Notes, it is raised after everybody's flag was sent.
         """
         report, settings = DeliveryReport(run_id=self.run_id), self.ledger.settings()
         report.add_without_recipient(self.ledger.settle_without_recipient(self.now(), self.run_id))
@@ -100,8 +101,9 @@ class OptOutDelivery:
                 self._check_organisation()
                 served = self._deliver(claims, settings, report)
             left = None if left is None else left - served
-        if left_behind is not None:
-            raise left_behind
+        in_the_end = left_behind or report.without_notes
+        if in_the_end is not None:
+            raise in_the_end
         return report
 
     @property
@@ -208,7 +210,7 @@ class OptOutDelivery:
         settlements = [settlement for each in read for settlement in each.settlements]
         if settlements:
             origins = [origin for each in read for origin in each.origins]
-            self.ledger.record([], settlements, origins, self.now(), release=False)
+            insist(lambda: self.ledger.record([], settlements, origins, self.now(), release=False))
         return [each.claim for each in read]
 
     def _reopen(
@@ -279,6 +281,8 @@ class OptOutDelivery:
         settlements = [s for plan in plans for s in (*plan.settled, *settle_person(plan, results, now, self.jitter))]
         seen = [plan.claim.lease for plan in plans]
         self._record(sent.unrecorded, settlements, _origins(plans, results), report, seen=seen)
+        with self.reporting:
+            report.without_notes = report.without_notes or not_set_up_for_notes(results)
 
     def _record(
         self,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from writeback_pipeline.domain.ledger import Settlement
 from writeback_pipeline.domain.notes import note_body
 from writeback_pipeline.domain.planning import PersonPlan
-from writeback_pipeline.domain.records import ApiUsage
+from writeback_pipeline.domain.records import ApiUsage, OrganisationUnavailable
 from writeback_pipeline.domain.writebacks import FlagResult, Status
 
 PROBLEMS = (Status.FAILED, Status.REFUSED, Status.WAITING, Status.UNKNOWN)
@@ -35,7 +35,8 @@ class PlannedChange:
 class DeliveryReport:
     """Counts by status and by flag result, and what it cost in API calls.
 
-    `reopened` counts unsubscribes whose flag Salesforce no longer showed.
+    `reopened` counts unsubscribes whose flag Salesforce no longer showed. `without_notes` is why the organisation took
+    none of the Notes.
     """
 
     run_id: str | None = None
@@ -48,6 +49,7 @@ class DeliveryReport:
     planned: list[PlannedChange] = field(default_factory=list)
     planned_calls: int = 0
     usage: ApiUsage = field(default_factory=lambda: ApiUsage(calls=0))
+    without_notes: OrganisationUnavailable | None = None
 
     @property
     def settled(self) -> int:

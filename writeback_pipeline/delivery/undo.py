@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from writeback_pipeline.delivery.pinning import check_pinned
 from writeback_pipeline.delivery.protocols import Journal, Organisation
-from writeback_pipeline.delivery.sending import Outgoing, Sent, send
+from writeback_pipeline.delivery.sending import Outgoing, Sent, insist, send
 from writeback_pipeline.domain.ledger import AttemptOutcome
 from writeback_pipeline.domain.people import PersonRef
 from writeback_pipeline.domain.records import Answer, OrganisationUnavailable, RowResult
@@ -138,7 +138,7 @@ class RunUndo:
             unrecorded, trouble = sent.unrecorded, sent.trouble
             rows = self._settled(plans, sent, report)
         finally:
-            fenced = self.ledger.finish_undo(undo, subjects, unrecorded, rows, self.now())
+            fenced = insist(lambda: self.ledger.finish_undo(undo, subjects, unrecorded, rows, self.now()))
         report.rows += rows
         if fenced:
             report.left[f"{fenced} of them"] = _FENCED
@@ -150,7 +150,7 @@ class RunUndo:
         rows = [_outgoing(plan.subject, write) for plan in plans for write in plan.writes]
 
         def between_calls(sent: Sent) -> None:
-            self.ledger.record(sent.unrecorded, [], [], self.now(), release=False)
+            insist(lambda: self.ledger.record(sent.unrecorded, [], [], self.now(), release=False))
 
         return send(rows, self.ledger, self.organisation, self.now, undo.id, between_calls=between_calls)
 

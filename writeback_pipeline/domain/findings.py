@@ -21,7 +21,8 @@ class Finding:
     """One line: where, what, how bad, what was found, and what to do where it is not ok.
 
     `passing` is set on a failure that a later run may find gone without anybody having changed the configuration,
-    `partial` on one that concerns only some people, `elsewhere` where the organisation is not the ledger's.
+    `partial` on one that concerns only some people, or only Notes, for which flags do not wait; `elsewhere` where the
+    organisation is not the ledger's.
     """
 
     area: str

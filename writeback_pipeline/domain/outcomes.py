@@ -37,12 +37,12 @@ _INSIDE = (
     "Salesforce failed inside itself; it is tried again by itself. If it stays, open a case with Salesforce and give "
     "the ErrorId of the message."
 )
-_REPORT = "Salesforce refuses what this project sent: report this with the message. Nothing was marked failed."
+_REPORT = "Salesforce refuses what this project sent: report this with the message."
 _BULK = "A Bulk job was not in the state that was expected: report this with the message, then retry."
 _FIELD_ACCESS = (
     "The integration user may not read and write this field (field-level security). Deploy salesforce_package and "
     f"assign its permission set {PERMISSION_SET} to that user, or give read and edit access to Email Opt Out in "
-    "another way; then run again. Nothing was marked failed."
+    "another way; then run again."
 )
 
 OUTCOMES: dict[str, Outcome] = {
@@ -147,8 +147,7 @@ OUTCOMES: dict[str, Outcome] = {
         Action.CONFIGURATION,
         "The organisation does not offer this object to the integration user. ContentNote needs Enhanced Notes: turn "
         "them on in Setup, Notes Settings, or set note_object to Note. Writeback__c comes with salesforce_package: "
-        f"deploy it and assign its permission set {PERMISSION_SET}, or set key_records to false. "
-        "Nothing was marked failed.",
+        f"deploy it and assign its permission set {PERMISSION_SET}, or set key_records to false.",
     ),
     "INVALID_SESSION_ID": Outcome(
         Action.CONFIGURATION,
@@ -161,7 +160,7 @@ OUTCOMES: dict[str, Outcome] = {
     "UNSUPPORTED_MEDIA_TYPE": Outcome(Action.CONFIGURATION, _REPORT),
     "GONE": Outcome(
         Action.CONFIGURATION,
-        "The organisation has retired this version of its API: install a newer release. Nothing was marked failed.",
+        "The organisation has retired this version of its API: install a newer release.",
     ),
     "API_DISABLED_FOR_ORG": Outcome(
         Action.CONFIGURATION,
@@ -197,6 +196,9 @@ OF_THE_RECORD = frozenset(
     }
 )
 """Codes that lie in one record's own data: however many rows have one, the next row may well be fine."""
+
+OF_THE_OBJECT = frozenset({"INVALID_FIELD", "INVALID_FIELD_FOR_INSERT_UPDATE", "INVALID_TYPE"})
+"""Codes that lie in how the organisation is set up for one object: every row of that object has it, no other need."""
 
 _TRIGGER_CODES = ("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "CANNOT_EXECUTE_FLOW_TRIGGER")
 _INNER_PASSING = re.compile(

@@ -15,9 +15,17 @@ from types import MappingProxyType
 from writeback_pipeline.domain.ledger import QUIET, Claim, Doubt, OriginChange, Settlement
 from writeback_pipeline.domain.notes import content_note, note_body, note_title
 from writeback_pipeline.domain.opt_outs import Decision, Flag, Refusal, decide, in_order
-from writeback_pipeline.domain.outcomes import UNLISTED, Action, classify
+from writeback_pipeline.domain.outcomes import OF_THE_OBJECT, UNLISTED, Action, classify
 from writeback_pipeline.domain.people import PersonRef
-from writeback_pipeline.domain.records import Answer, Gone, Live, Operation, RowResult, RowWrite
+from writeback_pipeline.domain.records import (
+    Answer,
+    Gone,
+    Live,
+    Operation,
+    OrganisationUnavailable,
+    RowResult,
+    RowWrite,
+)
 from writeback_pipeline.domain.settings import NoteObject, WritebackSettings
 from writeback_pipeline.domain.writebacks import FlagResult, Kind, Status, Writeback, record_key
 
@@ -169,6 +177,15 @@ def settle_person(plan: PersonPlan, results: Results, now: datetime, jitter: ran
         if answers:
             settlements.append(_flag_of_unknown(plan.claim, doubt, answers, now, jitter))
     return settlements
+
+
+def not_set_up_for_notes(results: Results) -> OrganisationUnavailable | None:
+    """The trouble, if Notes were refused for how the organisation is set up: the same for every Note, no flag's."""
+    for (_, operation), result in results.items():
+        if operation is Operation.CREATE_NOTE and result.answer is Answer.REJECTED and result.code in OF_THE_OBJECT:
+            advice = f"{classify(result.code).advice} Flags are written all the same."
+            return OrganisationUnavailable(result.code, result.message or "", advice, passing=False)
+    return None
 
 
 def _answers(plan: PersonPlan, results: Results, writeback_id: int) -> dict[Operation, RowResult]:
@@ -384,7 +401,8 @@ def _try_again_or_fail(
     result, outcome = (for_a_person or judged)[0]
     advice = _NOT_SENT if result.answer is Answer.NOT_SENT and outcome is UNLISTED else outcome.advice
     told = replace(base, error_code=result.code, error_message=result.message, advice=advice)
-    exhausted = base.attempted and outcome.action is Action.RETRY and row.attempts + 1 >= MAX_ATTEMPTS
+    counted = outcome.action in (Action.RETRY, Action.CONFIGURATION)
+    exhausted = base.attempted and counted and row.attempts + 1 >= MAX_ATTEMPTS
     if for_a_person or exhausted:
         return replace(told, status=Status.FAILED)
     return replace(told, status=Status.WAITING, next_attempt_at=retry_at(row.attempts + 1, now, jitter))

@@ -3,14 +3,14 @@
 Pure: facts in, sentences out. Which facts belong to a person, through conversions and merges, is found by the store.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from writeback_pipeline.domain.ledger import Attempt, Origin
 from writeback_pipeline.domain.people import PersonRef, object_type_of
 from writeback_pipeline.domain.records import Answer, Operation
-from writeback_pipeline.domain.undoing import Undo
+from writeback_pipeline.domain.undoing import INCOMPLETE, UNDONE, Undo
 from writeback_pipeline.domain.writebacks import FlagResult, Kind, Status, Writeback, utc_text
 
 
@@ -49,12 +49,28 @@ class OverruledClear:
 
 
 @dataclass(frozen=True, slots=True)
+class Undone:
+    """A writeback as it was before an undo, and in words what that did to it. `run_id` is the run that had written it,
+    None of the rest where it never was."""
+
+    writeback_id: int
+    undo_id: str
+    at: datetime
+    told: str
+    run_id: str | None
+    written_at: datetime | None
+    flag_result: FlagResult | None
+    record: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What the ledger holds of one person.
 
     `people` are all their records, where they are now first; empty for somebody without a Salesforce record.
-    `read_back` are the instants at which Salesforce was asked what became of an attempt, by attempt id. `undos` are
-    those of runs that wrote something of theirs.
+    `read_back` are the instants at which Salesforce was asked what became of an attempt, by attempt id; `settled_at`
+    those at which a writeback came to where it is. `undos` are those of runs that wrote something of theirs, `undone`
+    what they took back.
     """
 
     people: tuple[PersonRef, ...]
@@ -64,6 +80,8 @@ class Facts:
     opt_outs: tuple[OptOutRecord, ...]
     moves: tuple[Move, ...]
     undos: tuple[Undo, ...] = ()
+    undone: tuple[Undone, ...] = ()
+    settled_at: Mapping[int, datetime] = field(default_factory=dict)
     verify_after: datetime | None = None
     overruled: tuple[OverruledClear, ...] = ()
 
@@ -80,7 +98,9 @@ class Moment:
     run_id: str | None = None
 
 
-KINDS = ("event", "queued", "moved", "undo", "call", "answer", "read_back", "opt_out", "written")
+KINDS = (
+    "event", "queued", "moved", "undo", "call", "answer", "read_back", "opt_out", "written", "undone", "settled",
+)  # fmt: skip
 """What can happen, in the order in which it is told: what comes first of several things at one instant."""
 
 _EVENTS = {
@@ -126,6 +146,13 @@ _STANDING = {
 }
 
 
+_ENDED = {
+    Status.FAILED: "could not be written and needs a person",
+    Status.REFUSED: "was refused",
+    Status.NO_RECIPIENT: "was found to have nobody in Salesforce to be written to",
+}
+
+
 def heading(facts: Facts) -> str:
     """Who the story is of: the record that the person is now, and those that they were before."""
     now, *before = [_ref(person) for person in facts.people] or ["Nobody in Salesforce"]
@@ -160,7 +187,8 @@ def last_known_flag(facts: Facts) -> tuple[bool, datetime] | None:
 def moments(facts: Facts) -> list[Moment]:
     """Everything that happened, in time order."""
     told = [
-        *(moment for row in facts.writebacks for moment in _of_writeback(row)),
+        *(moment for row in facts.writebacks for moment in _of_writeback(row, facts.settled_at.get(row.id))),
+        *(moment for each in facts.undone for moment in _of_undone(each)),
         *(moment for attempt in facts.attempts for moment in _of_attempt(attempt, facts.read_back)),
         *(moment for opt_out in facts.opt_outs for moment in _of_opt_out(opt_out)),
         *(_of_overruled(clear) for clear in facts.overruled),
@@ -174,7 +202,13 @@ def moments(facts: Facts) -> list[Moment]:
 
 def standing(facts: Facts) -> list[str]:
     """Where everything stands now: the opt-outs first, then what is not simply written."""
-    lines = [f"Opted out {_where(each.origin)} since {utc_text(each.since)}." for each in _open(facts.opt_outs)]
+    undone = {row.id for row in facts.writebacks if row.error_code in (UNDONE, INCOMPLETE)}
+    lines = [
+        f"Email Opt Out is left ticked as writeback {each.writeback_id} had ticked it, which was undone."
+        if each.writeback_id in undone
+        else f"Opted out {_where(each.origin)} since {utc_text(each.since)}."
+        for each in _open(facts.opt_outs)
+    ]
     if not lines and facts.opt_outs:
         lines.append("No opt-out stands.")
     if facts.verify_after is not None:
@@ -182,18 +216,31 @@ def standing(facts: Facts) -> list[str]:
     return lines + [_state(row) for row in facts.writebacks if row.status is not Status.WRITTEN]
 
 
-def _of_writeback(row: Writeback) -> Iterator[Moment]:
+def _of_writeback(row: Writeback, settled_at: datetime | None) -> Iterator[Moment]:
     who = f" ({_named(row)})" if row.salesforce_id or row.subscriber_id or row.email else ""
     window = f" from {utc_text(row.window_start)}" if row.window_start else ""
     reason = f" Reason: {row.reason}" if row.reason else ""
     yield Moment(row.occurred_at, "event", f"{_EVENTS[row.kind]}{window}{who}.{reason}", row.id)
     yield Moment(row.created_at, "queued", f"Queued as writeback {row.id} ({row.kind}).", row.id)
     if row.written_at is not None:
-        flag = f"; {_FLAGS[row.flag_result]}" if row.flag_result else ""
-        record = f", {_record(row)}" if row.note_id or row.task_id else ""
-        yield Moment(
-            row.written_at, "written", f"Writeback {row.id} was written{record}{flag}.", row.id, run_id=row.run_id
-        )
+        yield _written(row.id, row.written_at, _record(row.note_id, row.task_id), row.flag_result, row.run_id)
+    elif settled_at is not None and row.status in _ENDED:
+        code = f" {row.error_code}." if row.error_code else ""
+        told = f"Writeback {row.id} {_ENDED[row.status]}.{code}"
+        yield Moment(settled_at, "settled", told, row.id, run_id=row.run_id)
+
+
+def _written(id_: int, at: datetime, record: str | None, flag_result: FlagResult | None, run_id: str | None) -> Moment:
+    flag = f"; {_FLAGS[flag_result]}" if flag_result else ""
+    named = f", {record}" if record else ""
+    return Moment(at, "written", f"Writeback {id_} was written{named}{flag}.", id_, run_id=run_id)
+
+
+def _of_undone(undone: Undone) -> Iterator[Moment]:
+    id_ = undone.writeback_id
+    if undone.written_at is not None:
+        yield _written(id_, undone.written_at, undone.record, undone.flag_result, undone.run_id)
+    yield Moment(undone.at, "undone", f"Writeback {id_} was undone: {undone.told}.", id_, run_id=undone.undo_id)
 
 
 def _of_attempt(attempt: Attempt, read_back: dict[int, datetime]) -> Iterator[Moment]:
@@ -270,8 +317,8 @@ def _named(row: Writeback) -> str:
     return ", ".join(filter(None, (record, subscriber, row.email)))
 
 
-def _record(row: Writeback) -> str:
-    return f"Note {row.note_id}" if row.note_id else f"Task {row.task_id}"
+def _record(note_id: str | None, task_id: str | None) -> str | None:
+    return f"Note {note_id}" if note_id else task_id and f"Task {task_id}"
 
 
 def _where(origin: str) -> str:

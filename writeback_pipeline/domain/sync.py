@@ -40,13 +40,15 @@ class Standing:
     """The opt-outs of a person that stand: the platform's, with whether we set the flag for it, and Salesforce's.
 
     That is `unseen` while it came from a record that was merged or converted and the flag was not seen to follow.
-    `in_flight` while a flag write of ours may have happened between the reading and now.
+    `undone` when a flag that we set had to stay though its writeback was taken back: it is ours, and asked for by
+    nobody. `in_flight` while a flag write of ours may have happened between the reading and now.
     """
 
     platform: bool = False
     flag_set_by_us: bool = False
     salesforce: bool = False
     unseen: bool = False
+    undone: bool = False
     in_flight: bool = False
 
 
@@ -54,7 +56,7 @@ class Finding(StrEnum):
     """What is news."""
 
     OPTED_OUT = "opted_out"  # the flag was set there
-    CLEARED = "cleared"  # an opt-out made there was taken back there
+    CLEARED = "cleared"  # an opt-out made there, or left by an undo, was taken back there
     OURS_CLEARED = "ours_cleared"  # a flag that we set was cleared there: our opt-out stands, so it is set again
     UNSHOWN = "unshown"  # an opt-out of ours stands for which we had no need to set the flag, or were not to
     CAME_ALONG = "came_along"  # an opt-out made there followed a merge or conversion, and shows now
@@ -68,12 +70,12 @@ def findings(seen: SeenPerson, standing: Standing) -> frozenset[Finding]:
     if seen.opted_out:
         if standing.unseen:
             return frozenset({Finding.CAME_ALONG})
-        known = standing.salesforce or (standing.platform and standing.flag_set_by_us)
+        known = standing.salesforce or standing.undone or (standing.platform and standing.flag_set_by_us)
         return frozenset() if known else frozenset({Finding.OPTED_OUT})
     return frozenset(
         finding
         for finding, applies in (
-            (Finding.CLEARED, standing.salesforce and not standing.unseen),
+            (Finding.CLEARED, (standing.salesforce and not standing.unseen) or standing.undone),
             (Finding.OURS_CLEARED, standing.platform and standing.flag_set_by_us),
             (Finding.UNSHOWN, standing.platform and not standing.flag_set_by_us),
         )

@@ -23,7 +23,7 @@ from writeback_pipeline.domain.people import (
     object_type_of,
     person_ref,
 )
-from writeback_pipeline.domain.records import ApiUsage, FoundNote, Gone, Held, RowResult, RowWrite
+from writeback_pipeline.domain.records import Answer, ApiUsage, FoundNote, Gone, Held, Operation, RowResult, RowWrite
 from writeback_pipeline.domain.settings import NoteObject, WritebackSettings
 from writeback_pipeline.domain.sync import SeenPerson
 from writeback_pipeline.salesforce import changes, lookup
@@ -234,10 +234,16 @@ class SalesforceOrganisation:
         A request that is refused because of what it carries is halved until the row that spoils it is alone, and
         REJECTED; that takes further calls. Raises only while nothing was executed. After that, trouble is told row by
         row, and what concerns the whole organisation keeps the remaining calls from being made: their rows are
-        NOT_SENT.
+        NOT_SENT. Notes that the organisation takes none of are REJECTED.
         """
         told = self._writes.write(rows)
-        self._gate.wrote(told)
+        self._gate.wrote(
+            [
+                result
+                for row, result in zip(rows, told, strict=True)
+                if row.operation is not Operation.CREATE_NOTE or result.answer is not Answer.REJECTED
+            ]
+        )
         return told
 
     def jobs(self, rows: Sequence[RowWrite]) -> list[tuple[JobKind, tuple[int, ...]]]:

@@ -81,12 +81,12 @@ def objects(answers: Answers, settings: WritebackSettings) -> list[Finding]:
     found = [
         _people(described),
         _opt_out(described),
-        _created(described[note.value], note.value, "notes", _NOTES[note]),
+        replace(_created(described[note.value], note.value, "notes", _NOTES[note]), partial=True),
     ]
     if settings.activity_enabled:
         found += _tasks(described["Task"])
     if settings.key_records:
-        found.append(_key_records(described[key_records.OBJECT]))
+        found.append(replace(_key_records(described[key_records.OBJECT]), partial=True))
     return found
 
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from time import monotonic
 
-from writeback_pipeline.domain.records import RowResult, RowWrite
+from writeback_pipeline.domain.outcomes import OF_THE_OBJECT
+from writeback_pipeline.domain.records import Answer, Operation, RowResult, RowWrite
 from writeback_pipeline.salesforce.bisect import Positions, isolate, refused_together
 from writeback_pipeline.salesforce.calls import Calls, Reply
 from writeback_pipeline.salesforce.errors import CallFailed, Trouble
@@ -39,6 +40,9 @@ class Writes:
             try:
                 results |= self._send(rows, parts) if stopped is None else _alike(parts, stopped)
             except CallFailed as failed:
+                if _are_notes(rows, parts) and failed.trouble.code in OF_THE_OBJECT:
+                    results |= _alike(parts, failed.trouble)
+                    continue
                 if failed.concerns_everything and not failed.trouble.maybe_executed and not results:
                     raise failed.unavailable from None
                 results |= _alike(parts, failed.trouble)
@@ -55,7 +59,7 @@ class Writes:
         if stopped is None:
             for group in refused_together([[part.positions for part in parts] for parts in calls], results):
                 results |= isolate(group, results, send)
-        return [results[position] for position in range(len(rows))]
+        return [_of_its_own(row, results[position]) for position, row in enumerate(rows)]
 
     def _send(self, rows: Sequence[RowWrite], parts: Sequence[Part]) -> dict[int, RowResult]:
         requests = [part.request(rows) for part in parts]
@@ -72,6 +76,16 @@ def _settled(rows: Sequence[RowWrite], part: Part, reply: Reply | None) -> list[
     if isinstance(part, Pair):
         return settle_pair(theirs[0], reply)
     return settle_graphs(theirs, reply and reply.body) if isinstance(part, Graphs) else settle(theirs, reply)
+
+
+def _are_notes(rows: Sequence[RowWrite], parts: Sequence[Part]) -> bool:
+    return all(rows[position].operation is Operation.CREATE_NOTE for part in parts for position in part.positions)
+
+
+def _of_its_own(row: RowWrite, result: RowResult) -> RowResult:
+    """A Note that the organisation is not set up for is refused by itself: it stops no flag, its tries are counted."""
+    of_notes = row.operation is Operation.CREATE_NOTE and result.code in OF_THE_OBJECT
+    return replace(result, answer=Answer.REJECTED) if of_notes and result.answer is Answer.NOT_SENT else result
 
 
 def _alike(parts: Sequence[Part], trouble: Trouble) -> dict[int, RowResult]:

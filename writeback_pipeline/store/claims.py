@@ -83,6 +83,15 @@ def due(session: Session, now: datetime) -> int:
     return int(count)
 
 
+def is_anybody_leased(session: Session, now: datetime) -> bool:
+    """Whether somebody's lease runs; windows of activity are not asked about."""
+    [(count,)] = session.execute(
+        "SELECT count(*) FROM people p WHERE p.lease_until > $1::TIMESTAMP AND p.object_type IN ('Contact', 'Lead')",
+        [now],
+    ).fetchall()
+    return bool(count)
+
+
 def extend(session: Session, owner: str, claims: Sequence[Claim], now: datetime) -> list[Claim]:
     """The claims whose lease still runs and is the owner's, each with a fresh lease."""
     until = now + LEASE

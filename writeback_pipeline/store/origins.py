@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from writeback_pipeline.domain.ledger import OriginChange
+from writeback_pipeline.domain.ledger import Origin, OriginChange
 from writeback_pipeline.store.schema import next_ids
 from writeback_pipeline.store.session import Session, as_columns, in_utc, unnested
 
@@ -23,6 +23,9 @@ _COLUMNS = {
     "cleared_at": "TIMESTAMP",
     "cleared_by": "BIGINT",
 }
+
+
+_PLATFORM = Origin.PLATFORM.value
 
 
 class OptOut(NamedTuple):
@@ -74,6 +77,80 @@ def flags_set_by_us(session: Session, people: Collection[str]) -> set[str]:
         [list(people)],
     )
     return {person for (person,) in rows.fetchall()}
+
+
+def flag_evidence(session: Session, people: Collection[str]) -> set[int]:
+    """The writebacks for which the ledger shows that the platform's flag stands and that we set it."""
+    rows = session.execute(
+        "SELECT o.writeback_id FROM opt_out_origins o WHERE o.origin = 'platform' AND o.flag_set "
+        "AND o.cleared_at IS NULL AND o.person_id IN (SELECT unnest($1::TEXT[]))",
+        [list(people)],
+    ).fetchall()
+    return {id_ for (id_,) in rows}
+
+
+def take_back(
+    session: Session,
+    people: Collection[str],
+    undone: Collection[int],
+    later: Sequence[OriginChange],
+    flag_is_ours: Collection[str],
+) -> None:
+    """Take what these writebacks did out of the ledger of the people; see `without`. `desired_flag` follows.
+
+    `later` are the changes that count again now; `flag_is_ours` those who go on showing a flag that we set.
+    """
+    known: dict[str, list[OptOut]] = {person: [] for person in people}
+    for opt_out in _opt_outs(session, people):
+        known[opt_out.person_id].append(opt_out)
+    after = [
+        opt_out
+        for person, theirs in known.items()
+        for opt_out in without(
+            theirs,
+            undone,
+            [change for change in later if change.person_id == person],
+            flag_is_ours=person in flag_is_ours,
+        )
+    ]
+    before = {opt_out.id: opt_out for theirs in known.values() for opt_out in theirs}
+    session.execute(
+        "DELETE FROM opt_out_origins WHERE id IN (SELECT unnest($1::BIGINT[]))",
+        [list(before.keys() - {opt_out.id for opt_out in after})],
+    )
+    _update(session, [opt_out for opt_out in after if opt_out != before[opt_out.id]])
+    session.execute(
+        "UPDATE people SET desired_flag = (SELECT bool_or(o.cleared_at IS NULL) FROM opt_out_origins o "
+        "WHERE o.person_id = people.person_id) WHERE person_id IN (SELECT unnest($1::TEXT[]))",
+        [list(people)],
+    )
+
+
+def without(
+    opt_outs: Sequence[OptOut], undone: Collection[int], later: Sequence[OriginChange], *, flag_is_ours: bool
+) -> list[OptOut]:
+    """A person's opt-outs once those writebacks are taken back: what they had ended stands again, unless
+    `later` ends it.
+
+    A flag of ours that Salesforce goes on showing needs somebody to answer for it: the newest opt-out of the platform
+    that stands or, where there is no other, the newest of those taken back, which stays for that.
+    """
+    left = [
+        o._replace(cleared_at=None, cleared_by=None, flag_set=flag_is_ours and o.flag_set)
+        if o.cleared_by in undone
+        else o
+        for o in opt_outs
+        if o.writeback_id not in undone
+    ]
+    left = with_changes(left, later)
+    if not flag_is_ours:
+        return left
+    standing = [o for o in left if o.origin == _PLATFORM and o.cleared_at is None]
+    standing = standing or [o for o in opt_outs if o.writeback_id in undone and o.cleared_at is None]
+    if not standing:
+        return left
+    answers = max(standing, key=lambda o: (o.since, o.writeback_id or 0))
+    return [*(o for o in left if o.id != answers.id), answers._replace(flag_set=True)]
 
 
 def _opt_outs(session: Session, people: Collection[str]) -> list[OptOut]:

@@ -138,12 +138,12 @@ def _row(
     )
 
 
-def settle_without_recipient(session: Session, run_id: str | None) -> int:
+def settle_without_recipient(session: Session, now: datetime, run_id: str | None) -> int:
     """Settle what is pending for people without a Salesforce record; returns how many."""
     settled = session.execute(
-        "UPDATE writebacks SET status = $1, advice = $2, run_id = coalesce($3, run_id) "
+        "UPDATE writebacks SET status = $1, advice = $2, run_id = coalesce($3, run_id), settled_at = $4::TIMESTAMP "
         "WHERE status = 'pending' AND salesforce_id IS NULL RETURNING id",
-        [Status.NO_RECIPIENT, NO_RECIPIENT, run_id],
+        [Status.NO_RECIPIENT, NO_RECIPIENT, run_id, now],
     )
     return len(settled.fetchall())
 

@@ -250,6 +250,21 @@ CREATE TABLE undos (
 )
 """
 
+# What a writeback was before an undo, and what that did to it: the list shows only what is left.
+_UNDONE_WRITEBACKS = """
+CREATE TABLE undone_writebacks (
+    undo_id TEXT NOT NULL,
+    writeback_id BIGINT NOT NULL,
+    undone_at TIMESTAMP NOT NULL,
+    run_id TEXT,
+    written_at TIMESTAMP,
+    flag_result TEXT,
+    note_id TEXT,
+    task_id TEXT,
+    told TEXT NOT NULL
+)
+"""
+
 # Our own calls, by the hour in which they were made and what they were for.
 _API_CALLS = """
 CREATE TABLE api_calls (
@@ -413,6 +428,7 @@ MIGRATIONS: tuple[Migration, ...] = (
         _ALERTING,
         "INSERT INTO alerting (slot) VALUES (1)",
     ),
+    (_UNDONE_WRITEBACKS, "ALTER TABLE writebacks ADD COLUMN settled_at TIMESTAMP"),
 )
 
 

@@ -116,9 +116,9 @@ def _settle(session: Session, settlements: Sequence[Settlement], now: datetime) 
         "task_id = coalesce(n.task_id, w.task_id), revision = coalesce(n.revision, w.revision), "
         "run_id = coalesce(n.run_id, w.run_id), "
         "error_code = n.error_code, error_message = n.error_message, advice = n.advice, "
-        "next_attempt_at = n.next_attempt_at, written_at = n.written_at, attempts = w.attempts + n.attempted "
-        f"FROM ({unnested(_SETTLEMENT)}) n WHERE w.id = n.id",
-        as_columns(rows, len(_SETTLEMENT)),
+        "next_attempt_at = n.next_attempt_at, written_at = n.written_at, attempts = w.attempts + n.attempted, "
+        f"settled_at = ${len(_SETTLEMENT) + 1}::TIMESTAMP FROM ({unnested(_SETTLEMENT)}) n WHERE w.id = n.id",
+        [*as_columns(rows, len(_SETTLEMENT)), now],
     )
     if read_back:
         session.execute(

@@ -127,10 +127,10 @@ class Store:
         self._mark.raise_to(mark)
         return result
 
-    def settle_without_recipient(self, now: datetime, run_id: str | None) -> int:  # noqa: ARG002 - the ledgers' common form
+    def settle_without_recipient(self, now: datetime, run_id: str | None) -> int:
         """Settle what is pending for people without a Salesforce record; returns how many."""
         with self._database.sharing() as session:
-            return queue.settle_without_recipient(session, run_id)
+            return queue.settle_without_recipient(session, now, run_id)
 
     def retry(
         self,
@@ -181,6 +181,11 @@ class Store:
         """Opt-outs that a delivery would move now."""
         with self._database.reading() as session:
             return claims.due(session, now)
+
+    def is_delivering(self, now: datetime) -> bool:
+        """Whether a worker has anybody leased now, to deliver opt-outs or to take them back."""
+        with self._database.reading() as session:
+            return claims.is_anybody_leased(session, now)
 
     def extend(self, owner: str, claimed: Sequence[Claim], now: datetime) -> list[Claim]:
         """The claims that are still the owner's, each with a fresh lease."""

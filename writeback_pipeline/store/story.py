@@ -8,9 +8,9 @@ from contextlib import suppress
 from datetime import datetime
 
 from writeback_pipeline.domain.people import InvalidSalesforceId, PersonRef, normalise_id, object_type_of
-from writeback_pipeline.domain.story import Facts, Move, OptOutRecord, OverruledClear
+from writeback_pipeline.domain.story import Facts, Move, OptOutRecord, OverruledClear, Undone
 from writeback_pipeline.domain.undoing import Undo
-from writeback_pipeline.domain.writebacks import Writeback
+from writeback_pipeline.domain.writebacks import FlagResult, Writeback
 from writeback_pipeline.store import journal
 from writeback_pipeline.store.redirects import where_they_went
 from writeback_pipeline.store.rows import WRITEBACK, writebacks_from
@@ -68,6 +68,8 @@ def _of_person(session: Session, end: str) -> Facts:
         opt_outs=_opt_outs(session, ids),
         moves=moves_of(session, ids),
         undos=_undos(session, writeback_ids),
+        undone=_undone(session, writeback_ids),
+        settled_at=_settled_at(session, writeback_ids),
         verify_after=_verify_after(session, end),
         overruled=_overruled(session, ids),
     )
@@ -135,6 +137,29 @@ def _undos(session: Session, writeback_ids: Collection[int]) -> tuple[Undo, ...]
         [list(writeback_ids)],
     ).fetchall()
     return tuple(Undo(id_, run_id, by, in_utc(at)) for id_, run_id, by, at in rows)
+
+
+def _undone(session: Session, writeback_ids: Collection[int]) -> tuple[Undone, ...]:
+    rows = session.execute(
+        "SELECT u.writeback_id, u.undo_id, u.undone_at, u.told, u.run_id, u.written_at, u.flag_result, "
+        "CASE WHEN u.note_id IS NOT NULL THEN 'Note ' || u.note_id ELSE 'Task ' || u.task_id END "
+        "FROM undone_writebacks u WHERE u.writeback_id IN (SELECT unnest($1::BIGINT[])) "
+        "ORDER BY u.undone_at, u.writeback_id",
+        [list(writeback_ids)],
+    ).fetchall()
+    return tuple(
+        Undone(id_, undo_id, in_utc(at), told, run_id, in_utc(written_at), flag and FlagResult(flag), record)
+        for id_, undo_id, at, told, run_id, written_at, flag, record in rows
+    )
+
+
+def _settled_at(session: Session, writeback_ids: Collection[int]) -> dict[int, datetime]:
+    rows = session.execute(
+        "SELECT w.id, w.settled_at FROM writebacks w "
+        "WHERE w.settled_at IS NOT NULL AND w.id IN (SELECT unnest($1::BIGINT[]))",
+        [list(writeback_ids)],
+    ).fetchall()
+    return {id_: in_utc(at) for id_, at in rows}
 
 
 def _overruled(session: Session, ids: Collection[str]) -> tuple[OverruledClear, ...]:

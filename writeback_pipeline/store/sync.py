@@ -15,6 +15,10 @@ from writeback_pipeline.store.schema import next_ids
 from writeback_pipeline.store.session import Session, as_columns, in_utc, unnested
 
 _SOURCE = "salesforce"
+_TAKEN_BACK = (
+    "EXISTS (SELECT 1 FROM writebacks w WHERE w.id = o.writeback_id "
+    "AND coalesce(w.error_code, '') IN ('UNDONE', 'UNDO_INCOMPLETE'))"
+)
 _PERSON_AT = {"person_id": "TEXT", "at": "TIMESTAMP"}
 
 _CLEAR = {"person_id": "TEXT", "at": "TIMESTAMP", "actor": "TEXT"}
@@ -66,10 +70,12 @@ def learn(
 
 def _standings(session: Session, people: Collection[str], read_since: datetime) -> dict[str, Standing]:
     opt_outs = session.execute(
-        "SELECT o.person_id, bool_or(o.origin = 'platform'), bool_or(o.origin = 'platform' AND o.flag_set), "
-        "bool_or(o.origin <> 'platform'), bool_or(o.origin <> 'platform' AND coalesce(o.unseen, FALSE)) "
-        "FROM opt_out_origins o "
-        "WHERE o.cleared_at IS NULL AND o.person_id IN (SELECT unnest($1::TEXT[])) GROUP BY o.person_id",
+        "SELECT o.person_id, bool_or(o.origin = 'platform' AND NOT o.undone), "
+        "bool_or(o.origin = 'platform' AND o.flag_set AND NOT o.undone), "
+        "bool_or(o.origin <> 'platform'), bool_or(o.origin <> 'platform' AND coalesce(o.unseen, FALSE)), "
+        "bool_or(o.undone) "
+        f"FROM (SELECT o.*, {_TAKEN_BACK} AS undone FROM opt_out_origins o "
+        "WHERE o.cleared_at IS NULL AND o.person_id IN (SELECT unnest($1::TEXT[]))) o GROUP BY o.person_id",
         [list(people)],
     ).fetchall()
     sending = session.execute(
@@ -79,9 +85,7 @@ def _standings(session: Session, people: Collection[str], read_since: datetime) 
         "OR (a.outcome = 'unknown' AND a.read_back_at IS NULL AND w.status = 'unknown'))",
         [list(people), read_since],
     ).fetchall()
-    standings = {
-        person: Standing(platform, ours, theirs, unseen) for person, platform, ours, theirs, unseen in opt_outs
-    }
+    standings = {person: Standing(*found) for person, *found in opt_outs}
     return standings | {person: Standing(in_flight=True) for (person,) in sending}
 
 
@@ -102,9 +106,9 @@ def _opt_out(session: Session, seen: Sequence[SeenPerson], origin: Origin) -> No
 def _take_back(session: Session, seen: Sequence[SeenPerson]) -> None:
     rows = [(each.person.salesforce_id, each.changed_at) for each in seen]
     session.execute(
-        "UPDATE opt_out_origins SET cleared_at = greatest(n.at, opt_out_origins.since) "
-        f"FROM ({unnested(_PERSON_AT)}) n WHERE opt_out_origins.person_id = n.person_id "
-        "AND opt_out_origins.origin <> 'platform' AND opt_out_origins.cleared_at IS NULL",
+        "UPDATE opt_out_origins AS o SET cleared_at = greatest(n.at, o.since) "
+        f"FROM ({unnested(_PERSON_AT)}) n WHERE o.person_id = n.person_id AND o.cleared_at IS NULL "
+        f"AND (o.origin <> 'platform' OR {_TAKEN_BACK})",
         as_columns(rows, len(_PERSON_AT)),
     )
 

@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from writeback_pipeline.domain.ledger import AttemptOutcome, Claim, OriginChange
 from writeback_pipeline.domain.records import Answer, Operation
-from writeback_pipeline.domain.undoing import UNDONE, NotUndoable, RunFlag, RunRow, ToUndo, Undo, UndoneRow
+from writeback_pipeline.domain.undoing import NOTE_UNDONE, UNDONE, NotUndoable, RunFlag, RunRow, ToUndo, Undo, UndoneRow
 from writeback_pipeline.domain.writebacks import OPT_OUT_KINDS, Kind, Status, Writeback
 from writeback_pipeline.store import claims
 from writeback_pipeline.store.journal import FLAG_OPERATIONS
-from writeback_pipeline.store.origins import record_origins
+from writeback_pipeline.store.origins import flag_evidence, take_back
 from writeback_pipeline.store.rows import WRITEBACK, writebacks_from
 from writeback_pipeline.store.session import Session, as_columns, storable, unnested
 from writeback_pipeline.store.settling import record
@@ -26,6 +26,7 @@ _UNDONE = {
     "id": "BIGINT",
     "note_id": "TEXT",
     "task_id": "TEXT",
+    "flag_result": "TEXT",
     "error_code": "TEXT",
     "error_message": "TEXT",
     "advice": "TEXT",
@@ -108,8 +109,9 @@ def finish(
     record(session, outcomes, [], [], now, release=False)
     mine = {row.writeback.id for subject in ours for row in subject.rows}
     settled = [row for row in rows if row.writeback_id in mine]
+    _remember(session, undo, settled, now)
     _settle(session, undo, settled)
-    _take_back_origins(session, ours, {row.writeback_id for row in settled if row.complete})
+    _take_back_origins(session, ours, settled)
     session.execute(
         "UPDATE people SET lease_owner = NULL, lease_until = NULL WHERE person_id IN (SELECT unnest($1::TEXT[]))",
         [[subject.lease_key for subject in ours]],
@@ -121,14 +123,23 @@ def _subjects(session: Session, run_id: str, epochs: Mapping[str, int], now: dat
     rows = _rows(session, run_id, epochs)
     people = [key for key, theirs in rows.items() if theirs[0].kind in OPT_OUT_KINDS]
     attempts = _attempts(session, [row.id for theirs in rows.values() for row in theirs], people)
-    undoing = {id_ for (id_,) in session.execute("SELECT id FROM undos WHERE run_id = $1", [run_id]).fetchall()}
-    runs = {run_id, *undoing}
+    undos = dict(session.execute("SELECT id, run_id FROM undos").fetchall())
+    undoing = {id_ for id_, undone in undos.items() if undone == run_id}
+    evidence = flag_evidence(session, people)
     by_person = {claim.person.salesforce_id: claim for claim in claims.preview(session, now, len(people), people)}
     elsewhere = _opted_out_elsewhere(session, people)
     subjects = []
     for key, theirs in rows.items():
-        written = [_run_row(row, attempts.by_writeback[row.id], run_id) for row in theirs]
-        concerned = tuple(row for row in written if row.created or row.revised or row.writeback.run_id in runs)
+        concerned = tuple(
+            written
+            for row in theirs
+            if _is_left(
+                written := _run_row(row, attempts.by_writeback[row.id], run_id, undos),
+                {run_id, *undoing},
+                flag_is_the_runs=_last_flag_run(attempts.by_writeback[row.id]) == run_id,
+                flag_stands=row.id in evidence,
+            )
+        )
         if not concerned:
             continue
         subject = ToUndo(key, epochs[key], until, None, concerned)
@@ -146,19 +157,20 @@ def _of_a_person(
         subject,
         person=claim.person,
         events=claim.events,
+        flag_is_ours=claim.flag_is_ours,
         verify_after=claim.verify_after,
         flag=_run_flag(flags, run_id, undoing),
     )
 
 
 def _rows(session: Session, run_id: str, keys: Collection[str]) -> dict[str, list[Writeback]]:
-    """By lease key, the writebacks that the run may have written something for and that nobody has taken back yet."""
+    """By lease key, the writebacks that the run may have written something for."""
     found = session.execute(
         f"SELECT w.person_id, {WRITEBACK} FROM writebacks w WHERE w.person_id IN (SELECT unnest($2::TEXT[])) "
-        "AND coalesce(w.error_code, '') <> $3 AND EXISTS (SELECT 1 FROM delivery_attempts a "
+        "AND EXISTS (SELECT 1 FROM delivery_attempts a "
         "WHERE a.writeback_id = w.id AND a.run_id = $1 AND a.outcome IN ('ok', 'unknown')) "
         "ORDER BY w.person_id, w.occurred_at, w.id",
-        [run_id, list(keys), UNDONE],
+        [run_id, list(keys)],
     ).fetchall()
     rows: dict[str, list[Writeback]] = defaultdict(list)
     for (key, *_), writeback in zip(found, writebacks_from(row[1:] for row in found), strict=True):
@@ -172,34 +184,64 @@ class _Attempts(NamedTuple):
 
 
 def _attempts(session: Session, writeback_ids: Collection[int], people: Collection[str]) -> _Attempts:
-    """Everything that may have changed Salesforce, in the order of the journal; flags by the person as it is now."""
+    """Every attempt of the writebacks, in the order of the journal; and, by the person as it is now, the writes of the
+    flag that may have changed it."""
     found = session.execute(
         "SELECT a.id, a.writeback_id, w.person_id, a.operation, a.outcome, a.record_id, a.flag_before, a.run_id "
-        "FROM delivery_attempts a JOIN writebacks w ON w.id = a.writeback_id WHERE a.outcome IN ('ok', 'unknown') "
-        "AND (w.id IN (SELECT unnest($1::BIGINT[])) OR w.person_id IN (SELECT unnest($2::TEXT[]))) ORDER BY a.id",
+        "FROM delivery_attempts a JOIN writebacks w ON w.id = a.writeback_id "
+        "WHERE w.id IN (SELECT unnest($1::BIGINT[])) OR w.person_id IN (SELECT unnest($2::TEXT[])) ORDER BY a.id",
         [list(writeback_ids), list(people)],
     ).fetchall()
     by_writeback: dict[int, list[_Attempt]] = defaultdict(list)
     flags: dict[str, list[_Attempt]] = defaultdict(list)
     for id_, writeback_id, person, operation, outcome, *rest in found:
-        attempt = _Attempt(id_, writeback_id, person, Operation(operation), Answer(outcome), *rest)
+        attempt = _Attempt(id_, writeback_id, person, Operation(operation), outcome and Answer(outcome), *rest)
         by_writeback[writeback_id].append(attempt)
-        if attempt.operation in FLAG_OPERATIONS:
+        if attempt.operation in FLAG_OPERATIONS and attempt.outcome in _DONE:
             flags[person].append(attempt)
     return _Attempts(by_writeback, flags)
 
 
-def _run_row(row: Writeback, attempts: Sequence[_Attempt], run_id: str) -> RunRow:
+def _run_row(row: Writeback, attempts: Sequence[_Attempt], run_id: str, undos: Collection[str]) -> RunRow:
     """With what the run created; a write whose answer was lost counts once the row has the id of what it made."""
-    made = [attempt for attempt in attempts if attempt.operation in _CREATING]
-    theirs = {attempt.record_id for attempt in made if attempt.run_id != run_id}
-    mine = {
-        attempt.record_id or row.note_id or row.task_id
-        for attempt in made
-        if attempt.run_id == run_id and attempt.outcome in _DONE
-    } & {row.note_id, row.task_id}
-    noted_before = row.kind in OPT_OUT_KINDS and row.note_id is not None and row.note_id in theirs - mine
-    return RunRow(row, tuple(filter(None, mine - theirs)), tuple(filter(None, mine & theirs)), noted_before)
+    made = [each for each in attempts if each.operation in _CREATING and each.outcome in _DONE]
+    by_others = {each.record_id: each.run_id for each in made if each.run_id != run_id}
+    mine = {each.record_id or row.note_id or row.task_id for each in made if each.run_id == run_id}
+    mine &= {row.note_id, row.task_id}
+    flags = [each for each in attempts if each.operation in FLAG_OPERATIONS]
+    last = _last_flag_run(attempts)
+    noted_by = by_others.get(row.note_id) if row.note_id is not None and row.note_id not in mine else None
+    return RunRow(
+        row,
+        created=tuple(filter(None, mine - by_others.keys())),
+        revised=tuple(filter(None, mine & by_others.keys())),
+        noted_by=noted_by,
+        flagged_by=last if last not in (run_id, *undos) else None,
+        whole_before=noted_by is not None and _was_whole(flags, run_id),
+    )
+
+
+def _last_flag_run(attempts: Sequence[_Attempt]) -> str | None:
+    """The run, or undo, that was the last to write the flag for a writeback."""
+    writes = [each for each in attempts if each.operation in FLAG_OPERATIONS and each.outcome in _DONE]
+    return writes[-1].run_id if writes else None
+
+
+def _was_whole(flags: Sequence[_Attempt], run_id: str) -> bool:
+    """Whether nothing of the flag was left to do before the run: none of what others had tried had been refused."""
+    first = next((position for position, each in enumerate(flags) if each.run_id == run_id), len(flags))
+    return not flags[:first] or any(each.outcome in (None, *_DONE) for each in flags[:first])
+
+
+def _is_left(row: RunRow, runs: Collection[str], *, flag_is_the_runs: bool, flag_stands: bool) -> bool:
+    """Whether anything of what the run wrote for the writeback may be left; `runs` are the run and its undos."""
+    code = row.writeback.error_code
+    return bool(
+        row.created
+        or row.revised
+        or (flag_is_the_runs and (flag_stands or code != UNDONE))
+        or (row.writeback.run_id in runs and code not in (UNDONE, NOTE_UNDONE))
+    )
 
 
 def _run_flag(flags: Sequence[_Attempt], run_id: str, undoing: Collection[str]) -> RunFlag | None:
@@ -220,38 +262,50 @@ def _opted_out_elsewhere(session: Session, people: Collection[str]) -> set[str]:
     return {person for (person,) in rows}
 
 
+def _remember(session: Session, undo: Undo, rows: Iterable[UndoneRow], now: datetime) -> None:
+    """Keep what the writebacks were before this undo, and what it did to them."""
+    told = [(row.writeback_id, storable(row.error_message)) for row in rows]
+    session.execute(
+        "INSERT INTO undone_writebacks "
+        "(undo_id, writeback_id, undone_at, run_id, written_at, flag_result, note_id, task_id, told) "
+        "SELECT $3, w.id, $4::TIMESTAMP, w.run_id, w.written_at, w.flag_result, w.note_id, w.task_id, n.told "
+        f"FROM writebacks w JOIN ({unnested({'id': 'BIGINT', 'told': 'TEXT'})}) n ON n.id = w.id",
+        [*as_columns(told, 2), undo.id, now],
+    )
+
+
 def _settle(session: Session, undo: Undo, rows: Iterable[UndoneRow]) -> None:
     values = [
-        (row.writeback_id, row.note_id, row.task_id, row.error_code, storable(row.error_message), row.advice)
+        (
+            row.writeback_id,
+            row.note_id,
+            row.task_id,
+            row.flag_result,
+            row.error_code,
+            storable(row.error_message),
+            row.advice,
+        )
         for row in rows
     ]
     session.execute(
-        f"UPDATE writebacks AS w SET status = '{Status.FAILED}', flag_result = NULL, revision = NULL, "
-        "written_at = NULL, next_attempt_at = NULL, note_id = n.note_id, task_id = n.task_id, "
-        "error_code = n.error_code, error_message = n.error_message, advice = n.advice, run_id = $7 "
-        f"FROM ({unnested(_UNDONE)}) n WHERE w.id = n.id",
+        f"UPDATE writebacks AS w SET status = '{Status.FAILED}', flag_result = n.flag_result, revision = NULL, "
+        "written_at = NULL, settled_at = NULL, next_attempt_at = NULL, note_id = n.note_id, task_id = n.task_id, "
+        "error_code = n.error_code, error_message = n.error_message, advice = n.advice, "
+        f"run_id = ${len(_UNDONE) + 1} FROM ({unnested(_UNDONE)}) n WHERE w.id = n.id",
         [*as_columns(values, len(_UNDONE)), undo.id],
     )
 
 
-def _take_back_origins(session: Session, subjects: Iterable[ToUndo], undone: Collection[int]) -> None:
-    """An unsubscribe that was taken back no longer opts anybody out; what a resubscribe had ended stands again."""
-    people = [subject.lease_key for subject in subjects if subject.person is not None]
-    session.execute("DELETE FROM opt_out_origins WHERE writeback_id IN (SELECT unnest($1::BIGINT[]))", [list(undone)])
-    session.execute(
-        "UPDATE opt_out_origins SET cleared_at = NULL, cleared_by = NULL "
-        "WHERE cleared_by IN (SELECT unnest($1::BIGINT[]))",
-        [list(undone)],
-    )
+def _take_back_origins(session: Session, subjects: Iterable[ToUndo], rows: Sequence[UndoneRow]) -> None:
+    """An unsubscribe that was taken back opts nobody out any more; what a resubscribe had ended stands again."""
+    undone = {row.writeback_id for row in rows if not row.counts}
+    ours = {row.writeback_id for row in rows if row.flag_is_ours}
+    people = [subject for subject in subjects if subject.person is not None]
     later = [
         OriginChange(subject.lease_key, False, event.occurred_at, event.id)
-        for subject in subjects
+        for subject in people
         for event in subject.events
         if event.kind is Kind.RESUBSCRIBE and event.status is Status.WRITTEN and event.id not in undone
     ]
-    record_origins(session, later)
-    session.execute(
-        "UPDATE people SET desired_flag = (SELECT bool_or(o.cleared_at IS NULL) FROM opt_out_origins o "
-        "WHERE o.person_id = people.person_id) WHERE person_id IN (SELECT unnest($1::TEXT[]))",
-        [people],
-    )
+    flag_is_ours = {each.lease_key for each in people if any(row.writeback.id in ours for row in each.rows)}
+    take_back(session, [each.lease_key for each in people], undone, later, flag_is_ours)

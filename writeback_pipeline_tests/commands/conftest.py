@@ -22,8 +22,8 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def writebacks(home: Path) -> Writebacks:
-    def call(*arguments: object) -> Result:
-        environment = {"WRITEBACK_HOME": str(home), "WRITEBACK_DATABASE": None, "SALESFORCE_URL": None}
+    def call(*arguments: object, **variables: str) -> Result:
+        environment = {"WRITEBACK_HOME": str(home), "WRITEBACK_DATABASE": None, "SALESFORCE_URL": None, **variables}
         return CliRunner().invoke(main, [str(argument) for argument in arguments], env=environment)
 
     return call

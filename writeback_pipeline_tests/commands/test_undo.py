@@ -1,7 +1,12 @@
 """Taking a run back from the command line."""
 
 import json
+import os
+import pty
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -89,3 +94,53 @@ def test_a_run_that_nobody_knows_is_refused(writebacks: Writebacks, home: Path) 
     assert (result.exit_code, result.stdout) == (2, "")
     assert "no run 4711 has written anything" in result.stderr
     assert not (home / "local_org.sqlite").exists()
+
+
+def at_a_terminal(home: Path, answer: str, *arguments: str) -> tuple[int, str]:
+    """The exit code of the command line at a terminal, where that is typed, and what the terminal showed."""
+    terminal, its_end = pty.openpty()
+    command = [str(Path(sys.executable).with_name("writebacks")), *arguments]
+    environment = {"PATH": os.environ["PATH"], "WRITEBACK_HOME": str(home)}
+    os.write(terminal, answer.encode())
+    running = subprocess.Popen(command, stdin=its_end, stdout=its_end, stderr=its_end, env=environment)
+    os.close(its_end)
+    shown = b""
+    with suppress(OSError):  # what is read of a terminal that nobody writes to any more
+        while chunk := os.read(terminal, 4096):
+            shown += chunk
+    os.close(terminal)
+    return running.wait(timeout=60), shown.decode()
+
+
+def test_at_a_terminal_it_is_shown_and_asked_first(world: World, home: Path, person: str) -> None:
+    (row,) = world.rows()
+    code, shown = at_a_terminal(home, "n\n", "undo", "run")
+    assert code == 1
+    assert f"{row.id}  Note {row.note_id} deleted; Email Opt Out unchecked again" in shown
+    assert "Undo these 1 writebacks? [y/N]" in shown
+    assert (world.opted_out(person), world.rows()) == (True, [row])
+    code, shown = at_a_terminal(home, "y\n", "undo", "run")
+    assert (code, world.opted_out(person)) == (0, False)
+    assert "1 writebacks undone" in shown
+
+
+def test_at_a_terminal_nothing_is_asked_of_whoever_says_yes(world: World, home: Path, person: str) -> None:
+    code, shown = at_a_terminal(home, "", "undo", "run", "--yes")
+    assert (code, "[y/N]" in shown, world.opted_out(person)) == (0, False, False)
+
+
+@pytest.mark.parametrize(
+    "command", [("undo", "run"), ("audit",), ("run", "opt-outs", "--dry-run"), ("run", "opt-outs"), ("run", "sync")]
+)
+def test_a_login_that_is_refused_exits_2_from_every_command(
+    writebacks: Writebacks, world: World, person: str, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    world.unsubscribe(person)
+    monkeypatch.setenv("SALESFORCE_URL", world.url)
+    monkeypatch.setenv("SALESFORCE_CLIENT_ID", "local")
+    monkeypatch.setenv("SALESFORCE_CLIENT_SECRET", "not the secret")
+    before = world.rows()
+    result = writebacks(*command, SALESFORCE_URL=world.url)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "The login was refused" in result.stderr
+    assert world.rows() == before

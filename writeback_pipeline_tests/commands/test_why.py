@@ -21,12 +21,13 @@ def test_a_story_reads_from_top_to_bottom(writebacks: Writebacks, settle_all: Ca
     settle_all(Status.FAILED, error_code="ENTITY_IS_LOCKED", advice="Finish the approval.")
     result = writebacks("why", "ann@example.com")
     assert result.exit_code == 0
-    first, empty, event, queued, *rest = result.stdout.splitlines()
+    first, empty, event, queued, failed, *rest = result.stdout.splitlines()
     assert (first, empty) == (f"Contact {PERSON}", "")
     assert event == (
         f"{AT}        Unsubscribed on the platform (Contact {PERSON}, ann@example.com). Reason: Bad\ufffd[2JEmail"
     )
     assert queued.endswith("Queued as writeback 1 (unsubscribe).")
+    assert failed.endswith("Writeback 1 could not be written and needs a person. ENTITY_IS_LOCKED.")
     assert rest == ["", "Now", "  Writeback 1 (unsubscribe) needs a person. ENTITY_IS_LOCKED. Finish the approval."]
 
 

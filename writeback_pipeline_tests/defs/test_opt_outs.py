@@ -3,7 +3,12 @@
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+import pytest
+from dagster._core.remote_origin import ManagedGrpcPythonEnvCodeLocationOrigin, RemoteRepositoryOrigin
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
+from writeback_pipeline.defs import sensors
+from writeback_pipeline.domain.ledger import LEASE
 from writeback_pipeline.domain.writebacks import Status
 from writeback_pipeline.local_org import admin
 from writeback_pipeline.store.database import Database
@@ -116,6 +121,59 @@ def test_the_sensor_waits_while_a_delivery_is_under_way(pipeline: Pipeline) -> N
     pipeline.instance.create_run_for_job(
         pipeline.definitions.resolve_job_def("deliver_opt_outs"), status=dg.DagsterRunStatus.STARTED
     )
+    assert pipeline.tick() == dg.SkipReason("a delivery is under way")
+
+
+def after_the_lease(monkeypatch: pytest.MonkeyPatch) -> datetime:
+    """What the sensor's clock shows from now on: a lease and a tick later."""
+    later = datetime.now(UTC) + LEASE + timedelta(seconds=30)
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> datetime:  # type: ignore[override]
+            return later
+
+    monkeypatch.setattr(sensors, "datetime", Later)
+    return later
+
+
+def test_a_run_that_takes_long_is_waited_for_while_it_has_people_leased(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        pipeline.world.unsubscribe(pipeline.world.contact(), START)
+    job = pipeline.definitions.resolve_job_def("deliver_opt_outs")
+    pipeline.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    later = after_the_lease(monkeypatch)
+    (claim,) = pipeline.world.ledger.claim("the long run", later - LEASE / 2, limit=1)
+    assert pipeline.tick() == dg.SkipReason("a delivery is under way")
+    pipeline.world.ledger.release("the long run", [claim])
+    assert isinstance(pipeline.tick(), dg.RunRequest), "its host is gone, and so are its leases"
+
+
+def test_a_run_that_takes_long_is_waited_for_while_its_log_grows(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline.world.unsubscribe(pipeline.world.contact(), START)
+    job = pipeline.definitions.resolve_job_def("deliver_opt_outs")
+    run = pipeline.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    later = after_the_lease(monkeypatch)
+    assert isinstance(pipeline.tick(), dg.RunRequest)
+    told = dg.EventLogEntry(  # type: ignore[no-untyped-call]
+        error_info=None, level="info", user_message="settled", run_id=run.run_id, timestamp=later.timestamp() - 60
+    )
+    pipeline.instance.store_event(told)
+    assert pipeline.tick() == dg.SkipReason("a delivery is under way")
+
+
+def test_a_run_that_is_queued_is_waited_for_however_long(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline.world.unsubscribe(pipeline.world.contact(), START)
+    job = pipeline.definitions.resolve_job_def("deliver_opt_outs")
+    module = LoadableTargetOrigin(module_name="writeback_pipeline.definitions")
+    location = ManagedGrpcPythonEnvCodeLocationOrigin(module, "writeback_pipeline")
+    origin = RemoteRepositoryOrigin(location, "__repository__").get_job_origin(job.name)
+    pipeline.instance.create_run_for_job(job, status=dg.DagsterRunStatus.QUEUED, remote_job_origin=origin)
+    after_the_lease(monkeypatch)
     assert pipeline.tick() == dg.SkipReason("a delivery is under way")
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from writeback_pipeline.delivery.dry_run import dry_run
 from writeback_pipeline.delivery.opt_outs import OptOutDelivery
+from writeback_pipeline.domain.planning import MAX_ATTEMPTS
 from writeback_pipeline.domain.records import FoundNote, OrganisationUnavailable
 from writeback_pipeline.domain.settings import NoteObject
 from writeback_pipeline.domain.writebacks import FlagResult, Status
@@ -173,13 +174,34 @@ def test_an_organisation_without_enhanced_notes_is_one_error_and_no_failed_row(e
     with pytest.raises(OrganisationUnavailable, match=r"ContentNote.*Enhanced Notes.*note_object") as refused:
         enhanced.deliver()
     assert (refused.value.code, refused.value.passing) == ("INVALID_TYPE", False)
-    assert enhanced.organisation.usage.calls == 3  # a look, the flags, and one try with notes
+    assert enhanced.organisation.usage.calls == 4  # a look, the flags, and one try with each 75 notes
     rows = enhanced.rows()
     assert {(row.status, row.flag_result, row.error_code) for row in rows} == {
         (Status.WAITING, FlagResult.SET, "INVALID_TYPE")
     }
     assert {"Enhanced Notes" in (row.advice or "") for row in rows} == {True}
     assert all(enhanced.opted_out(person) for person in people)
+
+
+def test_notes_that_the_organisation_is_not_set_up_for_are_given_up_in_the_end_and_hold_no_flag_back(
+    enhanced: World,
+) -> None:
+    switch_enhanced_notes_off(enhanced)
+    person, tries = enhanced.contact(), []
+    enhanced.unsubscribe(person)
+    while enhanced.rows(person)[0].status is not Status.FAILED:
+        newcomer = enhanced.contact()
+        enhanced.unsubscribe(newcomer)
+        with enhanced.guarded() as organisation, pytest.raises(OrganisationUnavailable):
+            OptOutDelivery(enhanced.ledger, organisation, enhanced.clock).run()
+        assert enhanced.opted_out(newcomer), "nobody's flag waits for somebody else's Note"
+        tries.append(enhanced.clock())
+        enhanced.clock.at = enhanced.rows(person)[0].next_attempt_at or enhanced.clock.at
+    assert len(tries) == MAX_ATTEMPTS
+    assert timedelta(hours=9) < tries[-1] - tries[0] < timedelta(hours=48)
+    (row,) = enhanced.rows(person)
+    assert (row.flag_result, row.error_code) == (FlagResult.SET, "INVALID_TYPE")
+    assert "Enhanced Notes" in (row.advice or "")
 
 
 @pytest.mark.parametrize("note_object", NoteObject)

@@ -1,5 +1,6 @@
 """Taking runs back, against a real ledger and an organisation that answers over HTTP."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,14 @@ from writeback_pipeline.delivery.pinning import WrongOrganisation
 from writeback_pipeline.delivery.reconciling import reconcile
 from writeback_pipeline.delivery.synchronising import synchronise
 from writeback_pipeline.delivery.undo import RunUndo, UndoReport, plan_run
-from writeback_pipeline.domain.ledger import QUIET, Origin, OriginChange, Settlement
+from writeback_pipeline.domain.ledger import QUIET, Origin, OriginChange, Settlement, StoreBusy
 from writeback_pipeline.domain.records import OrganisationUnavailable
-from writeback_pipeline.domain.undoing import INCOMPLETE, UNDONE, NotUndoable
+from writeback_pipeline.domain.story import moments
+from writeback_pipeline.domain.sync import Finding
+from writeback_pipeline.domain.undoing import INCOMPLETE, NOTE_UNDONE, UNDONE, NotUndoable
 from writeback_pipeline.domain.writebacks import FlagResult, Status, Writeback
 from writeback_pipeline.local_org import admin, faults
+from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.mailings import Mailings, deliver, tasks
 from writeback_pipeline_tests.world import START, World, world_in
 
@@ -308,7 +312,7 @@ def test_the_flag_of_somebody_who_is_deleted_is_left_and_the_rest_undone(world: 
     world.as_user(admin.delete, gone)
     report = undo(world, "wrong")
     assert report.complete
-    assert "the record has moved or is deleted" in (row(world, gone).error_message or "")
+    assert "the record is deleted" in (row(world, gone).error_message or "")
     assert not world.opted_out(kept)
 
 
@@ -450,3 +454,186 @@ def test_nobody_is_opted_in_whose_earlier_record_opted_out(world: World) -> None
     world.as_user(admin.convert_lead, lead, contact)
     undo(world, "wrong")
     assert world.opted_out(contact)
+
+
+def standing(world: World, person: str) -> list[tuple[str, bool]]:
+    """The opt-outs of a person that stand in the ledger: where they were made, and whether we set the flag for them."""
+    (facts,) = world.ledger.story(person)
+    return [(each.origin, each.flag_set) for each in facts.opt_outs if each.cleared_at is None]
+
+
+def note_in_one_run_and_flag_in_the_next(world: World) -> str:
+    person = world.contact()
+    arm(world, "row_lock", object="Contact", operation="update", record_id=person)
+    world.unsubscribe(person)
+    run(world, "noted")
+    clear_faults(world)
+    world.clock.advance(timedelta(minutes=1))
+    run(world, "flagged")
+    assert (world.opted_out(person), len(world.notes(person))) == (True, 1)
+    return person
+
+
+@pytest.mark.parametrize("order", [("noted", "flagged"), ("flagged", "noted")])
+def test_what_two_runs_wrote_together_is_taken_back_in_either_order(world: World, order: tuple[str, str]) -> None:
+    person = note_in_one_run_and_flag_in_the_next(world)
+    for run_id in order:
+        assert undo(world, run_id).complete
+    assert (world.opted_out(person), world.notes(person), standing(world, person)) == (False, [], [])
+    shown = row(world, person)
+    assert (shown.status, shown.error_code, shown.note_id, shown.flag_result) == (Status.FAILED, UNDONE, None, None)
+    assert [undo(world, run_id).rows for run_id in order] == [[], []]
+    synchronise(world.ledger, world.organisation, world.clock())
+    world.deliver()
+    assert (world.opted_out(person), world.notes(person)) == (False, [])
+
+
+def test_a_run_that_only_set_the_flag_is_undone_and_the_note_of_the_other_run_stays(world: World) -> None:
+    person = note_in_one_run_and_flag_in_the_next(world)
+    undo(world, "flagged")
+    (note,) = world.notes(person)
+    assert (world.opted_out(person), standing(world, person)) == (False, [])
+    shown = row(world, person)
+    assert (shown.error_code, shown.note_id) == (UNDONE, note["Id"])
+    assert (
+        shown.error_message
+        == f"Note {note['Id']} left (run noted wrote it: undo that run too); Email Opt Out unchecked again"
+    )
+
+
+def test_a_run_that_only_wrote_the_note_is_undone_and_the_opt_out_of_the_other_run_stands(world: World) -> None:
+    person = note_in_one_run_and_flag_in_the_next(world)
+    undo(world, "noted")
+    assert (world.opted_out(person), world.notes(person), standing(world, person)) == (True, [], [("platform", True)])
+    shown = row(world, person)
+    assert (shown.error_code, shown.flag_result) == (NOTE_UNDONE, FlagResult.SET)
+    assert "Email Opt Out left checked (run flagged wrote it: undo that run too)" in (shown.error_message or "")
+    world.resubscribe(person)
+    run(world, "later")
+    assert (world.rows(person)[-1].status, world.opted_out(person)) == (Status.WRITTEN, False)
+
+
+def test_an_opt_out_whose_flag_had_to_stay_is_still_ours_to_the_next_sync(world: World) -> None:
+    synchronise(world.ledger, world.organisation, world.clock())
+    person = world.contact()
+    world.unsubscribe(person)
+    run(world, "wrong")
+    world.ledger.change_settings({"suppress_opt_out_flag": "true"}, "tester", world.clock())
+    undo(world, "wrong")
+    world.clock.advance(timedelta(hours=1))
+    synchronise(world.ledger, world.organisation, world.clock())
+    assert (world.opted_out(person), standing(world, person)) == (True, [("platform", True)])
+    world.ledger.change_settings({"suppress_opt_out_flag": "false"}, "tester", world.clock())
+    assert undo(world, "wrong").complete, "what had to stay can be undone once it need not"
+    assert (world.opted_out(person), standing(world, person)) == (False, [])
+    assert undo(world, "wrong").rows == []
+
+
+def test_a_flag_that_an_undo_had_to_leave_and_somebody_clears_is_not_set_again(world: World) -> None:
+    synchronise(world.ledger, world.organisation, world.clock())
+    person = world.contact()
+    world.unsubscribe(person)
+    run(world, "wrong")
+    world.ledger.change_settings({"suppress_opt_out_flag": "true"}, "tester", world.clock())
+    undo(world, "wrong")
+    world.ledger.change_settings({"suppress_opt_out_flag": "false"}, "tester", world.clock())
+    clear_in_salesforce(world, person)
+    world.clock.advance(timedelta(hours=1))
+    report = synchronise(world.ledger, world.organisation, world.clock())
+    assert (report.news[Finding.CLEARED], report.news[Finding.OURS_CLEARED]) == (1, 0)
+    world.deliver()
+    assert (world.opted_out(person), standing(world, person)) == (False, [])
+
+
+def test_an_opt_out_that_waits_takes_over_the_flag_that_an_undo_leaves_for_it(world: World) -> None:
+    synchronise(world.ledger, world.organisation, world.clock())
+    person = world.contact()
+    world.unsubscribe(person, reason="wrong")
+    run(world, "wrong")
+    world.unsubscribe(person, reason="meanwhile, not delivered yet")
+    undo(world, "wrong")
+    world.clock.advance(timedelta(hours=1))
+    synchronise(world.ledger, world.organisation, world.clock())
+    assert {origin for origin, _ in standing(world, person)} == {"platform"}
+    run(world, "right")
+    assert all(flag_set for _, flag_set in standing(world, person))
+    world.resubscribe(person)
+    run(world, "later")
+    assert (world.rows(person)[-1].status, world.opted_out(person)) == (Status.WRITTEN, False)
+
+
+def test_a_resubscribe_is_undone_behind_somebody_who_has_opted_the_person_out_in_salesforce(world: World) -> None:
+    synchronise(world.ledger, world.organisation, world.clock())
+    person = world.contact()
+    world.unsubscribe(person)
+    run(world, "out")
+    world.resubscribe(person)
+    run(world, "wrong")
+    world.as_user(admin.edit, person, {"HasOptedOutOfEmail": True})
+    undo(world, "wrong")
+    assert standing(world, person) == [("platform", False)], "nobody says that this flag is ours"
+    world.clock.advance(timedelta(hours=1))
+    synchronise(world.ledger, world.organisation, world.clock())
+    assert standing(world, person) == [("platform", False), ("salesforce", False)]
+    world.resubscribe(person)
+    run(world, "later")
+    assert (world.rows(person)[-1].status, world.opted_out(person)) == (Status.REFUSED, True)
+
+
+def test_a_person_whose_record_became_another_is_left_until_the_two_are_joined(world: World) -> None:
+    synchronise(world.ledger, world.organisation, world.clock())
+    person, master = world.contact(), world.contact()
+    world.unsubscribe(person)
+    run(world, "wrong")
+    world.as_user(admin.merge, master, [person])
+    report = undo(world, "wrong")
+    assert not report.complete
+    assert standing(world, person) == [("platform", True)]
+    world.clock.advance(timedelta(hours=1))
+    synchronise(world.ledger, world.organisation, world.clock())
+    assert undo(world, "wrong").complete
+
+
+def test_what_was_undone_stays_in_the_story(world: World) -> None:
+    person = world.contact()
+    world.unsubscribe(person)
+    run(world, "wrong")
+    written = row(world, person)
+    report = undo(world, "wrong")
+    world.ledger.retry(ids=[written.id])
+    (facts,) = world.ledger.story(person)
+    told = [(each.at, each.told, each.run_id) for each in moments(facts) if each.kind in ("written", "undone")]
+    assert told == [
+        (
+            written.written_at,
+            f"Writeback {written.id} was written, Note {written.note_id}; Email Opt Out was ticked.",
+            "wrong",
+        ),
+        (
+            world.clock(),
+            f"Writeback {written.id} was undone: Note {written.note_id} deleted; Email Opt Out unchecked again.",
+            report.undo_id,
+        ),
+    ]
+
+
+def test_the_answers_of_an_undo_are_recorded_though_the_store_is_busy_for_a_while(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = world.contact()
+    world.unsubscribe(person)
+    run(world, "wrong")
+    busy = iter([True, True, False])
+    for name in ("record", "finish_undo"):
+        monkeypatch.setattr(Store, name, busy_at_first(getattr(Store, name), busy))
+    assert undo(world, "wrong").complete
+    assert not any(attempt.outcome is None for attempt in world.ledger.attempts_of([row(world, person).id]))
+
+
+def busy_at_first(method: Any, busy: Iterator[bool]) -> Any:
+    def called(*arguments: Any, **how: Any) -> Any:
+        if next(busy, False):
+            raise StoreBusy("another process keeps it")
+        return method(*arguments, **how)
+
+    return called

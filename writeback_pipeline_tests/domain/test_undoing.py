@@ -39,7 +39,7 @@ def subjects(draw: st.DrawFn) -> ToUndo:
     flag = RunFlag(mine[-1].id, draw(st.booleans()), draw(st.booleans()), draw(st.booleans()))
     rows = tuple(RunRow(writeback(event), (f"002{event.id:012}AAA",)) for event in mine)
     elsewhere, doubt = draw(st.booleans()), draw(st.none() | st.just(NOW + timedelta(minutes=5)))
-    return ToUndo(PERSON.salesforce_id, 1, NOW, PERSON, rows, flag, events, elsewhere, doubt)
+    return ToUndo(PERSON.salesforce_id, 1, NOW, PERSON, rows, flag, events, elsewhere, draw(st.booleans()), doubt)
 
 
 def planned(subject: ToUndo, held: Live | Gone, *, suppressed: bool) -> UndoPlan:

@@ -116,14 +116,14 @@ def test_an_answer_that_cannot_be_read_leaves_its_rows_unknown_and_stops(
 
 
 @pytest.mark.parametrize("no_object", [NO_OBJECT, refused("INVALID_TYPE")], ids=["address", "object"])
-def test_an_object_that_the_organisation_does_not_have_is_one_error(
+def test_notes_of_an_object_that_the_organisation_does_not_have_are_refused_and_nothing_else(
     server: ScriptedServer, scripted: SalesforceOrganisation, no_object: tuple[int, Any]
 ) -> None:
     refusals = [graph(number, no_object, HALTED) for number in range(14)]
     server.answers(graphs(*refusals, graph(14, HALTED, HALTED)))
-    with pytest.raises(OrganisationUnavailable, match=r"ContentNote.*Enhanced Notes.*note_object") as refused_:
-        scripted.write([note()] * 15)
-    assert (refused_.value.code, refused_.value.passing) == ("INVALID_TYPE", False)
+    results = scripted.write([note()] * 15)
+    assert {(each.answer, each.code) for each in results} == {(Answer.REJECTED, "INVALID_TYPE")}
+    assert "ContentNote" in (results[0].message or "")
 
 
 def test_what_was_written_before_the_object_went_away_is_still_told(
@@ -132,7 +132,7 @@ def test_what_was_written_before_the_object_went_away_is_still_told(
     server.answers(graphs(graph(0), graph(1, NO_OBJECT, HALTED)))
     written, refused_ = scripted.write([note()] * 2)
     assert written.answer is Answer.OK
-    assert (refused_.answer, refused_.code) == (Answer.NOT_SENT, "INVALID_TYPE")
+    assert (refused_.answer, refused_.code) == (Answer.REJECTED, "INVALID_TYPE")
 
 
 def test_a_call_that_went_before_is_still_told_too(server: ScriptedServer, scripted: SalesforceOrganisation) -> None:
@@ -140,7 +140,7 @@ def test_a_call_that_went_before_is_still_told_too(server: ScriptedServer, scrip
     server.answers(Say(body=[{"id": PEOPLE[0], "success": True, "errors": []}]), graphs(graph(0, NO_OBJECT, HALTED)))
     results = scripted.write([note(), flag])
     assert [(result.answer, result.code) for result in results] == [
-        (Answer.NOT_SENT, "INVALID_TYPE"),
+        (Answer.REJECTED, "INVALID_TYPE"),
         (Answer.OK, None),
     ]
 
