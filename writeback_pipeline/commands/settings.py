@@ -17,6 +17,7 @@ from writeback_pipeline.commands.tables import table, terminal_width
 from writeback_pipeline.domain.settings import WritebackSettings, as_mapping, setting_text
 from writeback_pipeline.domain.writebacks import utc_text
 from writeback_pipeline.environment import read_environment
+from writeback_pipeline.store.store import Store
 
 
 @click.group()
@@ -55,15 +56,31 @@ def set_(assignments: Sequence[str], format_: str) -> None:
         if name in wanted:
             raise click.UsageError(f"{name} is given twice")
         wanted[name] = value
-    changes = open_store(read_environment(os.environ)).change_settings(wanted, operator(), datetime.now(UTC))
-    if any(change.name == "suppress_opt_out_flag" and change.new == "true" for change in changes):
-        message("From now on Email Opt Out is left alone: an unsubscribe only leaves its Note.")
+    store = open_store(read_environment(os.environ))
+    changes = store.change_settings(wanted, operator(), datetime.now(UTC))
+    for change in changes:
+        if change.name == "suppress_opt_out_flag":
+            message(_of_suppression(store) if change.new == "false" else _SUPPRESSED)
     if format_ == "json":
         print_json([{"name": change.name, "old": change.old, "new": change.new} for change in changes])
         return
     changed = {change.name: f"{change.old} -> {change.new}" for change in changes}
     for name in wanted:
         click.echo(f"{name}: {changed.get(name, 'already so')}")
+
+
+_SUPPRESSED = "From now on Email Opt Out is left alone: an unsubscribe only leaves its Note."
+
+
+def _of_suppression(store: Store) -> str:
+    """What follows from writing the flag again."""
+    people = store.flags_left()
+    if not people:
+        return "From now on Email Opt Out is set again."
+    return (
+        f"From now on Email Opt Out is set again. {people:,} people had unsubscribed while it was left alone: the next "
+        "delivery looks at each of them and sets it where their opt-out stands."
+    )
 
 
 @settings.command()

@@ -87,6 +87,7 @@ class OptOutDelivery:
         """
         report, settings = DeliveryReport(run_id=self.run_id), self.ledger.settings()
         report.add_without_recipient(self.ledger.settle_without_recipient(self.now(), self.run_id))
+        self.ledger.question_suppressed(self.now())
         left_behind: OrganisationUnavailable | None = None
         try:
             self._bulk.finish_left(self._check_organisation)
@@ -94,6 +95,8 @@ class OptOutDelivery:
             left_behind = trouble
         left = limit
         while left is None or left > 0:
+            if self.ledger.settings().suppress_opt_out_flag != settings.suppress_opt_out_flag:
+                break  # what is left is the next delivery's, under the policy that is in force now
             claims = self._claim(left, settings)
             if not claims:
                 break

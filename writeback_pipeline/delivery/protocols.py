@@ -96,6 +96,10 @@ class OptOutLedger(BulkLedger, Protocol):
     def unjoined(self, moves: Mapping[str, PersonRef]) -> Mapping[str, PersonRef]:
         """Those of the moves that lead away from people who are known and are not recorded as gone there yet."""
 
+    def question_suppressed(self, now: datetime) -> int:
+        """Have the flag verified of everybody whose unsubscribe left it alone, once the policy is not in force any
+        more; returns how many."""
+
     def reopen(self, lost: Collection[tuple[int, str, int]], now: datetime) -> Sequence[Writeback]:
         """Put unsubscribes, each with its person and epoch, whose flag is gone from Salesforce back to pending."""
 

@@ -33,6 +33,12 @@ _UNLEASED = "(p.lease_until IS NULL OR p.lease_until <= $1::TIMESTAMP)"
 _TO_VERIFY = f"p.verify_after <= $1::TIMESTAMP AND p.moved_to_id IS NULL AND {_UNLEASED}"
 """Nothing may be owed, but a flag write of ours could have landed late: what the flag shows has to be looked at."""
 
+FLAGS_LEFT = (
+    "SELECT DISTINCT w.person_id FROM writebacks w WHERE w.flag_left AND w.person_id IS NOT NULL "
+    "AND (SELECT lower(s.value) FROM settings s WHERE s.name = 'suppress_opt_out_flag') = 'false'"
+)
+"""People whose flag an unsubscribe left alone, as the policy was then, once it is not any more."""
+
 _TO_TAKE = (Status.PENDING, Status.WAITING)
 """Taken due or not: what waits must not be overtaken by what came later."""
 
@@ -73,11 +79,11 @@ def preview(session: Session, now: datetime, limit: int, people: Sequence[str] |
 
 def due(session: Session, now: datetime) -> int:
     """What a delivery would move now: opt-outs that are owed and free to claim, without recipient, or left by a dead
-    worker, and people whose flag is to be verified."""
+    worker, and people whose flag is to be verified, or to be set as it was left alone."""
     [(count,)] = session.execute(
         f"SELECT (SELECT count(*) FROM writebacks w WHERE {_FREE} "
         f"AND (({_OWED_NOW}) OR (w.status = 'sending' AND w.kind IN ('unsubscribe', 'resubscribe')))) "
-        f"+ (SELECT count(*) FROM people p WHERE {_TO_VERIFY})",
+        f"+ (SELECT count(*) FROM people p WHERE {_TO_VERIFY}) + (SELECT count(*) FROM ({FLAGS_LEFT}) l)",
         [now],
     ).fetchall()
     return int(count)

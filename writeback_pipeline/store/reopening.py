@@ -4,13 +4,14 @@ from collections.abc import Collection
 from datetime import datetime
 
 from writeback_pipeline.domain.writebacks import TRANSITIONS, Status, Writeback
-from writeback_pipeline.store.claims import leases_of
+from writeback_pipeline.store.claims import FLAGS_LEFT, leases_of
 from writeback_pipeline.store.rows import WRITEBACK, writebacks_from
 from writeback_pipeline.store.session import Session
+from writeback_pipeline.store.sync import question_people
 
 REOPENED = tuple(status for status, after in TRANSITIONS.items() if Status.PENDING in after)
 
-_ADVICE = "Salesforce no longer showed this opt-out, so the flag is set again."
+_ADVICE = "Salesforce did not show this opt-out, so the flag is set."
 
 
 def reopen(session: Session, lost: Collection[tuple[int, str, int]], now: datetime) -> list[Writeback]:
@@ -34,6 +35,26 @@ def reopen(session: Session, lost: Collection[tuple[int, str, int]], now: dateti
         [ids],
     ).fetchall()
     return writebacks_from(rows)
+
+
+def question_suppressed(session: Session, now: datetime) -> int:
+    """Have the flag verified, once, of everybody whose unsubscribe had left it alone; returns how many.
+
+    Nobody while the policy is in force.
+    """
+    people = [person for (person,) in session.execute(FLAGS_LEFT).fetchall()]
+    if people:
+        question_people(session, people, now)
+        session.execute(
+            "UPDATE writebacks SET flag_left = FALSE WHERE person_id IN (SELECT unnest($1::TEXT[]))", [people]
+        )
+    return len(people)
+
+
+def flags_left(session: Session) -> int:
+    """How many people that concerns now."""
+    [(count,)] = session.execute(f"SELECT count(*) FROM ({FLAGS_LEFT}) p").fetchall()
+    return int(count)
 
 
 def notes_since(session: Session, since: datetime) -> dict[str, Writeback]:

@@ -429,6 +429,10 @@ MIGRATIONS: tuple[Migration, ...] = (
         "INSERT INTO alerting (slot) VALUES (1)",
     ),
     (_UNDONE_WRITEBACKS, "ALTER TABLE writebacks ADD COLUMN settled_at TIMESTAMP"),
+    (
+        "ALTER TABLE writebacks ADD COLUMN flag_left BOOLEAN DEFAULT FALSE",
+        "UPDATE writebacks SET flag_left = TRUE WHERE kind = 'unsubscribe' AND flag_result = 'suppressed'",
+    ),
 )
 
 

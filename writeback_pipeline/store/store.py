@@ -289,6 +289,17 @@ class Store:
         with self._database.writing() as session:
             return reopening.question(session, since, now)
 
+    def question_suppressed(self, now: datetime) -> int:
+        """Have the flag verified of everybody whose unsubscribe left it alone, once the policy is not in force any
+        more; returns how many."""
+        with self._database.writing() as session:
+            return reopening.question_suppressed(session, now)
+
+    def flags_left(self) -> int:
+        """Of how many people an unsubscribe left the flag alone that the next delivery has to look at."""
+        with self._database.reading() as session:
+            return reopening.flags_left(session)
+
     def enter_job(self, job: BulkJob, owner: str) -> bool:
         """Enter a Bulk job before anything is uploaded; False when its rows are no longer the owner's to send."""
         with self._database.writing() as session:

@@ -289,7 +289,8 @@ def _settle(session: Session, undo: Undo, rows: Iterable[UndoneRow]) -> None:
     ]
     session.execute(
         f"UPDATE writebacks AS w SET status = '{Status.FAILED}', flag_result = n.flag_result, revision = NULL, "
-        "written_at = NULL, settled_at = NULL, next_attempt_at = NULL, note_id = n.note_id, task_id = n.task_id, "
+        "flag_left = FALSE, written_at = NULL, settled_at = NULL, next_attempt_at = NULL, "
+        "note_id = n.note_id, task_id = n.task_id, "
         "error_code = n.error_code, error_message = n.error_message, advice = n.advice, "
         f"run_id = ${len(_UNDONE) + 1} FROM ({unnested(_UNDONE)}) n WHERE w.id = n.id",
         [*as_columns(values, len(_UNDONE)), undo.id],

@@ -1,5 +1,6 @@
 """What every store promises about leases: who is served by whom, for how long, and what a dead worker leaves behind."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from writeback_pipeline.domain.ledger import LEASE, QUIET
@@ -248,6 +249,19 @@ def test_only_whom_something_was_written_to_is_questioned(store: Store) -> None:
     written(store, claim_one(store))
     assert store.question(NOW, NOW) == 0
     assert store.question(NOW - MINUTE, NOW) == 1
+
+
+def test_whose_flag_was_left_alone_is_questioned_once_when_the_policy_ends(store: Store) -> None:
+    store.change_settings({"suppress_opt_out_flag": "true"}, "tester", NOW)
+    store.enqueue([unsubscribe(contact(1)), unsubscribe(contact(2))], NOW)
+    left, set_ = store.claim("worker", NOW, limit=2)
+    for claim, result in ((left, FlagResult.SUPPRESSED), (set_, FlagResult.SET)):
+        done = replace(settled(claim, Status.WRITTEN), flag_result=result)
+        store.record([], [done], [], NOW, release=True, seen=[claim.lease])
+    assert store.question_suppressed(NOW) == 0
+    store.change_settings({"suppress_opt_out_flag": "false"}, "tester", NOW)
+    assert [store.question_suppressed(NOW) for _ in range(2)] == [1, 0]
+    assert claim_one(store).person == left.person
 
 
 def test_an_unsubscribe_whose_flag_is_gone_is_owed_again_under_the_lease_of_its_person(store: Store) -> None:

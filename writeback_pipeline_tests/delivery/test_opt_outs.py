@@ -1,9 +1,12 @@
 """Delivery of opt-outs against a real ledger and an organisation that answers over HTTP."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+import duckdb
 import pytest
 
+from writeback_pipeline.delivery import opt_outs
 from writeback_pipeline.delivery.dry_run import dry_run
 from writeback_pipeline.delivery.opt_outs import OptOutDelivery
 from writeback_pipeline.delivery.pinning import WrongOrganisation
@@ -62,6 +65,54 @@ def test_a_suppressed_flag_is_left_alone_and_the_note_written(world: World) -> N
     assert not world.opted_out(person)
     assert len(world.notes(person)) == 2
     assert states(world, person) == [(Status.WRITTEN, FlagResult.SUPPRESSED)] * 2
+
+
+def by_command(world: World) -> None:
+    world.ledger.change_settings({"suppress_opt_out_flag": "false"}, "tester", world.clock())
+
+
+def by_sql(world: World) -> None:
+    with duckdb.connect(str(world.home / "writebacks.duckdb")) as connection:
+        connection.execute("UPDATE settings SET value = 'False' WHERE name = 'suppress_opt_out_flag'")
+
+
+@pytest.mark.parametrize("turn_off", [by_command, by_sql])
+def test_once_the_flag_is_not_suppressed_any_more_the_next_delivery_sets_what_was_left(
+    world: World, turn_off: Callable[[World], None]
+) -> None:
+    out, back, ticked, gone = (world.contact() for _ in range(4))
+    world.ledger.change_settings({"suppress_opt_out_flag": "true"}, "tester", START)
+    for person in (out, back, ticked, gone):
+        world.unsubscribe(person)
+    world.resubscribe(back)
+    world.deliver()
+    world.as_user(admin.edit, ticked, {"HasOptedOutOfEmail": True})
+    world.as_user(admin.delete, gone)
+    assert (world.ledger.due(world.clock()), world.ledger.flags_left()) == (0, 0)
+    turn_off(world)
+    assert (world.ledger.due(world.clock()), world.ledger.flags_left()) == (4, 4)
+    report = world.deliver()
+    assert (world.opted_out(out), world.opted_out(back), world.opted_out(ticked)) == (True, False, True)
+    assert (states(world, out), len(world.notes(out))) == ([(Status.WRITTEN, FlagResult.SET)], 1)
+    assert report.reopened == 1
+    assert world.ledger.due(world.clock()) == 0
+    assert world.deliver().settled == 0
+    world.resubscribe(out)
+    world.deliver()
+    assert not world.opted_out(out), "the flag is known to be ours"
+
+
+def test_a_delivery_ends_when_the_policy_changes_and_leaves_the_rest_to_the_next(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = [world.contact() for _ in range(2)]
+    world.ledger.change_settings({"suppress_opt_out_flag": "true"}, "tester", START)
+    world.unsubscribe_all(people)
+    monkeypatch.setattr(opt_outs, "PEOPLE_PER_CLAIM", 1)
+    delivery = OptOutDelivery(world.ledger, world.organisation, world.clock, progress=lambda _: by_command(world))
+    assert delivery.run().statuses == {Status.WRITTEN: 1}
+    world.deliver()
+    assert all(world.opted_out(person) for person in people)
 
 
 def test_a_resubscribe_clears_the_flag_that_we_set(world: World) -> None:

@@ -11,6 +11,7 @@ from writeback_pipeline.domain.records import Answer, Operation
 from writeback_pipeline.domain.writebacks import (
     OPT_OUT_KINDS,
     TRANSITIONS,
+    FlagResult,
     Kind,
     Status,
     Writeback,
@@ -209,6 +210,14 @@ def reopen(tables: Tables, lost: Collection[tuple[int, str, int]], now: datetime
     return reopened
 
 
+def question_suppressed(tables: Tables, now: datetime) -> int:
+    """Have the flag verified, once, of everybody whose unsubscribe had left it alone."""
+    left = {id_ for id_, row in tables.rows.items() if row.flag_result is FlagResult.SUPPRESSED} - tables.questioned
+    unsubscribes = {id_ for id_ in left if tables.rows[id_].kind is Kind.UNSUBSCRIBE and id_ in tables.owner_of}
+    tables.questioned |= left
+    return _question(tables, {tables.owner_of[id_] for id_ in unsubscribes}, now)
+
+
 def question(tables: Tables, since: datetime, now: datetime) -> int:
     """Have the flag verified of everybody to whom an opt-out was written after `since`."""
     people = {
@@ -216,6 +225,10 @@ def question(tables: Tables, since: datetime, now: datetime) -> int:
         for id_, row in tables.rows.items()
         if row.kind in OPT_OUT_KINDS and row.written_at is not None and row.written_at > since
     }
+    return _question(tables, people, now)
+
+
+def _question(tables: Tables, people: Collection[str], now: datetime) -> int:
     for person in (tables.people[id_] for id_ in people):
         person.verify_after = person.verify_after or now
         person.verify_after_at_claim = person.verify_after_at_claim or now

@@ -204,6 +204,11 @@ class MemoryLedger:
     def reopen(self, lost: Collection[tuple[int, str, int]], now: datetime) -> list[Writeback]:
         return leases.reopen(self.tables, lost, now)
 
+    def question_suppressed(self, now: datetime) -> int:
+        if self.settings().suppress_opt_out_flag:
+            return 0
+        return leases.question_suppressed(self.tables, now)
+
     def question(self, since: datetime, now: datetime) -> int:
         return leases.question(self.tables, since, now)
 

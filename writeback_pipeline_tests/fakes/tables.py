@@ -72,6 +72,7 @@ class Tables:
     open: set[int] = field(default_factory=set)
     sending: set[int] = field(default_factory=set)
     jobs: dict[str, BulkJob] = field(default_factory=dict)
+    questioned: set[int] = field(default_factory=set)
     uploaded: set[str] = field(default_factory=set)
     revisions: dict[int, str] = field(default_factory=dict)
     windows: dict[str, "Remembered"] = field(default_factory=dict)
