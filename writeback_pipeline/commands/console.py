@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import click
 
-from writeback_pipeline.bindings import open_organisation, open_store
+from writeback_pipeline.bindings import open_activity, open_organisation, open_store
 from writeback_pipeline.commands.operator import operator
 from writeback_pipeline.commands.output import InputError
 from writeback_pipeline.delivery.pinning import check_pinned
@@ -51,6 +51,7 @@ def hash_password_() -> None:
 
 def _serve(host: str, port: int) -> None:
     from writeback_pipeline.cli import troubles
+    from writeback_pipeline.commands.dagster_webserver import DagsterWebserver
     from writeback_pipeline.console.access import AccessError, read_access
     from writeback_pipeline.console.app import create_app
     from writeback_pipeline.console.ports import Links, Ports
@@ -69,7 +70,13 @@ def _serve(host: str, port: int) -> None:
         *(os.environ.get(name, "").rstrip("/") or None for name in ("SALESFORCE_URL", "WRITEBACK_DAGSTER_URL"))
     )
     ports = Ports(
-        store, lambda: datetime.now(UTC), troubles(), links, look=lambda person: look(environment, store, person)
+        ledger=store,
+        clock=lambda: datetime.now(UTC),
+        troubles=troubles(),
+        activity=lambda: open_activity(environment),
+        runs=DagsterWebserver(links.dagster),
+        links=links,
+        look=lambda person: look(environment, store, person),
     )
     app = create_app(ports, access)
     serve(app, listener, lambda: click.echo(f"Console   {address_of(host, listener)}"))

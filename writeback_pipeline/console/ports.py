@@ -6,7 +6,10 @@ from datetime import datetime
 from typing import Protocol
 from urllib.parse import quote
 
-from writeback_pipeline.domain.ledger import SettingChange
+from writeback_pipeline.delivery.activity_preview import MailingEvents, Summaries
+from writeback_pipeline.domain.budget import Purpose
+from writeback_pipeline.domain.holds import Hold
+from writeback_pipeline.domain.ledger import OperatorAction, SettingChange
 from writeback_pipeline.domain.overview import Overview
 from writeback_pipeline.domain.people import PersonRef
 from writeback_pipeline.domain.records import Held
@@ -14,7 +17,7 @@ from writeback_pipeline.domain.settings import WritebackSettings
 from writeback_pipeline.domain.story import Facts
 
 
-class Ledger(Protocol):
+class Ledger(Summaries, Protocol):
     """The platform database. Every call is a short transaction of its own; any may raise one of `Ports.troubles`."""
 
     def activity_settings(self) -> WritebackSettings:
@@ -40,6 +43,56 @@ class Ledger(Protocol):
 
     def settings_history(self) -> list[SettingChange]:
         """Every change of a setting, oldest first."""
+
+    def hold(self, purpose: Purpose, now: datetime) -> Hold | None:
+        """Why no API call may be made now for that purpose, and until when; None when one may."""
+
+    def calls_left(self, purpose: Purpose, now: datetime) -> int:
+        """How many API calls may be made now for that purpose."""
+
+    def enter_action(self, done: OperatorAction) -> None:
+        """Enter what a person had done."""
+
+    def latest_actions(self, action: str, limit: int) -> list[OperatorAction]:
+        """The last actions of that name, newest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """A run to start: of that job's partition, only of those assets, with those tags."""
+
+    job: str
+    partition: str
+    assets: tuple[str, ...]
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run that was started; `status` is Dagster's word in small letters."""
+
+    id: str
+    status: str
+    tags: Mapping[str, str]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will happen in it."""
+        return self.status in {"success", "failure", "canceled"}
+
+
+class RunsUnavailable(Exception):
+    """Dagster cannot be asked, or did not do what it was asked for; the message names the remedy."""
+
+
+class Runs(Protocol):
+    """Dagster's runs. Every call may raise RunsUnavailable."""
+
+    def launch(self, launch: Launch) -> str:
+        """Start a run; its id."""
+
+    def tagged(self, tag: str, value: str, limit: int) -> list[Run]:
+        """The last runs with that tag, newest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,5 +123,7 @@ class Ports:
     ledger: Ledger
     clock: Callable[[], datetime]
     troubles: tuple[type[Exception], ...]
+    activity: Callable[[], MailingEvents]
+    runs: Runs
     links: Links = Links()
     look: Callable[[PersonRef], Held] = field(kw_only=True)

@@ -39,9 +39,9 @@ def partition_of_window(window: Window) -> str:
 def deliverable_windows(first: str, last: str, calendar: Calendar, now: datetime) -> list[Window]:
     """The windows from the one named `first` to the one named `last`; InvalidWindow for a range that none can deliver:
     reversed, before the first partition, or not begun by `now`."""
-    windows = windows_between(window_named(first, calendar), window_named(last, calendar), calendar)
-    if partition_of_window(windows[0]) < FIRST_DAY:
+    oldest, newest = window_named(first, calendar), window_named(last, calendar)
+    if partition_of_window(oldest) < FIRST_DAY:
         raise InvalidWindow(f"{first} is too early: windows begin with {FIRST_DAY}")
-    if windows[-1].start > now:
+    if newest.start > now:
         raise InvalidWindow(f"{last} has not begun: the latest window is {window_of(now, calendar).name}")
-    return windows
+    return windows_between(oldest, newest, calendar)

@@ -10,15 +10,17 @@ from pathlib import Path
 
 import requests
 
+from writeback_pipeline.activity.source import MailingEvents
 from writeback_pipeline.cli import troubles
 from writeback_pipeline.console.access import Access, read_access
 from writeback_pipeline.console.app import create_app
 from writeback_pipeline.console.passwords import hash_password
-from writeback_pipeline.console.ports import Ports
+from writeback_pipeline.console.ports import Launch, Links, Ports, Run, RunsUnavailable
 from writeback_pipeline.console.server import address_of, listen, make_server
 from writeback_pipeline.domain.people import PersonRef
 from writeback_pipeline.domain.records import Held, OrganisationUnavailable
 from writeback_pipeline.store.store import Store
+from writeback_pipeline_tests.mailings import Mailings
 
 START = datetime(2026, 11, 23, 12, tzinfo=UTC)
 HOST = "127.0.0.1"
@@ -28,12 +30,41 @@ LOCAL_USER = "tester"
 
 
 @dataclass
+class MemoryRuns:
+    """Runs that nothing carries out; `trouble` is what every call meets."""
+
+    runs: list[Run] = field(default_factory=list)
+    launched: list[Launch] = field(default_factory=list)
+    trouble: str | None = None
+    limit: int | None = None
+
+    def launch(self, launch: Launch) -> str:
+        self._meet_trouble()
+        if self.limit is not None and len(self.launched) >= self.limit:
+            raise RunsUnavailable("Dagster is gone: start it.")
+        self.launched.append(launch)
+        tags = {"dagster/partition": launch.partition, **launch.tags}
+        self.runs.insert(0, Run(f"run-{len(self.launched)}", "queued", tags))
+        return self.runs[0].id
+
+    def tagged(self, tag: str, value: str, limit: int) -> list[Run]:
+        self._meet_trouble()
+        return [run for run in self.runs if run.tags.get(tag) == value][:limit]
+
+    def _meet_trouble(self) -> None:
+        if self.trouble:
+            raise RunsUnavailable(self.trouble)
+
+
+@dataclass
 class Served:
     """A console that answers at `address`."""
 
     address: str
     store: Store
     clock: "Clock"
+    runs: MemoryRuns
+    mailings: Mailings
 
 
 @dataclass
@@ -69,15 +100,25 @@ def no_salesforce(_: PersonRef) -> Held:
 @contextmanager
 def serving(home: Path, access: Access, look: Callable[[PersonRef], Held] = no_salesforce) -> Iterator[Served]:
     """The console of that home."""
-    store, clock = Store(home / "writebacks.duckdb", wait=timedelta(seconds=0.3)), Clock()
+    store, clock, runs = Store(home / "writebacks.duckdb", wait=timedelta(seconds=0.3)), Clock(), MemoryRuns()
+    folder = home / "mailing_activity"
+    ports = Ports(
+        ledger=store,
+        clock=clock,
+        troubles=troubles(),
+        activity=lambda: MailingEvents(str(folder)),
+        runs=runs,
+        links=Links(dagster="http://dagster.example"),
+        look=look,
+    )
     listener = listen(HOST, 0)
-    server = make_server(create_app(Ports(store, clock, troubles(), look=look), access))
+    server = make_server(create_app(ports, access))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     while not server.started:
         time.sleep(0.005)
     try:
-        yield Served(address_of(HOST, listener), store, clock)
+        yield Served(address_of(HOST, listener), store, clock, runs, Mailings(folder))
     finally:
         server.should_exit = True
         thread.join()

@@ -93,5 +93,5 @@ def test_a_database_that_cannot_be_used_is_told_and_nothing_more(client: Client,
     for path in ("/", "/charts/opt-outs.svg"):
         answer = client.get(path)
         assert answer.status_code == 503
-        assert "The database cannot be used now" in words(answer)
+        assert "Not possible now" in words(answer)
         assert "Traceback" not in answer.text
