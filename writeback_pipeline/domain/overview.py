@@ -8,7 +8,9 @@ from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta
 
 from writeback_pipeline.domain.budget import hour_of
+from writeback_pipeline.domain.health import Heartbeat
 from writeback_pipeline.domain.holds import Hold
+from writeback_pipeline.domain.incidents import Incident
 from writeback_pipeline.domain.latency import LatencyByDay
 from writeback_pipeline.domain.writebacks import OPEN_STATUSES, OPT_OUT_KINDS, Kind, Status
 
@@ -63,7 +65,8 @@ class Overview:
     """`days` are oldest first and without gaps. `opt_outs` and `activity` count everything there is, however old.
 
     `calls` are those of the last hours, oldest first and without gaps, `calls_made` those of 24 hours, of `calls_ours`.
-    A hold says why no call is made for that purpose now. `last_attempt` is the last write that was journalled.
+    A hold says why no call is made for that purpose now. `last_attempt` is the last write that was journalled;
+    `incidents` are those that last, `heartbeats` the last ticks of Dagster's sensors and schedules by name.
     """
 
     days: tuple[Day, ...]
@@ -79,6 +82,8 @@ class Overview:
     activity_hold: Hold | None
     last_attempt: datetime | None
     organisation_id: str | None
+    incidents: tuple[Incident, ...]
+    heartbeats: Mapping[str, Heartbeat]
 
 
 def tally(status: Status, count: int) -> Tally:

@@ -9,7 +9,7 @@ from writeback_pipeline.domain.budget import Purpose
 from writeback_pipeline.domain.overview import Overview, Tally, Trouble, days_of, first_day, first_hour, hours_of, tally
 from writeback_pipeline.domain.settings import WritebackSettings
 from writeback_pipeline.domain.writebacks import OPEN_STATUSES, OPT_OUT_KINDS, Kind, Status
-from writeback_pipeline.store import api_calls, latency, organisation
+from writeback_pipeline.store import api_calls, health, incidents, latency, organisation
 from writeback_pipeline.store.session import Session, in_utc
 
 
@@ -36,6 +36,8 @@ def overview(session: Session, settings: WritebackSettings, now: datetime) -> Ov
         activity_hold=api_calls.hold(session, settings, Purpose.ACTIVITY, now),
         last_attempt=in_utc(last_attempt),
         organisation_id=organisation.pinned_organisation(session),
+        incidents=tuple(each for each in incidents.current(session, now) if each.closed_at is None),
+        heartbeats=health.heartbeats(session),
     )
 
 

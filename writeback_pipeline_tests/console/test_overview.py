@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 from pathlib import Path
 
+from writeback_pipeline.domain.alerts import Severity, Sighting
 from writeback_pipeline.domain.budget import Caller, Purpose
 from writeback_pipeline.domain.people import ObjectType
 from writeback_pipeline.domain.records import ApiUsage
@@ -60,6 +61,20 @@ def test_a_hold_says_why_and_until_when(served: Served, client: Client) -> None:
     text = words(client.get("/"))
     assert "Opt-outs and activity are held back. Salesforce is tried again at 2026-11-23 13:00:00 UTC" in text
     assert "has used 200 of its 200 API requests" in text
+
+
+def test_what_is_wrong_and_what_went_silent_is_told(served: Served, client: Client) -> None:
+    assert "None yet: start Dagster's daemon" in words(client.get("/"))
+    wrong = Sighting("key", "opt-out-overdue", Severity.PAGE, f"An opt-out waits. {HOSTILE}")
+    served.store.enter_incidents([wrong], {"opt-out-overdue"}, START)
+    served.store.beat("opt_out_queue_sensor", timedelta(seconds=30), START - timedelta(seconds=20))
+    served.store.beat("hourly", timedelta(hours=1), START - timedelta(hours=9))
+    page = client.get("/")
+    text = words(page)
+    assert f"page since 2026-11-23 12:00:00 UTC An opt-out waits. {HOSTILE}" in text
+    assert HOSTILE not in page.text
+    assert "opt_out_queue_sensor, 20 s ago" in text
+    assert "hourly is silent : it ticked 9 h ago." in text
 
 
 def test_each_chart_is_a_picture_of_its_own_with_its_numbers_in_a_table(served: Served, client: Client) -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from writeback_pipeline.domain.alerts import Severity, Sighting
 from writeback_pipeline.domain.budget import ASSUMED_LIMIT, Caller, Purpose
 from writeback_pipeline.domain.overview import CALL_HOURS, DAYS, Tally, Trouble
 from writeback_pipeline.domain.records import ApiUsage
@@ -41,6 +42,7 @@ def test_a_new_ledger_has_nothing_but_days(store: Store) -> None:
     assert (seen.oldest_opt_out, seen.last_attempt, seen.organisation_id) == (None, None, None)
     assert (len(seen.calls), set(seen.calls.values()), seen.calls_made) == (CALL_HOURS, {0}, 0)
     assert (seen.opt_outs_hold, seen.activity_hold) == (None, None)
+    assert (seen.incidents, seen.heartbeats) == ((), {})
 
 
 def test_each_change_counts_on_the_day_it_was_queued_by_what_became_of_it(store: Store) -> None:
@@ -116,3 +118,14 @@ def test_the_last_write_and_the_organisation_are_told(store: Store) -> None:
     seen = store.overview(NOW + DAY)
     assert (seen.last_attempt, seen.organisation_id) == (NOW, "00D000000000001AAA")
     assert seen.latency[datetime(2026, 11, 23, tzinfo=UTC).date()].written == 1
+
+
+def test_what_ticks_and_what_is_wrong_is_told_until_it_is_over(store: Store) -> None:
+    wrong = Sighting("key", "rows-need-a-person", Severity.WARNING, "Two rows need a person.")
+    store.beat("opt_out_queue_sensor", timedelta(seconds=30), NOW)
+    store.enter_incidents([wrong], {"rows-need-a-person"}, NOW)
+    seen = store.overview(NOW)
+    assert [(each.key, each.words, each.opened_at) for each in seen.incidents] == [("key", wrong.words, NOW)]
+    assert seen.heartbeats["opt_out_queue_sensor"].at == NOW
+    store.enter_incidents([], {"rows-need-a-person"}, NOW + DAY)
+    assert store.overview(NOW + DAY).incidents == ()
