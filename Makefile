@@ -5,8 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-test
+RELEASE := build/release
+RUNTIME := build/runtime
 
-.PHONY: setup setup-test demo dev test torture lint format bench mutation lock clean
+.PHONY: setup setup-test demo dev test torture lint format bench mutation lock sbom audit clean
 
 setup: $(RUN_STAMP)
 
@@ -86,6 +88,36 @@ lock: setup-test
 	  --no-emit-index-url --no-emit-find-links --python-version 3.11 -c requirements.lock pyproject.toml -o requirements-test.lock
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --no-strip-extras --extra mutation \
 	  --no-emit-index-url --no-emit-find-links --python-version 3.11 -c requirements-test.lock pyproject.toml -o requirements-mutation.lock
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --no-strip-extras --group release \
+	  --no-emit-index-url --no-emit-find-links --python-version 3.11 -o requirements-release.lock
+
+$(RELEASE)/.installed: requirements-release.lock
+	$(PYTHON) -m venv --clear $(RELEASE) || scripts/install-venv $(PYTHON) $(RELEASE)
+	$(RELEASE)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-release.lock
+	touch $@
+
+$(RUNTIME)/.installed: requirements.lock
+	$(PYTHON) -m venv --clear $(RUNTIME) || scripts/install-venv $(PYTHON) $(RUNTIME)
+	$(RUNTIME)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(RUNTIME)/bin/pip uninstall --quiet --disable-pip-version-check --yes pip setuptools
+	touch $@
+
+# What an installation holds, as CycloneDX, and under which licences; one that is not listed here has to be looked at.
+LICENCES := MIT;MIT License;MIT-0;MIT-CMU;BSD;BSD License;BSD-2-Clause;BSD-3-Clause;0BSD;3-Clause BSD License;Zlib;$\
+  CC0-1.0;Apache-2.0;Apache Software License;MPL-2.0;Mozilla Public License 2.0 (MPL 2.0);PSF-2.0;$\
+  Python Software Foundation License
+
+sbom: $(RELEASE)/.installed $(RUNTIME)/.installed
+	mkdir -p dist
+	$(RELEASE)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+	  -o dist/sbom.cdx.json $(RUNTIME)/bin/python
+	$(RELEASE)/bin/pip-licenses --python $(RUNTIME)/bin/python --from mixed --format markdown --with-urls \
+	  --partial-match --allow-only "$(LICENCES)" --output-file dist/licences.md
+	@echo "dist/sbom.cdx.json and dist/licences.md are written."
+
+# What is publicly known against the pinned versions.
+audit: $(RELEASE)/.installed
+	$(RELEASE)/bin/python scripts/audit requirements.lock
 
 clean:
 	rm -rf mutants $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
