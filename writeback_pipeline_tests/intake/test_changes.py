@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from writeback_pipeline.domain.people import KEY_PREFIXES, ObjectType, id_suffix
@@ -89,7 +89,7 @@ def as_row(change: Change) -> dict[str, str]:
     }
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=60)
 @given(st.lists(changes_of_any_sort(), min_size=1, max_size=5))
 def test_changes_survive_a_round_trip_through_csv_and_json_lines(changes: list[Change]) -> None:
     rows = [as_row(change) for change in changes]
@@ -98,7 +98,7 @@ def test_changes_survive_a_round_trip_through_csv_and_json_lines(changes: list[C
         assert read_changes(jsonl_file(Path(folder, "changes.jsonl"), rows), RECEIVED_AT) == (changes, [])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.binary(max_size=300), st.sampled_from([".csv", ".jsonl"]), st.booleans())
 def test_no_bytes_whatever_break_a_reader(content: bytes, ending: str, with_header: bool) -> None:
     header = b"kind,object_type,salesforce_id,occurred_at,reason\n" if with_header else b""

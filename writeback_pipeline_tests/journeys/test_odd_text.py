@@ -99,7 +99,7 @@ TEXTS = st.integers(0, 19).flatmap(lambda number: SHORT if number else LONG)
 """One in twenty is long: those take most of the time."""
 
 ODD = st.sampled_from(IDS) | TEXTS
-many = settings(deadline=None, suppress_health_check=list(HealthCheck), database=None)
+many = settings(suppress_health_check=list(HealthCheck), database=None)
 
 
 def good(**columns: str) -> dict[str, str]:

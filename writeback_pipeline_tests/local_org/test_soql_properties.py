@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from writeback_pipeline.local_org import ids
@@ -31,7 +31,6 @@ def empty() -> Iterator[sqlite3.Connection]:
     connection.close()
 
 
-@settings(deadline=None)
 @given(stored=texts)
 def test_any_stored_text_is_found_by_its_own_literal_and_nothing_else_is(
     empty: sqlite3.Connection, stored: str
@@ -45,7 +44,6 @@ def test_any_stored_text_is_found_by_its_own_literal_and_nothing_else_is(
         assert [record["Name"] for record in found.records] == [stored]
 
 
-@settings(deadline=None)
 @given(text=st.text(max_size=60))
 def test_a_literal_never_ends_before_its_closing_quote(text: str) -> None:
     query = parse(f"SELECT Id FROM Contact WHERE Name = {quoted(text)} AND Email = null")
@@ -53,7 +51,6 @@ def test_a_literal_never_ends_before_its_closing_quote(text: str) -> None:
     assert [test.operator for test in query.where.operands if isinstance(test, Comparison)] == ["=", "="]
 
 
-@settings(deadline=None)
 @given(text=st.text(alphabet="SELECTFROMWHERE idname'\\()=<>!,.%_01: \n", max_size=80))
 def test_no_text_whatever_does_more_than_be_refused(empty: sqlite3.Connection, text: str) -> None:
     for query in (text, f"SELECT Id FROM Contact WHERE {text}"):
@@ -96,7 +93,6 @@ conditions = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(condition=conditions)
 def test_conditions_hold_or_do_not_hold_and_nothing_between(organisation: sqlite3.Connection, condition: Test) -> None:
     soql, holds = condition

@@ -2,7 +2,7 @@ from dataclasses import replace
 from itertools import groupby, pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from writeback_pipeline.domain.records import Operation, RowWrite
@@ -71,14 +71,12 @@ def in_seventy_fives(count: int) -> list[int]:
     return [75] * (count // 75) + [count % 75] * (count % 75 > 0)
 
 
-@settings(deadline=None)
 @given(runs_of_rows)
 def test_every_row_travels_exactly_once(rows: list[RowWrite]) -> None:
     positions = [position for call in pack_calls(rows) for part in call for position in part.positions]
     assert sorted(positions) == list(range(len(rows)))
 
 
-@settings(deadline=None)
 @given(runs_of_rows)
 def test_no_limit_of_salesforce_is_passed(rows: list[RowWrite]) -> None:
     for call in pack_calls(rows):
@@ -89,7 +87,6 @@ def test_no_limit_of_salesforce_is_passed(rows: list[RowWrite]) -> None:
             assert len(list(groupby(types))) <= 10
 
 
-@settings(deadline=None)
 @given(runs_of_rows)
 def test_what_comes_first_is_sent_first(rows: list[RowWrite]) -> None:
     collections = pack(rows)
@@ -106,7 +103,6 @@ def test_what_comes_first_is_sent_first(rows: list[RowWrite]) -> None:
             assert ordered == sorted(ordered)
 
 
-@settings(deadline=None)
 @given(runs_of_rows)
 def test_a_text_with_a_reference_in_it_never_shares_a_call(rows: list[RowWrite]) -> None:
     calls = pack_calls(rows)
@@ -117,7 +113,6 @@ def test_a_text_with_a_reference_in_it_never_shares_a_call(rows: list[RowWrite])
     assert odd == sorted(odd, key=lambda call: (not call, any(call)))
 
 
-@settings(deadline=None)
 @given(runs_of_rows)
 def test_notes_with_their_links_come_late_and_share_calls_with_their_like_only(rows: list[RowWrite]) -> None:
     calls = [call for call in pack_calls(rows) if not isinstance(call[0], Pair)]
@@ -131,7 +126,6 @@ def test_notes_with_their_links_come_late_and_share_calls_with_their_like_only(r
     assert [len(call[0].positions) for call in calls if isinstance(call[0], Graphs)] == in_seventy_fives(len(linked))
 
 
-@settings(deadline=None)
 @given(runs_of_rows)
 def test_a_note_with_a_key_that_no_graph_can_carry_costs_a_call_of_its_own(rows: list[RowWrite]) -> None:
     calls = pack_calls(rows)
@@ -158,7 +152,6 @@ def test_a_collection_is_sorted_into_few_runs_of_one_object() -> None:
     assert [len(each.positions) for each in pack([flag(f"Thing{number}__c") for number in range(14)])] == [10, 4]
 
 
-@settings(deadline=None)
 @given(runs_of_rows)
 def test_each_batch_is_one_call_when_it_is_written_by_itself(rows: list[RowWrite]) -> None:
     groups = batches(rows)

@@ -22,7 +22,6 @@ def test_whatever_happens_nothing_is_lost_doubled_or_stale(name: str) -> None:
     told = settings(
         max_examples=stories,
         stateful_step_count=steps,
-        deadline=None,
         derandomize=not ALL,
         suppress_health_check=list(HealthCheck),
         print_blob=True,

@@ -179,5 +179,5 @@ def key(claim: Claim) -> str:
 
 TestAnyStory = AnyStory.TestCase
 TestAnyStory.settings = settings(
-    max_examples=40, stateful_step_count=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=40, stateful_step_count=20, derandomize=True, suppress_health_check=list(HealthCheck)
 )

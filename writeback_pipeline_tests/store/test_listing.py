@@ -77,7 +77,7 @@ def in_python(row: Writeback) -> dict[str, Any]:
     return {name: utc_text(value) if isinstance(value, datetime) else value for name, value in asdict(row).items()}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(rows=ROWS, limit=st.none() | st.integers(1, 4))
 @example(rows=FIRST_AND_LAST, limit=None)
 def test_the_database_says_of_every_row_what_python_says(
