@@ -28,6 +28,9 @@ COLUMNS = tuple(field.name for field in fields(Writeback))
 TABLE_LIMIT = 50
 """Rows of a table unless told otherwise."""
 
+WIDTH_OF_A_PIPE = 120
+"""Characters of a line where nobody tells how many there is room for: what matters most, as at a terminal."""
+
 _TEXTS = ("advice", "reason", "error_message", "email", "delivery_key", "subscriber_id")
 _BY_IMPORTANCE = (
     "id", "status", "kind", "salesforce_id", "occurred_at", "error_code", "flag_result", "reason", "email",
@@ -106,10 +109,11 @@ def _print_csv(store: Store, only: WritebackFilter) -> None:
 def _print_table(store: Store, only: WritebackFilter) -> None:
     rows = store.writebacks(only)
     columns = {name: [_cell(getattr(row, name)) for row in rows] for name in COLUMNS}
-    text, left_out = table(columns, terminal_width(), texts=_TEXTS, by_importance=_BY_IMPORTANCE)
+    width = terminal_width() or WIDTH_OF_A_PIPE
+    text, left_out = table(columns, width, texts=_TEXTS, by_importance=_BY_IMPORTANCE)
     click.echo(text if rows else "No writebacks match.", err=not rows)
     if left_out:
-        message(f"Not shown for want of room: {', '.join(left_out)}.")
+        message(f"Not shown for want of room: {', '.join(left_out)}. --format json or csv has everything.")
     for code, advice in dict.fromkeys((row.error_code, row.advice) for row in rows if row.advice):
         message(plain(f"{code or 'Advice'}: {advice}"))  # in full, once for all rows that it is meant for
     hidden = store.count(replace(only, limit=None)) - len(rows) if len(rows) == only.limit else 0

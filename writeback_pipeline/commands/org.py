@@ -1,7 +1,9 @@
 """`writebacks org`: the embedded organisation of this home: served over HTTP, made anew, or looked into."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 
@@ -84,23 +86,61 @@ def reset() -> None:
 
 @org.command()
 @click.argument("salesforce_id", metavar="ID")
+@click.argument("assignments", metavar="FIELD=VALUE...", nargs=-1, required=True)
+def edit(salesforce_id: str, assignments: Sequence[str]) -> None:
+    """Change a record as a Salesforce user does on its page, such as HasOptedOutOfEmail=true.
+
+    true and false are a box ticked or not, an empty value empties the field; everything is changed, or nothing.
+    """
+    from writeback_pipeline.local_org import admin
+    from writeback_pipeline.local_org.errors import ApiError
+    from writeback_pipeline.local_org.state import open_org
+
+    values: dict[str, object] = {}
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals:
+            raise click.UsageError(f"{assignment!r} is no assignment: write FIELD=VALUE")
+        values[name] = {"true": True, "false": False, "": None}.get(value.lower(), value)
+    organisation = open_org(_organisation())
+    try:
+        with organisation.connection() as connection:
+            admin.edit(admin.session(connection), _full_id(salesforce_id), values)
+    except ApiError as error:
+        raise InputError(f"{error.code}: {error.message}") from None
+    finally:
+        organisation.close()
+    click.echo(f"{salesforce_id}: {', '.join(assignments)}")
+
+
+def _full_id(salesforce_id: str) -> str:
+    try:
+        return normalise_id(salesforce_id)
+    except InvalidSalesforceId as error:
+        raise InputError(str(error)) from None
+
+
+def _organisation() -> Path:
+    """The file of the organisation, which has to be there already."""
+    database = read_environment(os.environ).local_org
+    if not database.exists():
+        raise InputError(f"there is no embedded organisation yet: {database} is made by writebacks org reset")
+    return database
+
+
+@org.command()
+@click.argument("salesforce_id", metavar="ID")
 @format_option("table", "json")
 def show(salesforce_id: str, format_: str) -> None:
     """Show a Contact or Lead as a Salesforce user sees it: Email Opt Out, Notes, Activity History."""
     from writeback_pipeline.local_org.record_view import view
     from writeback_pipeline.local_org.state import open_org
 
-    try:
-        full_id = normalise_id(salesforce_id)
-    except InvalidSalesforceId as error:
-        raise InputError(str(error)) from None
+    full_id = _full_id(salesforce_id)
     object_type = object_type_of(full_id)
     if object_type is None:
         raise InputError(f"{full_id} is not the id of a Contact (003...) or Lead (00Q...)")
-    database = read_environment(os.environ).local_org
-    if not database.exists():
-        raise InputError(f"there is no embedded organisation yet: {database} is made by writebacks org reset")
-    organisation = open_org(database)
+    organisation = open_org(_organisation())
     with organisation.connection() as connection:
         page = view(connection, object_type.value, full_id)
     organisation.close()

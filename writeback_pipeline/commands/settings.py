@@ -14,7 +14,7 @@ from writeback_pipeline.bindings import open_store
 from writeback_pipeline.commands.operator import operator
 from writeback_pipeline.commands.output import format_option, message, print_json
 from writeback_pipeline.commands.tables import table, terminal_width
-from writeback_pipeline.domain.settings import WritebackSettings, as_mapping, setting_text
+from writeback_pipeline.domain.settings import MEANINGS, WritebackSettings, as_mapping, setting_text, takes
 from writeback_pipeline.domain.writebacks import utc_text
 from writeback_pipeline.environment import read_environment
 from writeback_pipeline.store.store import Store
@@ -28,7 +28,7 @@ def settings() -> None:
 @settings.command()
 @format_option("table", "json")
 def show(format_: str) -> None:
-    """Show every setting beside its default."""
+    """Show every setting beside its default, what it takes and what it is for."""
     now = as_mapping(open_store(read_environment(os.environ)).activity_settings())
     if format_ == "json":
         print_json(now)
@@ -38,8 +38,10 @@ def show(format_: str) -> None:
         "setting": list(now),
         "value": [setting_text(value) for value in now.values()],
         "default": [setting_text(defaults[name]) for name in now],
+        "takes": [takes(name) for name in now],
+        "what it is for": [MEANINGS[name] for name in now],
     }
-    click.echo(table(columns, terminal_width())[0])
+    click.echo(table(columns, terminal_width(), texts=("takes", "what it is for"))[0])
     click.echo("\nUnsubscribe and resubscribe are always written; they cannot be turned off.")
 
 

@@ -97,7 +97,7 @@ def _time_zone(text: str) -> str:
 
 def _platform_name(text: str) -> str:
     if not 1 <= len(text) <= 20 or not text.isprintable() or text != text.strip() or "@{" in text:
-        raise ValueError("1 to 20 printable characters without @{, which Salesforce takes for a reference")
+        raise ValueError("1 to 20 printable characters, without @{")
     return text
 
 
@@ -132,6 +132,13 @@ def _calls(text: str) -> int:
     return int(text)
 
 
+def _weekday(text: str) -> Weekday:
+    try:
+        return Weekday(text)
+    except ValueError:
+        raise ValueError("a day from monday to sunday") from None
+
+
 def _choice(values: type[StrEnum]) -> Callable[[str], StrEnum]:
     def parse(text: str) -> StrEnum:
         try:
@@ -150,7 +157,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "frequency": _choice(Frequency),
     "suppress_opt_out_flag": _boolean,
     "time_zone": _time_zone,
-    "week_starts_on": _choice(Weekday),
+    "week_starts_on": _weekday,
     "platform_name": _platform_name,
     "note_object": _choice(NoteObject),
     "api_budget_share": _share(0.01),
@@ -160,6 +167,26 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "key_records": _boolean,
     "audit_sample": _people,
 }
+
+MEANINGS: Mapping[str, str] = {
+    "activity_enabled": "write mailing activity at all",
+    "sent": "write mailings that were sent",
+    "opened": "write mailings that were opened",
+    "occurrence": "window that one Task sums up",
+    "frequency": "how often activity is delivered by itself",
+    "suppress_opt_out_flag": "write the Note only, leave Email Opt Out alone",
+    "time_zone": "of the times in Notes, and of windows",
+    "week_starts_on": "first day of a weekly window",
+    "platform_name": "the platform's name in Notes and Tasks",
+    "note_object": "ContentNote where only Enhanced Notes are in use",
+    "api_budget_share": "part of the daily API requests that is ours",
+    "opt_out_reserve": "part of that which activity may not touch",
+    "bulk_threshold": "rows of a kind from which the Bulk API is used",
+    "concurrent_calls": "calls of one delivery at a time",
+    "key_records": "a record with a unique key beside each Note",
+    "audit_sample": "people that the nightly audit looks at",
+}
+"""What each setting is for, in a few words."""
 
 _OF_ACTIVITY = ("activity_enabled", "sent", "opened", "occurrence", "frequency", "week_starts_on")
 
@@ -176,6 +203,15 @@ def parse_setting(name: str, text: str) -> Any:
         return _PARSERS[name](text)
     except ValueError as error:
         raise InvalidSetting(f"{name} takes {error}, not {text!r}") from None
+
+
+def takes(name: str) -> str:
+    """Which values that setting takes, in words."""
+    try:
+        _PARSERS[name]("\0")  # no setting takes that
+    except ValueError as error:
+        return str(error)
+    raise AssertionError(f"{name} takes anything")
 
 
 def setting_text(value: Any) -> str:

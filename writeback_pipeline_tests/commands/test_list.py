@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from writeback_pipeline.commands.list import WIDTH_OF_A_PIPE
 from writeback_pipeline.domain.people import ObjectType
 from writeback_pipeline.domain.writebacks import Change, Kind, Status
 from writeback_pipeline.store.store import Store
@@ -126,7 +127,8 @@ def test_the_table_shows_the_documented_names_and_leaves_out_what_is_empty(write
     assert "written_at" not in header.split()
     assert len(lines) == 3
     assert "=1+1 @b" in lines[1]
-    assert result.stderr == ""
+    assert max(map(len, result.stdout.splitlines())) <= WIDTH_OF_A_PIPE
+    assert "--format json or csv has everything" in result.stderr
 
 
 def test_failed_rows_say_what_to_do_in_full_and_once(writebacks: Writebacks, settle_all: Callable[..., None]) -> None:
@@ -134,8 +136,8 @@ def test_failed_rows_say_what_to_do_in_full_and_once(writebacks: Writebacks, set
     settle_all(Status.FAILED, error_code="NOT_FOUND", advice=advice)
     shown = writebacks("list", "--status", "failed")
     assert shown.stdout.count("NOT_FOUND") == 3
-    assert shown.stdout.count("Correct the person's Salesforce id on the platform") == 3
-    assert shown.stderr == f"NOT_FOUND: {advice}\n"
+    assert shown.stderr.splitlines()[-1] == f"NOT_FOUND: {advice}"
+    assert shown.stderr.count(advice) == 1
 
 
 def test_a_long_table_is_cut_and_says_how_much_more_there_is(writebacks: Writebacks, store: Store) -> None:
@@ -143,10 +145,10 @@ def test_a_long_table_is_cut_and_says_how_much_more_there_is(writebacks: Writeba
     store.enqueue(more, NOON)
     result = writebacks("list")
     assert len(result.stdout.splitlines()) == 51
-    assert result.stderr.startswith("53 more")
+    assert "53 more: --limit N" in result.stderr
     assert len(keys(writebacks)) == 103
-    assert writebacks("list", "--limit", "103").stderr == ""
-    assert writebacks("list", "--limit", "102").stderr.startswith("1 more")
+    assert "more: --limit" not in writebacks("list", "--limit", "103").stderr
+    assert "1 more: --limit N" in writebacks("list", "--limit", "102").stderr
 
 
 def test_an_empty_list_is_said_to_be_empty_and_stays_a_document(writebacks: Writebacks) -> None:

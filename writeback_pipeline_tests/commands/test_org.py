@@ -222,3 +222,32 @@ def test_a_port_that_is_taken_is_told(writebacks: Writebacks, sample: Path) -> N
         result = writebacks("org", "serve", "--port", taken.getsockname()[1])
     assert result.exit_code == 2
     assert "Error: the port cannot be used (Address already in use): choose others" in result.stderr
+
+
+def test_a_box_is_ticked_as_a_salesforce_user_does(writebacks: Writebacks) -> None:
+    person = people().contacts[0].id
+    assert (
+        "there is no embedded organisation yet" in writebacks("org", "edit", person, "HasOptedOutOfEmail=true").stderr
+    )
+    assert writebacks("org", "reset").exit_code == 0
+    for ticked in (True, False):
+        edited = writebacks("org", "edit", person, f"HasOptedOutOfEmail={str(ticked).lower()}", "Title=Chair")
+        assert edited.exit_code == 0
+        shown = json.loads(writebacks("org", "show", person, "--format", "json").stdout)
+        assert shown["email_opt_out"] is ticked
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("003000000000001AAA", "HasOptedOutOfEmail=true"), "INVALID_CROSS_REFERENCE_KEY"),
+        (("nonsense", "HasOptedOutOfEmail=true"), "nonsense"),
+        ((people().contacts[0].id, "Nonsense=true"), "Nonsense"),
+        ((people().contacts[0].id, "HasOptedOutOfEmail"), "write FIELD=VALUE"),
+    ],
+)
+def test_what_cannot_be_edited_is_wrong_input(writebacks: Writebacks, arguments: tuple[str, ...], told: str) -> None:
+    writebacks("org", "reset")
+    result = writebacks("org", "edit", *arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert told in result.stderr

@@ -2,10 +2,14 @@
 
 import getpass
 import json
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import pytest
 
+from writeback_pipeline.commands.tables import LONGEST
+from writeback_pipeline.domain.settings import MEANINGS, takes
+from writeback_pipeline.domain.writebacks import FlagResult, Status
 from writeback_pipeline_tests.commands.conftest import Writebacks
 
 
@@ -39,8 +43,25 @@ def test_every_setting_is_shown_with_its_own_type(writebacks: Writebacks) -> Non
 def test_the_table_shows_values_beside_defaults_and_what_cannot_be_turned_off(writebacks: Writebacks) -> None:
     writebacks("settings", "set", "frequency=hourly")
     text = writebacks("settings", "show").stdout
-    assert ["frequency", "hourly", "manual"] in [line.split() for line in text.splitlines()]
+    (frequency,) = [" ".join(line.split()) for line in text.splitlines() if line.startswith("frequency ")]
+    assert frequency == (
+        "frequency hourly manual manual, hourly, daily or weekly how often activity is delivered by itself"
+    )
     assert "Unsubscribe and resubscribe are always written" in text
+
+
+def test_every_setting_tells_what_it_takes_and_what_it_is_for(writebacks: Writebacks) -> None:
+    assert MEANINGS.keys() == shown(writebacks).keys()
+    assert all(takes(name) for name in MEANINGS)
+    assert max(map(len, MEANINGS.values())) <= LONGEST, "none is cut"
+
+
+def test_ending_the_suppression_says_what_follows(writebacks: Writebacks, settle_all: Callable[..., None]) -> None:
+    assert "is left alone" in writebacks("settings", "set", "suppress_opt_out_flag=true").stderr
+    writebacks("enqueue", "unsubscribe", "--contact", "003000000000001AAA")
+    settle_all(Status.WRITTEN, flag_result=FlagResult.SUPPRESSED)
+    told = writebacks("settings", "set", "suppress_opt_out_flag=false").stderr
+    assert "1 people had unsubscribed while it was left alone: the next delivery looks at each of them" in told
 
 
 def test_a_change_says_what_it_was_and_what_it_is(writebacks: Writebacks) -> None:
@@ -101,4 +122,5 @@ def test_the_history_says_who_changed_what_and_when(writebacks: Writebacks) -> N
 
 def test_leaving_the_flag_alone_is_said_in_words(writebacks: Writebacks) -> None:
     assert "only leaves its Note" in writebacks("settings", "set", "suppress_opt_out_flag=true").stderr
-    assert writebacks("settings", "set", "suppress_opt_out_flag=false").stderr == ""
+    ended = writebacks("settings", "set", "suppress_opt_out_flag=false").stderr
+    assert ended == "From now on Email Opt Out is set again.\n"
