@@ -89,8 +89,11 @@ bench: setup-test
 lock: setup-test
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-annotate --no-strip-extras \
 	  --no-emit-index-url --no-emit-find-links --python-version 3.11 pyproject.toml -o requirements.lock
-	$(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --no-strip-extras --extra test \
-	  --no-emit-index-url --no-emit-find-links --python-version 3.11 -c requirements.lock pyproject.toml -o requirements-test.lock
+	for extra in postgres test; do \
+	  $(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --no-strip-extras --extra $$extra \
+	    --no-emit-index-url --no-emit-find-links --python-version 3.11 -c requirements.lock pyproject.toml \
+	    -o requirements-$$extra.lock; \
+	done
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --no-strip-extras --extra mutation \
 	  --no-emit-index-url --no-emit-find-links --python-version 3.11 -c requirements-test.lock pyproject.toml -o requirements-mutation.lock
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --no-strip-extras --group release \

@@ -29,11 +29,17 @@ class Database:
     """
 
     def __init__(
-        self, path: Path, *, wait: timedelta = WAIT, migrations: Sequence[schema.Migration] = schema.MIGRATIONS
+        self,
+        path: Path,
+        *,
+        wait: timedelta = WAIT,
+        migrations: Sequence[schema.Migration] = schema.MIGRATIONS,
+        departed_too: bool = False,
     ) -> None:
         self.path = path.resolve()  # one file, one lock, by whatever link it is reached
         self._wait = wait
         self._migrations = migrations
+        self._departed_too = departed_too
         self._idle: list[duckdb.DuckDBPyConnection] = []
 
     @property
@@ -47,7 +53,10 @@ class Database:
         with self._opened(read_only=False) as connection:
             self._migrate(connection)
             with _transaction(connection):
-                yield Session(connection, DUCKDB)
+                session = Session(connection, DUCKDB)
+                if not self._departed_too:
+                    schema.refuse_departed(self.shown, session)
+                yield session
 
     def sharing(self) -> AbstractContextManager[Session]:
         """The same: in a file nobody else is ever beside."""

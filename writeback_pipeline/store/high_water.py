@@ -121,12 +121,12 @@ def queued(session: Session) -> Mark:
 
 def is_behind(session: Session, mark: Mark) -> bool:
     """Whether the database holds less than its mark, or is not the one that was used last."""
-    return not _holds(_held(session), mark) or _was_replaced(session)
+    return not _holds(held_by(session), mark) or _was_replaced(session)
 
 
 def notice_restore(session: Session, mark: Mark, now: datetime) -> None:
     """Where the database is behind, put all that is owed to `unknown` and say so."""
-    held = _held(session)
+    held = held_by(session)
     if _was_replaced(session):
         # Other machines may have gone on for longer than this one's mark knows.
         lost = Mark(held.attempt_id + _MOST_LOST, held.writeback_id + _MOST_LOST, now + LEASE + QUIET)
@@ -188,7 +188,7 @@ def last_restore(session: Session) -> Restore | None:
     return None if found_at is None else Restore(in_utc(found_at), in_utc(until))
 
 
-def _held(session: Session) -> Mark:
+def held_by(session: Session) -> Mark:
     """What the database has; what is known to be lost counts as held."""
     [(attempt, writeback)] = session.execute(
         "SELECT coalesce(greatest((SELECT max(id) FROM delivery_attempts), max(marked_attempt)), 0), "

@@ -36,10 +36,13 @@ def is_server(location: str | Path) -> bool:
     return "://" in str(location)
 
 
-def open_database(location: str | Path, *, wait: timedelta = WAIT) -> AnyDatabase:
-    """The database, connected to when it is first used; raises StoreUnusable for a location that cannot be one."""
+def open_database(location: str | Path, *, wait: timedelta = WAIT, departed_too: bool = False) -> AnyDatabase:
+    """The database, connected to when it is first used; raises StoreUnusable for a location that cannot be one.
+
+    One whose ledger was moved away lets nobody write, unless `departed_too`.
+    """
     if not is_server(location):
-        return Database(Path(location), wait=wait)
+        return Database(Path(location), wait=wait, departed_too=departed_too)
     if not str(location).startswith(("postgresql://", "postgres://")):
         raise StoreUnusable("WRITEBACK_DATABASE must be the path of a DuckDB file or begin with postgresql://")
     try:
@@ -49,7 +52,7 @@ def open_database(location: str | Path, *, wait: timedelta = WAIT) -> AnyDatabas
             f"PostgreSQL needs the extra `postgres`, of which {error.name or 'a part'} is missing: "
             "pip install --require-hashes -r requirements-postgres.lock"
         ) from error
-    return PostgresDatabase(str(location), wait=wait)
+    return PostgresDatabase(str(location), wait=wait, departed_too=departed_too)
 
 
 def mark_path(database: AnyDatabase, home: Path | None) -> Path:

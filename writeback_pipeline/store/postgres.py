@@ -52,11 +52,17 @@ class PostgresDatabase:
     """
 
     def __init__(
-        self, url: str, *, wait: timedelta = WAIT, migrations: Sequence[schema.Migration] = schema.MIGRATIONS
+        self,
+        url: str,
+        *,
+        wait: timedelta = WAIT,
+        migrations: Sequence[schema.Migration] = schema.MIGRATIONS,
+        departed_too: bool = False,
     ) -> None:
         self._server = parse(url)
         self._wait = wait
         self._migrations = migrations
+        self._departed_too = departed_too
         milliseconds = max(1, int(wait.total_seconds() * 1000))
         idle = max(1, milliseconds * 2 // 3)
         self._limits = _LIMITS.format(wait=milliseconds, idle=idle, schema=f'"{self._server.schema}"')
@@ -87,8 +93,11 @@ class PostgresDatabase:
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[Session]:
         connection = self._begun(begin.format(limits=self._limits) + _STATE)
+        session = Session(connection, POSTGRESQL)
         try:
-            yield Session(connection, POSTGRESQL)
+            if begin is not _LOOK and not self._departed_too:
+                schema.refuse_departed(self.shown, session)
+            yield session
             connection.execute("COMMIT")
         except BaseException as error:
             self._end(connection)

@@ -6,6 +6,8 @@ indexes are PostgreSQL's alone. TIMESTAMP is an instant in UTC.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 from writeback_pipeline.store.dialect import POSTGRESQL
 from writeback_pipeline.store.errors import StoreUnusable
@@ -336,6 +338,7 @@ _INDEXES = (
     "origins_writeback ON opt_out_origins (writeback_id) WHERE writeback_id IS NOT NULL",
     "origins_cleared_by ON opt_out_origins (cleared_by) WHERE cleared_by IS NOT NULL",
 )
+
 # When what ticks has ticked last, and by when it has to tick again.
 _HEARTBEATS = """
 CREATE TABLE heartbeats (
@@ -374,6 +377,17 @@ CREATE TABLE notices (
 
 # Of this one there is one row, slot 1: whoever enters incidents or takes notices updates it first, so they queue up.
 _ALERTING = "CREATE TABLE alerting (slot INTEGER PRIMARY KEY, entered_at TIMESTAMP)"
+
+# Where the ledger of this database went, or came from.
+_MOVES = """
+CREATE TABLE moves (
+    move_id TEXT PRIMARY KEY,
+    direction TEXT NOT NULL,
+    place TEXT NOT NULL,
+    begun_at TIMESTAMP NOT NULL,
+    ended_at TIMESTAMP
+)
+"""
 
 MIGRATIONS: tuple[Migration, ...] = (
     (
@@ -433,7 +447,38 @@ MIGRATIONS: tuple[Migration, ...] = (
         "ALTER TABLE writebacks ADD COLUMN flag_left BOOLEAN DEFAULT FALSE",
         "UPDATE writebacks SET flag_left = TRUE WHERE kind = 'unsubscribe' AND flag_result = 'suppressed'",
     ),
+    (_MOVES,),
 )
+
+
+_STATEMENTS = tuple(statement for migration in MIGRATIONS for statement in migration)
+SEQUENCES = tuple(each.removeprefix("CREATE SEQUENCE ") for each in _STATEMENTS if each.startswith("CREATE SEQUENCE "))
+FILLED_FROM_THE_START = {each.split()[2] for each in _STATEMENTS if each.strip().startswith("INSERT INTO ")}
+"""Tables that a new database has rows in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """Where a ledger went, and when all of it was there; None while it is on its way."""
+
+    move_id: str
+    place: str
+    ended_at: datetime | None
+
+
+def departure(session: Session) -> Departure | None:
+    """Where the ledger of this database went; None while it is here."""
+    rows = session.execute("SELECT move_id, place, ended_at FROM moves WHERE direction = 'to'").fetchall()
+    return Departure(*rows[0]) if rows else None
+
+
+def refuse_departed(name: str, session: Session) -> None:
+    """Raises StoreUnusable where the ledger is no longer here: nothing is written to what nobody delivers from."""
+    gone = departure(session)
+    if gone is not None:
+        words = "was moved" if gone.ended_at else "is being moved"
+        further = "Set WRITEBACK_DATABASE to that" if gone.ended_at else "Run writebacks move again, which goes on"
+        raise StoreUnusable(f"{name} {words} to {gone.place} and can only be read. {further}; nothing was changed.")
 
 
 def version(session: Session) -> int:

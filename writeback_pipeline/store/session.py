@@ -22,6 +22,9 @@ class Rows(Protocol):
     def fetchall(self) -> list[Any]:
         """Every row, as tuples."""
 
+    def fetchmany(self, size: int, /) -> list[Any]:
+        """The next rows, as many at most."""
+
 
 class Connection(Protocol):
     """What either driver's connection can do."""
