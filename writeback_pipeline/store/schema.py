@@ -447,7 +447,7 @@ MIGRATIONS: tuple[Migration, ...] = (
         "ALTER TABLE writebacks ADD COLUMN flag_left BOOLEAN DEFAULT FALSE",
         "UPDATE writebacks SET flag_left = TRUE WHERE kind = 'unsubscribe' AND flag_result = 'suppressed'",
     ),
-    (_MOVES,),
+    (_MOVES, OnPostgreSQL("CREATE INDEX writebacks_flag_left ON writebacks (person_id) WHERE flag_left")),
 )
 
 
