@@ -3,6 +3,7 @@
 What a command does is in its module under `writeback_pipeline.commands`. Nothing heavy may be imported from here.
 """
 
+import os
 import sys
 from importlib import import_module
 from io import TextIOWrapper
@@ -11,6 +12,7 @@ from typing import Any
 import click
 
 from writeback_pipeline.commands.output import InputError
+from writeback_pipeline.logs import LogsMisconfigured, configure
 
 _COMMANDS = {
     "demo": ("demo:demo", "Carry the sample changes into the embedded organisation and show what it now holds."),
@@ -20,7 +22,7 @@ _COMMANDS = {
     "why": ("why:why", "Tell one person's whole story, in time order."),
     "retry": ("retry:retry", "Put failed and waiting writebacks back to pending."),
     "check": ("check:check", "Look at everything that delivery needs, and change nothing."),
-    "alerts": ("alerts:alerts", "What is wrong with the pipeline, and who was told; test the channels."),
+    "alerts": ("alerts:alerts", "What is wrong with the pipeline, and who was told of it."),
     "audit": ("audit:audit", "Compare who stands opted out here with whom Salesforce shows opted out."),
     "undo": ("undo:undo", "Take a run back: its Notes and Tasks, and the flags that it changed."),
     "move": ("move:move", "Carry the ledger over to another database, such as from DuckDB to PostgreSQL."),
@@ -74,7 +76,7 @@ def troubles() -> tuple[type[Exception], ...]:
     from writeback_pipeline.salesforce.connection import ConfigurationError
     from writeback_pipeline.store.errors import StoreUnusable
 
-    configuration = (AlertsMisconfigured, ConfigurationError, InvalidSetting)
+    configuration = (AlertsMisconfigured, ConfigurationError, InvalidSetting, LogsMisconfigured)
     return ActivityDataError, StoreBusy, StoreUnusable, UnreadableFile, *configuration
 
 
@@ -86,3 +88,4 @@ def main() -> None:
     State lies in WRITEBACK_HOME (default: data). Exit codes: 0 done; 1 done, but something needs a person; 2 the input
     or the configuration is wrong, nothing was changed.
     """
+    configure(os.environ, "warning")

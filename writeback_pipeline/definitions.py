@@ -39,6 +39,7 @@ from writeback_pipeline.domain.ledger import StoreBusy
 from writeback_pipeline.domain.settings import InvalidSetting, Occurrence, WritebackSettings
 from writeback_pipeline.domain.windows import Window
 from writeback_pipeline.environment import read_environment
+from writeback_pipeline.logs import configure, is_configured
 from writeback_pipeline.salesforce.organisation import SalesforceOrganisation
 from writeback_pipeline.store.errors import StoreUnusable
 from writeback_pipeline.store.location import is_server, open_database
@@ -149,6 +150,8 @@ def production_resources() -> dict[str, Any]:
 @dg.definitions
 def defs() -> dg.Definitions:
     """The code location."""
+    if not is_configured():  # a command has said already what it shows
+        configure(os.environ, "info")
     poll_seconds = int(os.environ.get("WRITEBACK_POLL_SECONDS") or POLL_SECONDS)
     return build_definitions(production_resources(), poll_seconds=poll_seconds, zone=_zone_now())
 

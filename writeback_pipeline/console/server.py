@@ -39,6 +39,7 @@ def make_server(app: Starlette) -> uvicorn.Server:
             lifespan="off",
             server_header=False,
             access_log=False,
+            log_config=None,  # its lines go where the others go, past the same redactor
             log_level="warning",
             timeout_graceful_shutdown=_PATIENCE_SECONDS,
         )

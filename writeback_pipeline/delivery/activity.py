@@ -5,6 +5,7 @@ only when Salesforce refuses the row; the Task itself only where the organisatio
 Counting events is done in `activity`, the rules in `domain`, calls in `salesforce`, transactions in `store`.
 """
 
+import logging
 import random
 import time
 from collections import Counter
@@ -36,8 +37,11 @@ from writeback_pipeline.domain.tasks import (
 from writeback_pipeline.domain.window_ledger import KnownSummary, OwedSummary, WindowCounts, WindowLease, scope_of
 from writeback_pipeline.domain.windows import Window
 from writeback_pipeline.domain.writebacks import Kind, Status
+from writeback_pipeline.logs import tell
 
-PROGRESS = "writeback_pipeline.progress"
+_log = logging.getLogger(__name__)
+
+PROGRESS = "writebacks.progress"
 """The logger on which a shell tells how far it is: window, Tasks done, of how many, how many a second."""
 
 _DAY = timedelta(days=1)
@@ -86,7 +90,7 @@ class ActivityDelivery:
 
         Raises OrganisationUnavailable for trouble that is not a row's and LeaseLost; what was not sent stays owed.
         """
-        report = ActivityReport()
+        report, begun = ActivityReport(), time.monotonic()
         calls_before = self.organisation.usage.calls
         self._bulk.finish_left(self._check_organisation, scope_of(kind, window))
         leased = self.ledger.lease_window(scope_of(kind, window), self.owner, self.now())
@@ -106,6 +110,16 @@ class ActivityDelivery:
         self.ledger.window_delivered(lease, kind, window, counted.fingerprint, plan.counts, self.now(), self.run_id)
         report.usage = self.organisation.usage
         report.calls = report.usage.calls - calls_before
+        tell(
+            _log,
+            "window delivered",
+            run=self.run_id,
+            kind=kind.value,
+            window=window.name,
+            **{status.value: count for status, count in report.statuses.items()},
+            calls=report.calls,
+            seconds=round(time.monotonic() - begun, 3),
+        )
         return report
 
     def _deliver(

@@ -5,14 +5,16 @@ whoever comes next knows what to do with it: a job without all its rows never be
 about until it has ended, and its results tell of every row. No job is ever made again for rows that one has.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import count
+from time import monotonic
 
 from writeback_pipeline.delivery.protocols import BulkLedger, Organisation
-from writeback_pipeline.delivery.sending import Outgoing, Sent, insist, journal
+from writeback_pipeline.delivery.sending import Outgoing, Sent, insist, journal, tell_answers
 from writeback_pipeline.domain.adoption import AdoptedJob
 from writeback_pipeline.domain.bulk import (
     BULK_LANE,
@@ -26,6 +28,9 @@ from writeback_pipeline.domain.bulk import (
 )
 from writeback_pipeline.domain.ledger import AttemptOutcome
 from writeback_pipeline.domain.records import Answer, OrganisationUnavailable, RowResult, RowWrite
+from writeback_pipeline.logs import tell
+
+_log = logging.getLogger(__name__)
 
 LONGEST_WAIT = timedelta(minutes=30)
 """How long one worker waits for a job; after that it is left for the next delivery to finish."""
@@ -69,7 +74,10 @@ class BulkJobs:
             if not ours:
                 continue
             job = BulkJob("", batch_id, number, kind, len(ours), Stage.CREATED, self.now(), self.run_id)
+            begun = monotonic()
             answers, job = self._sent(job, [rows[position].write for position in ours], sent)
+            told = {"run": self.run_id, "batch": batch_id, "lane": BULK_LANE, "call": number, "job": job.job_id or None}
+            tell_answers(_log, "Bulk job", answers, seconds=monotonic() - begun, **told)
             for position, answer in zip(ours, answers, strict=False):
                 attempt_id = attempts[position]
                 assert attempt_id is not None
@@ -91,6 +99,8 @@ class BulkJobs:
         at work or cannot be heard of.
         """
         while (left := self.ledger.adopt_job(self.owner, self.now(), scope)) is not None:
+            taken_over = {"run": self.run_id, "batch": left.job.batch_id, "lane": BULK_LANE, "job": left.job.job_id}
+            tell(_log, "Bulk job of an earlier run taken over", **taken_over, rows=len(left.rows))
             try:
                 check()
                 results = self._finished(left)

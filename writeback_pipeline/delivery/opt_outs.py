@@ -5,6 +5,7 @@ committed before a byte of it is sent; no transaction is open during a call; eac
 Rules are in `domain`, calls in `salesforce`, transactions in `store`.
 """
 
+import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -57,6 +58,9 @@ from writeback_pipeline.domain.records import (
     RowResult,
 )
 from writeback_pipeline.domain.settings import WritebackSettings
+from writeback_pipeline.logs import tell
+
+_log = logging.getLogger(__name__)
 
 PEOPLE_PER_CLAIM = 10_000
 """People leased and looked at together: five reads of 2,000 share one call."""
@@ -85,6 +89,7 @@ class OptOutDelivery:
         The settings are those of its beginning. Raises OrganisationUnavailable for trouble that is not a row's; what
         was not sent stays owed. Where the organisation takes no Notes, it is raised after everybody's flag was sent.
         """
+        begun = time.monotonic()
         report, settings = DeliveryReport(run_id=self.run_id), self.ledger.settings()
         report.add_without_recipient(self.ledger.settle_without_recipient(self.now(), self.run_id))
         self.ledger.question_suppressed(self.now())
@@ -104,10 +109,15 @@ class OptOutDelivery:
                 self._check_organisation()
                 served = self._deliver(claims, settings, report)
             left = None if left is None else left - served
+        counts = {status.value: count for status, count in report.statuses.items()}
+        self._tell("delivered", begun, **counts, redirected=report.redirected, calls=report.usage.calls)
         in_the_end = left_behind or report.without_notes
         if in_the_end is not None:
             raise in_the_end
         return report
+
+    def _tell(self, event: str, begun: float, **fields: object) -> None:
+        tell(_log, event, run=self.run_id, **fields, seconds=round(time.monotonic() - begun, 3))
 
     @property
     def _bulk(self) -> BulkJobs:
@@ -139,8 +149,11 @@ class OptOutDelivery:
             raise
 
     def _deliver(self, claims: Sequence[Claim], settings: WritebackSettings, report: DeliveryReport) -> int:
+        begun = time.monotonic()
         found = search(claims, self.organisation, settings, self.now())
         held = self.organisation.look([claim.person for claim in claims])
+        changes = sum(len(claim.taken) for claim in claims)
+        self._tell("claimed and looked at", begun, people=len(claims), changes=changes)
         report.usage = self.organisation.usage
         stay = self._join(self._follow(claims, held, report), report)
         stay = self._read_back(stay, held, found, settings)
@@ -258,7 +271,9 @@ class OptOutDelivery:
                 outcomes = sent.unrecorded[start : start + ROWS_PER_TRANSACTION]
                 self._record(outcomes, [], origins, report, release=False)
 
+        begun = time.monotonic()
         sent = sender(rows, between_calls=between_calls)
+        self._tell("wave", begun, people=len(plans), rows=len(rows))
         results = results_of(sent)
         answered = [plan for plan in plans if all(write.key in results for write in plan.writes)]
         refused = [plan for plan in answered if sent.refused and _may_all_go_again(plan, results)]

@@ -4,10 +4,13 @@ What rows there are is planned before; what their answers mean is settled after.
 journalled, and nothing is journalled for a person whom another worker has taken over.
 """
 
+import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Protocol, TypeVar
 from uuid import uuid4
 
@@ -15,6 +18,9 @@ from writeback_pipeline.delivery.protocols import Journal, Organisation
 from writeback_pipeline.domain.ledger import AttemptOutcome, Intent, StoreBusy
 from writeback_pipeline.domain.planning import payload_hash
 from writeback_pipeline.domain.records import Answer, OrganisationUnavailable, RowResult, RowWrite
+from writeback_pipeline.logs import tell
+
+_log = logging.getLogger(__name__)
 
 CALL_ALLOWANCE = timedelta(seconds=65)
 """Longest that a write call takes; it is not sent under a lease with less left."""
@@ -85,14 +91,17 @@ def send(
 ) -> Sent:
     """Journal and send the rows; `between_calls` records what one call brought before the next is made."""
     groups = organisation.batches([row.write for row in rows])
-    _, attempts = journal(rows, groups, ledger, now(), run_id, LANE)
+    batch_id, attempts = journal(rows, groups, ledger, now(), run_id, LANE)
     sent = Sent([None] * len(rows), [])
-    for group in groups:
+    for number, group in enumerate(groups, 1):
         if sent.unrecorded:
             between_calls(sent)
             sent.unrecorded = []
         ours = [position for position in group if attempts[position] is not None]
+        begun = monotonic()
         answers = _call([rows[position] for position in ours], organisation, now, sent)
+        told = {"run": run_id, "batch": batch_id, "lane": LANE, "call": number}
+        tell_answers(_log, "call", answers, seconds=monotonic() - begun, **told)
         for position, answer in zip(ours, answers, strict=True):
             attempt_id = attempts[position]
             assert attempt_id is not None
@@ -101,6 +110,14 @@ def send(
                 AttemptOutcome(attempt_id, answer.answer, now(), answer.code, answer.message, answer.record_id)
             )
     return sent
+
+
+def tell_answers(
+    log: logging.Logger, event: str, answers: Sequence[RowResult], *, seconds: float, **told: object
+) -> None:
+    """A line about rows that were sent together: how they were answered, and how long that took."""
+    counts = {answer.value: count for answer, count in Counter(each.answer for each in answers).items()}
+    tell(log, event, **told, rows=len(answers), **counts, seconds=round(seconds, 3))
 
 
 def _call(
