@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
+_ERRORS: WeakKeyDictionary[Page, list[str]] = WeakKeyDictionary()
 SCREENSHOTS = Path(__file__).parents[1] / "test-output"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 WIDE = (1280, 900)
@@ -30,7 +32,7 @@ def open_page(
     script: bool = True,
     address: str | None = None,
 ) -> Page:
-    """A tab of a browser of its own, without cookies; anything that its pages print as an error fails the test."""
+    """A tab of a browser of its own, without cookies. What its pages print as an error fails `check_accessible`."""
     context = browser.new_context(
         viewport={"width": size[0], "height": size[1]},
         color_scheme="dark" if dark else "light",
@@ -38,18 +40,24 @@ def open_page(
         base_url=address,
     )
     page = context.new_page()
+    errors = _ERRORS[page] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+    page.on("dialog", lambda dialog: errors.append(f"a dialog: {dialog.message}"))
     page.set_default_timeout(15_000)
     return page
 
 
 def check_accessible(page: Page) -> None:
-    """Nothing that axe-core calls serious or critical is on the page, and nothing sticks out of the screen."""
+    """Nothing that axe-core calls serious or critical is on the page, nothing sticks out of the screen, and nothing ran
+    or was loaded that should not: the browser would have said so."""
     found = [
         f"{each['id']}: {each['help']}: {[node['html'][:200] for node in each['nodes']]}"
         for each in Axe().run(page).response["violations"]
         if each["impact"] in ("serious", "critical")
     ]
     assert not found, "\n".join(found)
+    assert [error for error in _ERRORS[page] if "status of" not in error] == []
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
 
 

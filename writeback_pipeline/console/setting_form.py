@@ -46,7 +46,9 @@ def words(name: str, text: str) -> str:
 
 def told(change: SettingChange) -> str:
     """A change in one line, such as `Frequency: Manual → Daily`."""
-    return f"{LABELS[change.name]}: {words(change.name, change.old)} → {words(change.name, change.new)}"
+    return (
+        f"{LABELS.get(change.name, change.name)}: {words(change.name, change.old)} → {words(change.name, change.new)}"
+    )
 
 
 def filled_in(fields: Mapping[str, str]) -> dict[str, str]:
