@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from writeback_pipeline.delivery.gate import Gate
 from writeback_pipeline.domain.budget import Purpose
 from writeback_pipeline.environment import Environment
+from writeback_pipeline.store.database import WAIT
 from writeback_pipeline.store.store import Store
 
 if TYPE_CHECKING:
@@ -27,9 +28,10 @@ EMBEDDED_CLIENT = "local"
 """Client id and secret of the embedded organisation; it answers on the loopback interface only."""
 
 
-def open_store(environment: Environment) -> Store:
-    """The platform database; taken for one transaction at a time, so there is nothing to close."""
-    return Store(environment.database, environment.home)
+def open_store(environment: Environment, *, wait: timedelta = WAIT) -> Store:
+    """The platform database; taken for one transaction at a time, so there is nothing to close. Others who keep it are
+    waited for so long."""
+    return Store(environment.database, environment.home, wait=wait)
 
 
 def open_activity(environment: Environment) -> MailingEvents:

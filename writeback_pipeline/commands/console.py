@@ -2,7 +2,7 @@
 
 import os
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import click
 
@@ -17,6 +17,8 @@ from writeback_pipeline.store.store import Store
 
 HOST = "127.0.0.1"
 PORT = 3001
+PATIENCE = timedelta(seconds=10)
+"""How long a page waits for the database before it says that it is busy."""
 
 LOOK_SECONDS = 8.0
 """How long a person at a page waits for Salesforce."""
@@ -65,7 +67,7 @@ def _serve(host: str, port: int) -> None:
     except OSError as error:
         raise InputError(f"{host} port {port} cannot be used ({error.strerror}): choose others, or port 0") from None
     environment = read_environment(os.environ)
-    store = open_store(environment)
+    store = open_store(environment, wait=PATIENCE)
     links = Links(
         *(os.environ.get(name, "").rstrip("/") or None for name in ("SALESFORCE_URL", "WRITEBACK_DAGSTER_URL"))
     )

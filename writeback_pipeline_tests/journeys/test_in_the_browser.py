@@ -1,4 +1,4 @@
-"""Everything together, as `make dev` starts it: webserver, daemon and organisation; a browser looks at the result."""
+"""Everything together, as `make dev` starts it: webserver, daemon, console, organisation; a browser looks at it."""
 
 import os
 import re
@@ -11,16 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from writeback_pipeline.domain.ledger import WritebackFilter
-from writeback_pipeline.domain.writebacks import OPT_OUT_KINDS, Status
+from writeback_pipeline.domain.writebacks import OPT_OUT_KINDS, Kind, Status
 from writeback_pipeline.intake.changes import read_changes
 from writeback_pipeline.store.store import Store
+from writeback_pipeline_tests.browser import open_browser, open_page, picture
+from writeback_pipeline_tests.mailings import DAY, Mailings
 from writeback_pipeline_tests.world import START
 
 PROJECT = Path(__file__).parents[2]
-SCREENSHOTS = PROJECT / "test-output"
 
 
 @dataclass
@@ -29,6 +30,7 @@ class Running:
 
     process: "subprocess.Popen[str]"
     address: str
+    console: str
     home: Path
     log: Path
 
@@ -50,8 +52,9 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         )
     try:
         address = said(log, r"Dagster +(http://\S+)")[1]
+        console = said(log, r"Console +(http://\S+)")[1]
         said(log, r"Serving dagster-webserver")
-        yield Running(process, address, home, log)
+        yield Running(process, address, console, home, log)
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(30)
@@ -83,20 +86,16 @@ def delivered(dev: Running) -> Running:
 
 @pytest.fixture
 def page() -> Iterator[Page]:
-    flags = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=flags)
-        page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    with open_browser() as browser:
+        page = open_page(browser, size=(1400, 1000))
         page.set_default_timeout(30_000)
         yield page
-        browser.close()
 
 
 def look(page: Page, dev: Running, path: str, name: str) -> None:
     page.goto(dev.address + path)
     page.wait_for_load_state("networkidle")
-    SCREENSHOTS.mkdir(exist_ok=True)
-    page.screenshot(path=SCREENSHOTS / f"{name}.png")
+    picture(page, name)
 
 
 def test_the_sensor_delivers_what_is_queued_by_itself(delivered: Running) -> None:
@@ -125,6 +124,26 @@ def test_the_schedules_and_the_sensor_are_on(delivered: Running, page: Page) -> 
     look(page, delivered, "/automation", "automation")
     expect(page.get_by_text("opt_out_queue_sensor")).to_be_visible()
     expect(page.get_by_text("daily_delivery_of_daily_activity")).to_be_visible()
+
+
+def test_activity_is_sent_from_the_console_by_runs_that_it_follows(delivered: Running, page: Page) -> None:
+    person = "003wb000000CcWNAA0"
+    Mailings(delivered.home / "mailing_activity").sent(person)
+    page.goto(f"{delivered.console}/settings/send")
+    page.get_by_label("First window").fill(DAY)
+    page.get_by_label("Last window").fill(DAY)
+    page.get_by_role("button", name="Preview").click()
+    page.get_by_role("button", name="Send this window").click()
+    expect(page.get_by_role("status").first).to_contain_text(f"A run is on the way: daily sent, {DAY}.")
+    expect(page.locator("#recent .status-success")).to_have_count(1, timeout=90_000)
+    picture(page, "sent-from-the-console")
+    run = page.get_by_role("link", name=DAY).get_attribute("href")
+    assert run is not None
+    assert run.startswith(f"{delivered.address}/runs/")
+    (row,) = Store(delivered.home / "writebacks.duckdb").writebacks(WritebackFilter(kinds=(Kind.SENT,)))
+    assert (row.status, row.run_id) == (Status.WRITTEN, run.rpartition("/")[2])
+    page.goto(run)
+    expect(page.get_by_text("deliver_daily_activity").first).to_be_visible()
 
 
 def test_nothing_is_deprecated_and_nothing_crashed(delivered: Running) -> None:

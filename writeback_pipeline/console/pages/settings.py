@@ -45,8 +45,7 @@ VERSION = "version"
 
 def show(visit: Visit) -> Response:
     """The settings as they are; a stored value that is not allowed is shown with what is wrong about it."""
-    texts = visit.ports.ledger.setting_texts()
-    return _page(visit, texts, problems=problems({name: texts[name] for name in texts if name != READ_ONLY}))
+    return _page(visit, {})
 
 
 def save(visit: Visit) -> Response:
@@ -81,7 +80,7 @@ def _conflict(visit: Visit, mine: Mapping[str, str], seen: int) -> Response:
     now = visit.ports.ledger.setting_texts()
     shown = before(now, theirs)
     both = {change.name for change in theirs if mine.get(change.name, shown[change.name]) != shown[change.name]}
-    return _page(visit, merged(mine, shown, now), status=409, theirs=theirs, both=both)
+    return _page(visit, merged(mine, shown, now), status=409, problems={}, theirs=theirs, both=both)
 
 
 def _page(
@@ -100,7 +99,7 @@ def _page(
         "settings.html",
         status=status,
         values=stored | dict(texts),
-        problems=problems or {},
+        problems=_wrong(stored) if problems is None else problems,
         version=len(changes) if seen is None else seen,
         suppressed=settings.suppress_opt_out_flag,
         next_delivery=next_delivery(settings, visit.now),
@@ -119,8 +118,12 @@ def _page(
 
 def _settings(stored: Mapping[str, str]) -> WritebackSettings:
     """The settings, the default where a stored value is not allowed."""
-    wrong = problems({name: stored[name] for name in stored if name != READ_ONLY})
+    wrong = _wrong(stored)
     return settings_from({name: text for name, text in stored.items() if name not in wrong})
+
+
+def _wrong(stored: Mapping[str, str]) -> dict[str, str]:
+    return problems({name: text for name, text in stored.items() if name != READ_ONLY})
 
 
 def _number(text: str) -> int:
