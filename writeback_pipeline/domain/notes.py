@@ -29,8 +29,14 @@ _SENTENCES = {
 
 
 def note_timestamp(instant: datetime, zone: ZoneInfo) -> str:
-    """`mm/dd/yy hh:mm:ss tt` in that zone: zero-padded, 12-hour, AM or PM; midnight is 12:00:00 AM."""
-    local = instant.astimezone(zone)
+    """`mm/dd/yy hh:mm:ss tt` in that zone: zero-padded, 12-hour, AM or PM; midnight is 12:00:00 AM.
+
+    In UTC for the last hours of the year 9999 that other zones have no date for.
+    """
+    try:
+        local = instant.astimezone(zone)
+    except OverflowError:
+        local = instant
     half = "AM" if local.hour < 12 else "PM"
     return (
         f"{local.month:02}/{local.day:02}/{local.year % 100:02} "

@@ -84,8 +84,16 @@ def plan_person(claim: Claim, held: Live | Gone, settings: WritebackSettings, no
     """The plan for a claimed person whose record is where `claim.person` says.
 
     While an older write may still land no resubscribe is decided: it waits. An unsubscribe never waits: its flag is set
-    even while it is not known what became of its note.
+    even while it is not known what became of its note. Never raises: a person of whom no plan can be made, by a mistake
+    of ours, is that person's trouble and keeps nobody else waiting.
     """
+    try:
+        return _planned(claim, held, settings, now)
+    except Exception as error:
+        return PersonPlan(claim, None, None, (), _without_plan(claim, error))
+
+
+def _planned(claim: Claim, held: Live | Gone, settings: WritebackSettings, now: datetime) -> PersonPlan:
     if isinstance(held, Gone):
         return PersonPlan(claim, None, None, (), _all_gone(claim, held))
     taken = {row.id: row for row in claim.taken}
@@ -288,6 +296,18 @@ def _settlement(claim: Claim, row: Writeback, status: Status) -> Settlement:
 def _all_gone(claim: Claim, held: Gone) -> tuple[Settlement, ...]:
     """Nothing can be written to the record; what is in doubt still arrived there or did not."""
     failed = [_gone(claim, row, held) for row in claim.taken]
+    return (*failed, *(_still_unknown(claim, doubt, doubt.readable_at) for doubt in claim.doubts))
+
+
+def _without_plan(claim: Claim, error: Exception) -> tuple[Settlement, ...]:
+    told, advice = (
+        f"{type(error).__name__}: {error}",
+        "Nothing was sent. Report this with the writeback's id, then retry.",
+    )
+    failed = [
+        replace(_settlement(claim, row, Status.FAILED), error_code="NO_PLAN", error_message=told, advice=advice)
+        for row in claim.taken
+    ]
     return (*failed, *(_still_unknown(claim, doubt, doubt.readable_at) for doubt in claim.doubts))
 
 

@@ -10,6 +10,8 @@ from writeback_pipeline.delivery import opt_outs
 from writeback_pipeline.delivery.dry_run import dry_run
 from writeback_pipeline.delivery.opt_outs import OptOutDelivery
 from writeback_pipeline.delivery.pinning import WrongOrganisation
+from writeback_pipeline.domain import planning
+from writeback_pipeline.domain.notes import note_body
 from writeback_pipeline.domain.writebacks import FlagResult, Status
 from writeback_pipeline.local_org import admin
 from writeback_pipeline_tests.world import START, World, world_in
@@ -254,6 +256,40 @@ def test_a_deleted_record_fails_with_what_to_do_and_stops_nobody_else(world: Wor
     assert (row.status, row.error_code) == (Status.FAILED, code)
     assert row.advice
     assert world.opted_out(other)
+
+
+def test_an_event_at_the_end_of_all_time_is_written_and_stops_nobody(world: World) -> None:
+    people = [world.contact(), world.contact()]
+    world.ledger.change_settings({"time_zone": "Asia/Tokyo"}, "tester", START)
+    world.unsubscribe(people[0], datetime(9999, 12, 31, 23, 30, tzinfo=UTC))
+    world.unsubscribe(people[1])
+    world.deliver()
+    assert all(world.opted_out(person) for person in people)
+    assert world.notes(people[0])[0]["Title"].endswith("12/31/99 11:30:00 PM")
+
+
+def test_a_person_of_whom_no_plan_can_be_made_fails_and_stops_nobody(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = [world.contact(), world.contact()]
+    for person in people:
+        world.unsubscribe(person, reason="poison" if person == people[0] else None)
+
+    def poisoned(title: str, reason: str | None) -> str:
+        if reason == "poison":
+            raise ZeroDivisionError("a mistake of ours")
+        return note_body(title, reason)
+
+    monkeypatch.setattr(planning, "note_body", poisoned)
+    world.deliver()
+    assert [world.opted_out(person) for person in people] == [False, True]
+    (row,) = world.rows(people[0])
+    assert (row.status, row.error_code) == (Status.FAILED, "NO_PLAN")
+    assert row.error_message == "ZeroDivisionError: a mistake of ours"
+    monkeypatch.undo()
+    world.ledger.retry(ids=[row.id])
+    world.deliver()
+    assert world.opted_out(people[0])
 
 
 def test_a_failed_writeback_is_written_after_the_cause_is_gone_and_somebody_retried(world: World) -> None:
