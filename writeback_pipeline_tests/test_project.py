@@ -1,5 +1,6 @@
 """What ties the project's files together: one code location, one instance, documents that name what exists."""
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -64,3 +65,11 @@ def test_the_locks_name_packages_and_no_registry() -> None:
         assert "://" not in text
         assert all("==" in line for line in text.splitlines() if line and line[0].isalpha())
         assert text.count("--hash=sha256:") > 50
+
+
+def test_the_tests_that_the_table_of_faults_names_exist() -> None:
+    text = (PROJECT / "docs" / "faults.md").read_text()
+    named = re.findall(r"`([\w/]+\.py)::(\w+)`", text)
+    assert [int(number) for number in re.findall(r"(?m)^\| (\d+) \|", text)] == list(range(1, 42))
+    sources = {path: (PROJECT / "writeback_pipeline_tests" / path).read_text() for path, _ in named}
+    assert [test for path, test in named if f"def {test}(" not in sources[path]] == []
