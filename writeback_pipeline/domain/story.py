@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from writeback_pipeline.domain.ledger import Attempt, Origin
+from writeback_pipeline.domain.ledger import Attempt
 from writeback_pipeline.domain.people import PersonRef, object_type_of
 from writeback_pipeline.domain.records import Answer, Operation
 from writeback_pipeline.domain.undoing import INCOMPLETE, UNDONE, Undo
@@ -157,31 +157,6 @@ def heading(facts: Facts) -> str:
     """Who the story is of: the record that the person is now, and those that they were before."""
     now, *before = [_ref(person) for person in facts.people] or ["Nobody in Salesforce"]
     return now + (f", once {', '.join(before)}" if before else "")
-
-
-def opted_out(facts: Facts) -> bool | None:
-    """Whether any opt-out of theirs stands; None where none was ever known."""
-    return bool(_open(facts.opt_outs)) if facts.opt_outs else None
-
-
-def last_known_flag(facts: Facts) -> tuple[bool, datetime] | None:
-    """What Email Opt Out was when Salesforce was last heard of it, and when that was; None where it never was."""
-    flags = {Operation.SET_FLAG: True, Operation.CLEAR_FLAG: False}
-    heard = [
-        (flags[each.intent.operation], each.outcome.answered_at)
-        for each in facts.attempts
-        if each.intent.operation in flags and each.outcome is not None and each.outcome.answer is Answer.OK
-    ]
-    heard += [
-        (row.kind is Kind.UNSUBSCRIBE, row.written_at)
-        for row in facts.writebacks
-        if row.status is Status.WRITTEN and row.flag_result is FlagResult.UNCHANGED and row.written_at is not None
-    ]
-    elsewhere = [each for each in facts.opt_outs if each.origin != Origin.PLATFORM]
-    heard += [(True, each.since) for each in elsewhere]
-    heard += [(False, each.cleared_at) for each in elsewhere if each.cleared_at is not None]
-    heard += [(False, clear.at) for clear in facts.overruled]
-    return max(heard, key=lambda each: each[1], default=None)
 
 
 def moments(facts: Facts) -> list[Moment]:

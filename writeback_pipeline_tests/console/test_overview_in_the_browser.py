@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -126,4 +127,22 @@ def test_both_pages_work_without_script(browser: Browser, served: Served) -> Non
     page.get_by_role("button", name="Find").click()
     page.get_by_role("button", name="Look in Salesforce now").click()
     expect(page.get_by_role("alert")).to_be_visible()
+    page.context.close()
+
+
+def test_a_database_that_fails_is_told_and_takes_nothing_off_a_page_that_is_open(
+    browser: Browser, served: Served, tmp_path: Path
+) -> None:
+    fill(served)
+    page = open_page(browser, address=served.address)
+    page.clock.install()
+    page.goto("/")
+    expect(page.get_by_role("heading", name="What needs a person")).to_be_visible()
+    (tmp_path / "writebacks.duckdb").write_bytes(b"no database at all" * 100)
+    with page.expect_response("**/"):
+        page.clock.fast_forward(11_000)
+    expect(page.get_by_role("heading", name="What needs a person")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Not possible now")
+    check_accessible(page)
     page.context.close()

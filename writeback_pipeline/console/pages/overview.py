@@ -1,5 +1,6 @@
 """Overview: how the last days went, what is owed now, what needs a person; and the pictures on it."""
 
+from collections import OrderedDict
 from hashlib import sha256
 from typing import Any
 
@@ -19,6 +20,9 @@ _TITLES = {
     "calls": ("API calls", f"by hour, of the last {CALL_HOURS}"),
 }
 
+_MOST_RECENT = 200
+_recent: OrderedDict[str, Chart] = OrderedDict()
+
 
 def show(visit: Visit) -> Response:
     """The page; it keeps itself up to date."""
@@ -29,14 +33,26 @@ def show(visit: Visit) -> Response:
 
 
 def picture(visit: Visit) -> Response:
-    """One chart. The address changes with its numbers, so that a browser may keep it."""
-    chart = charts(visit.ports.ledger.overview(visit.now)).get(visit.request.path_params["name"])
+    """One chart, of the very numbers that the page showed, if it was shown lately; else of those that there are now.
+
+    The address changes with the numbers, so that a browser may keep it.
+    """
+    asked, name = visit.request.query_params, visit.request.path_params["name"]
+    chart = _recent.get(asked.get("v", "")) or charts(visit.ports.ledger.overview(visit.now)).get(name)
     if chart is None:
         raise HTTPException(404)
-    asked = visit.request.query_params
     drawn = draw(chart, dark=asked.get("theme") == "dark", narrow=asked.get("size") == "narrow")
     caching = "private, max-age=86400" if asked.get("v") == _version(chart) else "no-store"
     return Response(drawn, media_type="image/svg+xml", headers={"Cache-Control": caching})
+
+
+def _remembered(chart: Chart) -> str:
+    """The chart's version, under which its picture is asked for next."""
+    version = _version(chart)
+    _recent[version] = chart
+    while len(_recent) > _MOST_RECENT:
+        _recent.popitem(last=False)
+    return version
 
 
 def _shown(seen: Overview) -> list[dict[str, Any]]:
@@ -47,7 +63,7 @@ def _shown(seen: Overview) -> list[dict[str, Any]]:
             "about": _TITLES[name][1],
             "chart": chart,
             "summary": summary(chart),
-            "address": f"/charts/{name}.svg?v={_version(chart)}",
+            "address": f"/charts/{name}.svg?v={_remembered(chart)}",
         }
         for name, chart in charts(seen).items()
     ]

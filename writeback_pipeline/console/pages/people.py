@@ -13,9 +13,10 @@ from starlette.responses import RedirectResponse, Response
 
 from writeback_pipeline.console.visits import Action, Page, Visit
 from writeback_pipeline.delivery.pinning import WrongOrganisation
+from writeback_pipeline.domain.both_sides import last_known_flag, opted_out
 from writeback_pipeline.domain.people import PersonRef
 from writeback_pipeline.domain.records import Gone, Held, Live, Moved, OrganisationUnavailable
-from writeback_pipeline.domain.story import Facts, heading, last_known_flag, moments, opted_out, standing
+from writeback_pipeline.domain.story import Facts, heading, moments, standing
 
 MOST_MOMENTS = 500
 """How many moments of a story are shown, the newest; `writebacks why` tells them all."""

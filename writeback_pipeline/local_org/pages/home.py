@@ -17,7 +17,7 @@ _LISTED = {
     "Lead": "SELECT c.Id, 'Lead' AS Object, c.Name, c.Company, c.Email, c.HasOptedOutOfEmail, "
     "c.LastModifiedDate FROM Lead c WHERE c.IsDeleted = 0",
 }
-_FOUND = " AND (c.Name LIKE ?1 ESCAPE '\\' OR c.Email LIKE ?1 ESCAPE '\\') ORDER BY c.Name, c.Id LIMIT ?2"
+_FOUND = " AND (instr(folded(c.Name), ?1) OR instr(folded(c.Email), ?1)) ORDER BY c.Name, c.Id LIMIT ?2"
 _NEWEST = " ORDER BY c.SystemModstamp DESC, c.Id DESC LIMIT ?1"
 
 
@@ -33,12 +33,13 @@ def home(visit: Visit) -> Response:
 
 
 def _found(connection: sqlite3.Connection, wanted: str) -> list[sqlite3.Row]:
-    escaped = wanted.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return [
-        row
-        for name in PEOPLE
-        for row in connection.execute(_LISTED[name] + _FOUND, (f"%{escaped}%", _MOST + 1)).fetchall()
-    ]
+    connection.create_function("folded", 1, _folded, deterministic=True)  # SQLite itself folds the case of ASCII only
+    values = (_folded(wanted), _MOST + 1)
+    return [row for name in PEOPLE for row in connection.execute(_LISTED[name] + _FOUND, values).fetchall()]
+
+
+def _folded(text: str | None) -> str:
+    return (text or "").casefold()
 
 
 def _latest(connection: sqlite3.Connection) -> list[sqlite3.Row]:

@@ -74,8 +74,11 @@ def _package(visit: Visit) -> None:
 
 
 def _clear(visit: Visit) -> None:
-    number = visit.form.get("fault", "")
-    faults.clear(visit.connection, int(number) if number.isdecimal() else None)
+    armed = {str(fault.id): fault.id for fault in faults.armed(visit.connection)}
+    if "fault" not in visit.form:
+        faults.clear(visit.connection)
+    elif visit.form["fault"] in armed:
+        faults.clear(visit.connection, armed[visit.form["fault"]])
 
 
 _SWITCHES: dict[str, Callable[[Visit], None]] = {"visibility": _visibility, "package": _package, "clear": _clear}
