@@ -15,6 +15,8 @@ from urllib.parse import SplitResult, urlsplit
 SECRET_LENGTH = 32
 """The least number of characters of a secret that somebody chose."""
 
+METRICS_TOKEN = "WRITEBACK_METRICS_TOKEN"  # noqa: S105 - a name
+
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 
 _HASHED = "$argon2id$"
@@ -53,7 +55,8 @@ class Access:
     """Who may come in and under which names. Without accounts everybody is `local_user`.
 
     `hosts` are the names that a request may ask for, `origins` the addresses that a form may come from besides the
-    one it asks for; `secure` when browsers speak https, to the console or to a proxy before it.
+    one it asks for; `secure` when browsers speak https, to the console or to a proxy before it. Where there is
+    a `metrics_token`, who reads `/metrics` has to send it.
     """
 
     secret: str
@@ -62,6 +65,7 @@ class Access:
     hosts: frozenset[str]
     origins: frozenset[str] = frozenset()
     secure: bool = False
+    metrics_token: str | None = None
 
 
 def read_access(variables: Mapping[str, str], host: str, operator: str) -> Access:
@@ -71,6 +75,9 @@ def read_access(variables: Mapping[str, str], host: str, operator: str) -> Acces
     urls = [_url(text) for text in variables.get("WRITEBACK_CONSOLE_URL", "").split()]
     if secret and len(secret) < SECRET_LENGTH:
         raise AccessError(f"WRITEBACK_CONSOLE_SECRET is shorter than {SECRET_LENGTH} characters: choose a longer one")
+    metrics_token = variables.get(METRICS_TOKEN) or None
+    if metrics_token is not None and len(metrics_token) < SECRET_LENGTH:
+        raise AccessError(f"{METRICS_TOKEN} is shorter than {SECRET_LENGTH} characters: choose a longer one")
     if not is_loopback(host) and not (accounts and secret):
         missing = [
             *([] if accounts else [f"WRITEBACK_CONSOLE_USERS to at least one account ({_HOW_ACCOUNTS})"]),
@@ -83,6 +90,7 @@ def read_access(variables: Mapping[str, str], host: str, operator: str) -> Acces
         local_user=User(operator, Role.OPERATOR),
         hosts=LOOPBACK_NAMES | {host} | {url.hostname or "" for url in urls},
         origins=frozenset(f"{url.scheme}://{url.netloc}" for url in urls),
+        metrics_token=metrics_token,
         secure=bool(urls) and all(url.scheme == "https" for url in urls),
     )
 

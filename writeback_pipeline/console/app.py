@@ -12,6 +12,7 @@ from starlette.staticfiles import StaticFiles
 from writeback_pipeline.console.access import Access
 from writeback_pipeline.console.gate import Gate
 from writeback_pipeline.console.guards import Guard
+from writeback_pipeline.console.metrics import metrics_route
 from writeback_pipeline.console.pages import overview, people, send, settings, sign_in
 from writeback_pipeline.console.ports import Ports
 from writeback_pipeline.console.rendering import PACKAGE
@@ -27,7 +28,7 @@ def create_app(ports: Ports, access: Access) -> Starlette:
     entries = [*overview.ROUTES, *people.ROUTES, *settings.ROUTES, *send.ROUTES, *sign_in.routes(access)]
     static = StaticFiles(directory=str(files(PACKAGE) / "static"))
     return Starlette(
-        routes=[*map(gate.route, entries), Mount("/static", static)],
+        routes=[*map(gate.route, entries), metrics_route(ports, access), Mount("/static", static)],
         middleware=[Middleware(Guard, access), Middleware(RequestBodyLimitMiddleware, MOST_BYTES)],
         exception_handlers={HTTPException: gate.refuse},
     )

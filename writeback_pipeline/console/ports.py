@@ -10,6 +10,7 @@ from writeback_pipeline.delivery.activity_preview import MailingEvents, Summarie
 from writeback_pipeline.domain.budget import Purpose
 from writeback_pipeline.domain.holds import Hold
 from writeback_pipeline.domain.ledger import OperatorAction, SettingChange
+from writeback_pipeline.domain.measures import Measures
 from writeback_pipeline.domain.overview import Overview
 from writeback_pipeline.domain.people import PersonRef
 from writeback_pipeline.domain.records import Held
@@ -34,6 +35,9 @@ class Ledger(Summaries, Protocol):
 
     def settings(self) -> WritebackSettings:
         """The settings now, activity off where one of its own has a value that it does not take."""
+
+    def measures(self, now: datetime) -> Measures:
+        """What a monitoring system watches, of one moment."""
 
     def overview(self, now: datetime) -> Overview:
         """The ledger at a glance."""

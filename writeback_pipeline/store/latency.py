@@ -27,6 +27,14 @@ def of_run(session: Session, run_id: str) -> Latency | None:
     return _latency(written, seconds) if written else None
 
 
+def since(session: Session, begin: datetime) -> Latency | None:
+    """How long the opt-outs took that were written since then; None when there were none."""
+    [(written, *seconds)] = session.execute(
+        f"SELECT count(*), {_SPREADS} FROM writebacks w WHERE {_WRITTEN} AND w.written_at >= $1::TIMESTAMP", [begin]
+    ).fetchall()
+    return _latency(written, seconds) if written else None
+
+
 def by_day(session: Session, since: datetime) -> LatencyByDay:
     """How long the opt-outs took that were written since then, by the UTC day of their writing, newest first."""
     rows: list[tuple[date, int, *tuple[float, ...]]] = session.execute(

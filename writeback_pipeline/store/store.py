@@ -41,6 +41,7 @@ from writeback_pipeline.domain.ledger import (
     WritebackFilter,
 )
 from writeback_pipeline.domain.listing import OpenedWriteback, Page, Position, Tally
+from writeback_pipeline.domain.measures import MEASURED_OVER, Measures
 from writeback_pipeline.domain.overview import Overview
 from writeback_pipeline.domain.people import PersonRef
 from writeback_pipeline.domain.records import ApiUsage, OrganisationUnavailable
@@ -81,6 +82,7 @@ from writeback_pipeline.store import (
     redirects,
     reopening,
     retention,
+    schema,
     server_condition,
     settings,
     settling,
@@ -602,6 +604,16 @@ class Store:
         """What is owed, what calls are left, and when what ticks has ticked."""
         with self._database.reading() as session:
             return health.ledger_health(session, settings.settings(session), now)
+
+    def measures(self, now: datetime) -> Measures:
+        """What a monitoring system watches, of one moment."""
+        with self._database.reading() as session:
+            return Measures(
+                health.ledger_health(session, settings.settings(session), now),
+                tuple(each for each in incidents.current(session, now) if each.closed_at is None),
+                latency.since(session, now - MEASURED_OVER),
+                schema.version(session),
+            )
 
     def beat(self, name: str, interval: timedelta, now: datetime) -> None:
         """Remember that something which ticks at that interval has ticked; not every tick is worth a transaction."""
