@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from writeback_pipeline.domain.ledger import WritebackFilter
-from writeback_pipeline.domain.writebacks import OPT_OUT_KINDS, Kind, Status
+from writeback_pipeline.domain.writebacks import OPT_OUT_KINDS, FlagResult, Kind, Status
 from writeback_pipeline.intake.changes import read_changes
 from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.browser import open_browser, open_page, picture
@@ -124,6 +124,25 @@ def test_the_schedules_and_the_sensor_are_on(delivered: Running, page: Page) -> 
     look(page, delivered, "/automation", "automation")
     expect(page.get_by_text("opt_out_queue_sensor")).to_be_visible()
     expect(page.get_by_text("daily_delivery_of_daily_activity")).to_be_visible()
+
+
+def test_a_person_leads_from_the_console_to_the_record_that_salesforce_has(delivered: Running, page: Page) -> None:
+    ticked = (
+        row
+        for row in Store(delivered.home / "writebacks.duckdb").writebacks(WritebackFilter(statuses=(Status.WRITTEN,)))
+        if row.kind is Kind.UNSUBSCRIBE and row.flag_result is FlagResult.SET
+    )
+    page.goto(delivered.console)
+    expect(page.get_by_text(re.compile("opt_out_queue_sensor, .* ago"))).to_be_visible()
+    expect(page.locator("img.chart").first).to_be_visible()
+    picture(page, "overview-of-the-sample")
+    page.get_by_label("Find a person").fill(next(ticked).salesforce_id or "")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Look in Salesforce now").click()
+    expect(page.get_by_text("Email Opt Out is ticked.")).to_be_visible()
+    page.get_by_role("link", name="Open the record").click()
+    expect(page.get_by_label("Email Opt Out")).to_be_checked()
+    expect(page.get_by_role("article", name="unsubscribed from Informz on").first).to_be_visible()
 
 
 def test_activity_is_sent_from_the_console_by_runs_that_it_follows(delivered: Running, page: Page) -> None:
