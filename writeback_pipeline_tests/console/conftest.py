@@ -8,6 +8,13 @@ import pytest
 from writeback_pipeline_tests.console.serving import Client, Served, local_access, serving, with_accounts
 
 
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Like `served`, for all tests of a module that change nothing in it."""
+    with serving(tmp_path_factory.mktemp("untouched"), local_access()) as running:
+        yield running
+
+
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
     """A console on loopback without accounts: whoever asks is an operator."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 import requests
@@ -85,9 +86,14 @@ def local_access(variables: Mapping[str, str] | None = None) -> Access:
     return read_access(variables or {}, HOST, LOCAL_USER)
 
 
+@cache
+def _hash() -> str:
+    return hash_password(PASSWORD)
+
+
 def with_accounts() -> Access:
     """An operator and a viewer, both with the same password."""
-    hashed = hash_password(PASSWORD)
+    hashed = _hash()
     users = " ".join(f"{name}:{role}:{hashed}" for name, role in ((OPERATOR, "operator"), (VIEWER, "viewer")))
     return local_access({"WRITEBACK_CONSOLE_USERS": users})
 

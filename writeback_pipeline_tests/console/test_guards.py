@@ -5,6 +5,12 @@ import requests
 
 from writeback_pipeline_tests.console.serving import Client, Served
 
+
+@pytest.fixture
+def client(untouched: Served) -> Client:
+    return Client(untouched.address)
+
+
 PATHS = ["/settings", "/sign-in", "/no-such-page", "/static/console.css"]
 
 
@@ -12,15 +18,15 @@ PATHS = ["/settings", "/sign-in", "/no-such-page", "/static/console.css"]
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "[", "localhost@evil"]
 )
-def test_a_foreign_host_gets_no_page(served: Served, path: str, host: str) -> None:
-    answer = requests.get(served.address + path, headers={"Host": host}, timeout=10)
+def test_a_foreign_host_gets_no_page(untouched: Served, path: str, host: str) -> None:
+    answer = requests.get(untouched.address + path, headers={"Host": host}, timeout=10)
     assert answer.status_code in (400, 421)
     assert "<html" not in answer.text
 
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:9000", "127.0.0.1", "[::1]:80"])
-def test_this_machine_s_own_names_are_answered(served: Served, host: str) -> None:
-    assert requests.get(served.address + "/settings", headers={"Host": host}, timeout=10).status_code == 200
+def test_this_machine_s_own_names_are_answered(untouched: Served, host: str) -> None:
+    assert requests.get(untouched.address + "/settings", headers={"Host": host}, timeout=10).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -41,8 +47,8 @@ def test_a_form_from_elsewhere_is_refused(client: Client, headers: dict[str, str
     assert "nothing was changed" in answer.text
 
 
-def test_a_form_that_does_not_say_where_it_comes_from_is_refused(served: Served) -> None:
-    assert requests.post(served.address + "/sign-out", timeout=10).status_code == 403
+def test_a_form_that_does_not_say_where_it_comes_from_is_refused(untouched: Served) -> None:
+    assert requests.post(untouched.address + "/sign-out", timeout=10).status_code == 403
 
 
 @pytest.mark.parametrize("token", ["", "forged", None])
@@ -52,8 +58,8 @@ def test_a_form_without_its_token_changes_nothing(client: Client, token: str | N
     assert "nothing was changed" in answer.text
 
 
-def test_the_token_of_another_session_does_not_count(served: Served, client: Client) -> None:
-    assert client.post("/sign-out", {"csrf": Client(served.address).token()}).status_code == 403
+def test_the_token_of_another_session_does_not_count(untouched: Served, client: Client) -> None:
+    assert client.post("/sign-out", {"csrf": Client(untouched.address).token()}).status_code == 403
 
 
 @pytest.mark.parametrize("path", PATHS)
