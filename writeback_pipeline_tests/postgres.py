@@ -11,6 +11,8 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from itertools import count
@@ -56,7 +58,20 @@ class PostgresServer:
         return psycopg.connect(self.url("postgres", "postgres"), autocommit=True)
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start it, and wait until it answers; one that was killed leaves processes that have to end first."""
+        self._launch()
+        for _ in range(3_000):
+            try:
+                self.administration().close()
+            except psycopg.OperationalError:
+                time.sleep(0.02)
+                if self._process.poll() is not None:
+                    self._launch()
+            else:
+                return
+        raise AssertionError((self._folder / "log").read_text())
+
+    def _launch(self) -> None:
         with (self._folder / "log").open("a") as log:
             self._process = subprocess.Popen(
                 [self._programs / "postgres", "-D", self.data, "-k", self._folder, "-h", "", "-c", "fsync=off"],
@@ -64,15 +79,6 @@ class PostgresServer:
                 stderr=log,
                 **_NOBODY,
             )
-        for _ in range(3_000):
-            try:
-                self.administration().close()
-            except psycopg.OperationalError:
-                assert self._process.poll() is None, (self._folder / "log").read_text()
-                time.sleep(0.02)
-            else:
-                return
-        raise AssertionError("the server does not answer")
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """End it: at once and cleanly, or by any other signal."""
@@ -98,6 +104,16 @@ def _programs(folder: Path) -> Path:
     if _NOBODY and not all(parent.stat().st_mode & 0o001 for parent in installed.resolve().parents):
         installed = Path(shutil.copytree(installed, folder / "programs"))
     return installed / "bin"
+
+
+@contextmanager
+def own_server() -> Iterator[PostgresServer]:
+    """A server that a test may stop and start."""
+    made = PostgresServer(Path(tempfile.mkdtemp(prefix="writebacks-pg-")))
+    try:
+        yield made
+    finally:
+        made.end()
 
 
 @cache

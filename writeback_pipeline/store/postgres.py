@@ -20,7 +20,7 @@ from writeback_pipeline.store import schema
 from writeback_pipeline.store.database import WAIT
 from writeback_pipeline.store.dialect import POSTGRESQL
 from writeback_pipeline.store.errors import StoreUnusable
-from writeback_pipeline.store.postgres_errors import may_pass, not_connected, trouble
+from writeback_pipeline.store.postgres_errors import in_doubt, is_lost, may_pass, not_connected, trouble
 from writeback_pipeline.store.postgres_url import parse
 from writeback_pipeline.store.session import Session
 
@@ -98,13 +98,21 @@ class PostgresDatabase:
             if begin is not _LOOK and not self._departed_too:
                 schema.refuse_departed(self.shown, session)
             yield session
-            connection.execute("COMMIT")
+            self._commit(connection)
         except BaseException as error:
             self._end(connection)
             if isinstance(error, psycopg.Error) and (told := trouble(self.shown, error)):
                 raise told from error
             raise
         connections.give_back(self._server.conninfo, connection)
+
+    def _commit(self, connection: psycopg.Connection) -> None:
+        try:
+            connection.execute("COMMIT")
+        except psycopg.OperationalError as error:
+            if is_lost(error):
+                raise in_doubt(self.shown, error) from error
+            raise
 
     def _end(self, connection: psycopg.Connection) -> None:
         """Undo what was done, and say nothing of what went wrong meanwhile: what went wrong first is told."""

@@ -73,6 +73,20 @@ def not_connected(shown: str, error: psycopg.Error, waited: float) -> StoreBusy 
     return StoreUnusable(f"{shown} cannot be used. {remedy} The cause: {words}")
 
 
+def is_lost(error: psycopg.Error) -> bool:
+    """Whether the connection ended before an answer came."""
+    code = error.sqlstate or ""
+    return code.startswith(_LOST) or (not code and isinstance(error, psycopg.OperationalError))
+
+
+def in_doubt(shown: str, error: psycopg.Error) -> StoreUnusable:
+    """What to tell of a step that may or may not have been committed: it must not be done again blindly."""
+    return StoreUnusable(
+        f"{shown}: the connection was lost while a step was being committed ({_words(error)}). Run again: whether it "
+        "was committed is found out by itself, and nothing is done twice."
+    )
+
+
 def trouble(shown: str, error: psycopg.Error) -> StoreBusy | StoreUnusable | None:
     """What to tell of an error in a transaction; None where it is a mistake in a statement or its values."""
     code = error.sqlstate or ""
@@ -80,11 +94,8 @@ def trouble(shown: str, error: psycopg.Error) -> StoreBusy | StoreUnusable | Non
         return StoreBusy(f"{shown}: {_BUSY[code]}. Nothing was changed; try again.")
     if code in _BY_CODE:
         return StoreUnusable(f"{shown} cannot be used. {_BY_CODE[code]} The cause: {_words(error)}")
-    if code.startswith(_LOST) or (not code and isinstance(error, psycopg.OperationalError)):
-        return StoreBusy(
-            f"{shown}: the connection was lost ({_words(error)}). If the last step was being committed, the next "
-            "delivery finds out whether it was; try again."
-        )
+    if is_lost(error):
+        return StoreBusy(f"{shown}: the connection was lost ({_words(error)}). Nothing was changed; try again.")
     if isinstance(error, psycopg.OperationalError | psycopg.InternalError):
         return StoreUnusable(f"{shown} cannot be used. {_OTHERWISE} The cause: {_words(error)}")
     return None

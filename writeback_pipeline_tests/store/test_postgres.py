@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
-from tempfile import mkdtemp
 
 import psycopg
 import pytest
@@ -22,6 +21,7 @@ from writeback_pipeline.store.postgres import PostgresDatabase
 from writeback_pipeline.store.postgres_url import parse
 from writeback_pipeline.store.schema import MIGRATIONS, Migration
 from writeback_pipeline.store.store import Store
+from writeback_pipeline_tests import postgres
 from writeback_pipeline_tests.contracts.story import NOW, claim_one, contact, everything, statuses, unsubscribe, written
 from writeback_pipeline_tests.postgres import PostgresServer, server
 
@@ -41,10 +41,8 @@ def store(url: str, tmp_path: Path) -> Store:
 
 @pytest.fixture
 def own_server() -> Iterator[PostgresServer]:
-    """A server that a test may stop and start."""
-    made = PostgresServer(Path(mkdtemp(prefix="writebacks-pg-")))
-    yield made
-    made.end()
+    with postgres.own_server() as made:
+        yield made
 
 
 def test_homes_in_one_database_never_see_each_other(tmp_path: Path) -> None:

@@ -1,12 +1,19 @@
 """The kill loop: a platform that goes on queueing, and a worker that is killed again and again, at any moment."""
 
+import signal
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
 
+from writeback_pipeline.domain.ledger import StoreBusy
+from writeback_pipeline.store.errors import StoreUnusable
+from writeback_pipeline_tests.postgres import PostgresServer
 from writeback_pipeline_tests.torture.processes import WorkerProcess
 from writeback_pipeline_tests.torture.site import Site, watched
 from writeback_pipeline_tests.torture.stories import Story
+from writeback_pipeline_tests.torture.truth import Event
 
 LONGEST_LIFE = 0.25
 """Seconds until a worker is killed, at most, unless it is one that is awaited in the middle of a call."""
@@ -14,6 +21,7 @@ LONGEST_LIFE = 0.25
 SHARE_IN_MID_CALL = 0.3
 LONGEST_CALL = 0.06
 LONGEST_WAIT = 2.0
+BETWEEN_KILLS = 2.0
 
 
 def kill_many(site: Site, place: WorkerProcess, kills: int, story: Story, events: int) -> Counter[str]:
@@ -39,6 +47,30 @@ def kill_many(site: Site, place: WorkerProcess, kills: int, story: Story, events
     return done
 
 
+class Killer(threading.Thread):
+    """Kills a database server again and again, and starts it, as long as the block lasts and so many times at least."""
+
+    def __init__(self, server: PostgresServer, kills: int) -> None:
+        super().__init__(name="killer of the server", daemon=True)
+        self._server, self._least, self._over = server, kills, threading.Event()
+        self.kills = 0
+
+    def __enter__(self) -> "Killer":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self.join()
+
+    def run(self) -> None:
+        while self.kills < self._least or not self._over.is_set():
+            self._over.wait(BETWEEN_KILLS)
+            self._server.stop(signal.SIGKILL)
+            self._server.start()
+            self.kills += 1
+
+
 class _Queueing(threading.Thread):
     """The platform's own thread: batch after batch, with a breath in between."""
 
@@ -51,7 +83,16 @@ class _Queueing(threading.Thread):
         try:
             while len(self._site.platform.events) < self._events:
                 now = self._site.clock()
-                self._site.platform.queue(self._site.ledger, self._story.goes_on(self._batch, now), now)
+                self._insist(self._story.goes_on(self._batch, now), now)
                 time.sleep(0.05)
         except BaseException as error:  # told to the thread that waits
             self.error = error
+
+    def _insist(self, events: Sequence[Event], now: datetime) -> None:
+        """Queue them, again while the database is in trouble, as a platform does: each has its key."""
+        while True:
+            try:
+                self._site.platform.queue(self._site.ledger, events, now)
+            except (StoreBusy, StoreUnusable):
+                continue
+            return

@@ -1,4 +1,4 @@
-"""Where worker processes work: a ledger in a folder, an organisation served from here, a platform, a fast clock.
+"""Where worker processes work: a ledger, an organisation served from here, a platform, a fast clock.
 
 What is done to the workers is the business of the modules beside it.
 """
@@ -33,6 +33,7 @@ class Site:
     """Everything that survives its workers."""
 
     home: Path
+    database: str
     url: str
     inside: Organisation
     clock: FastClock
@@ -41,12 +42,13 @@ class Site:
 
     @property
     def ledger(self) -> Store:
-        return Store(self.home / "writebacks.duckdb")
+        return Store(self.database, self.home)
 
     def order(self, url: str | None = None) -> dict[str, Any]:
         """What a worker is told; `url` leads to the organisation by another way."""
         return {
-            "database": str(self.home / "writebacks.duckdb"),
+            "database": self.database,
+            "home": str(self.home),
             "url": url or self.url,
             "speed": self.clock.speed,
             "began": self.clock.began,
@@ -92,14 +94,16 @@ class Site:
 
 
 @contextmanager
-def site(home: Path, seed: int, speed: float) -> Iterator[Site]:
-    """A new site in that folder."""
-    database = home / "local_org.sqlite"
+def site(home: Path, seed: int, speed: float, database: str = "") -> Iterator[Site]:
+    """A new site in that folder; the ledger is a file there, or where `database` says."""
+    organisation = home / "local_org.sqlite"
     clock = FastClock(speed, time.monotonic())
-    with run_in_thread(database) as server:
-        inside = open_org(database)
+    with run_in_thread(organisation) as server:
+        inside = open_org(organisation)
         try:
-            yield Site(home, server.url, inside, clock, random.Random(seed))
+            yield Site(
+                home, database or str(home / "writebacks.duckdb"), server.url, inside, clock, random.Random(seed)
+            )
         finally:
             inside.close()
 

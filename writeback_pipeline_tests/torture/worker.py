@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from writeback_pipeline.delivery.opt_outs import OptOutDelivery
+from writeback_pipeline.domain.ledger import StoreBusy
 from writeback_pipeline.domain.records import OrganisationUnavailable
 from writeback_pipeline.salesforce.connection import ClientCredentials, SalesforceConnection
 from writeback_pipeline.salesforce.organisation import SalesforceOrganisation
+from writeback_pipeline.store.errors import StoreUnusable
 from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.torture.clocks import FastClock
 
@@ -28,10 +30,10 @@ FAILED = 3
 _PAUSE_WITHOUT_WORK = 0.02
 
 
-def deliver(database: str, url: str, speed: float, began: float, people: int, journal: str) -> None:
+def deliver(database: str, home: str, url: str, speed: float, began: float, people: int, journal: str) -> None:
     """Deliver to `people` at a time until killed; notes how long the first opening took, and what was fenced off."""
     clock = FastClock(speed, began)
-    store = Store(database)
+    store = Store(database, Path(home))
     started = time.perf_counter()
     store.settings()
     _note(journal, opened_after=time.perf_counter() - started)
@@ -41,6 +43,9 @@ def deliver(database: str, url: str, speed: float, began: float, people: int, jo
             report = OptOutDelivery(store, organisation, clock, run_id=f"process {os.getpid()}").run(limit=people)
         except OrganisationUnavailable as trouble:
             _note(journal, trouble=trouble.code)
+            continue
+        except (StoreBusy, StoreUnusable) as trouble:
+            _note(journal, store=str(trouble))
             continue
         if report.fenced:
             _note(journal, fenced=report.fenced)
