@@ -98,7 +98,7 @@ class PostgresDatabase:
             if begin is not _LOOK and not self._departed_too:
                 schema.refuse_departed(self.shown, session)
             yield session
-            self._commit(connection)
+            self._commit(connection, changing=begin is not _LOOK)
         except BaseException as error:
             self._end(connection)
             if isinstance(error, psycopg.Error) and (told := trouble(self.shown, error)):
@@ -106,11 +106,11 @@ class PostgresDatabase:
             raise
         connections.give_back(self._server.conninfo, connection)
 
-    def _commit(self, connection: psycopg.Connection) -> None:
+    def _commit(self, connection: psycopg.Connection, *, changing: bool) -> None:
         try:
             connection.execute("COMMIT")
         except psycopg.OperationalError as error:
-            if is_lost(error):
+            if changing and is_lost(error):
                 raise in_doubt(self.shown, error) from error
             raise
 

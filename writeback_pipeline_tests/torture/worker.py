@@ -34,12 +34,15 @@ def deliver(database: str, home: str, url: str, speed: float, began: float, peop
     """Deliver to `people` at a time until killed; notes how long the first opening took, and what was fenced off."""
     clock = FastClock(speed, began)
     store = Store(database, Path(home))
-    started = time.perf_counter()
-    store.settings()
-    _note(journal, opened_after=time.perf_counter() - started)
+    opened = False
     organisation = SalesforceOrganisation(SalesforceConnection(url, "local", ClientCredentials("local")))
     while True:
         try:
+            if not opened:
+                started = time.perf_counter()
+                store.settings()
+                opened = True
+                _note(journal, opened_after=time.perf_counter() - started)
             report = OptOutDelivery(store, organisation, clock, run_id=f"process {os.getpid()}").run(limit=people)
         except OrganisationUnavailable as trouble:
             _note(journal, trouble=trouble.code)
