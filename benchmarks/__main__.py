@@ -8,6 +8,7 @@ SIZES = {
     "activity_delivery.py": ["--summaries", "5000"],
     "bulk.py": ["--people", "20000"],
     "listing.py": ["--rounds", "3"],
+    "shared_ledger.py": ["--rows", "20000"],
     "overview.py": ["--rounds", "3"],
     "summaries.py": ["--events", "2000000", "--rounds", "2"],
 }
