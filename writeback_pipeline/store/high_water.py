@@ -17,7 +17,7 @@ from pathlib import Path
 from writeback_pipeline.domain.ledger import LEASE, QUIET, Intent
 from writeback_pipeline.domain.writebacks import utc_text
 from writeback_pipeline.store.errors import StoreUnusable, unusable
-from writeback_pipeline.store.people import EPOCHS_PER_RESTORE
+from writeback_pipeline.store.people import EPOCHS_PER_RESTORE, WINDOW
 from writeback_pipeline.store.session import Session, in_utc
 
 _LENGTH = 160
@@ -148,8 +148,8 @@ def notice_restore(session: Session, mark: Mark, now: datetime) -> None:
             session.execute(f"SELECT max(nextval('{sequence}')) FROM generate_series(1, $1)", [missing]).fetchall()
     session.execute(
         "UPDATE people SET epoch = epoch + $1, lease_owner = NULL, lease_until = NULL, "
-        "verify_after = greatest(verify_after, $2::TIMESTAMP)",
-        [EPOCHS_PER_RESTORE, until],
+        "verify_after = CASE WHEN object_type <> $3 THEN greatest(verify_after, $2::TIMESTAMP) END",
+        [EPOCHS_PER_RESTORE, until, WINDOW],
     )
     session.execute(
         "UPDATE writebacks SET status = 'unknown', next_attempt_at = $1::TIMESTAMP, error_code = 'RESTORED', "

@@ -8,6 +8,9 @@ from collections.abc import Iterable, Mapping
 
 from writeback_pipeline.store.session import Session, as_columns, unnested
 
+WINDOW = "Window"
+"""What stands in place of an object type in the row of a window of activity, which is leased like a person."""
+
 EPOCHS_PER_RESTORE = 1_000_000
 """How far epochs jump when a restore is noticed: past every lease that the lost part may have given away."""
 

@@ -14,11 +14,8 @@ from writeback_pipeline.domain.windows import Window
 from writeback_pipeline.domain.writebacks import Kind
 from writeback_pipeline.store.bulk_jobs import PEOPLE_IN_JOBS
 from writeback_pipeline.store.evidence import settle_left
-from writeback_pipeline.store.people import FIRST_EPOCH
+from writeback_pipeline.store.people import FIRST_EPOCH, WINDOW
 from writeback_pipeline.store.session import Session, as_columns, unnested
-
-_WINDOW = "Window"
-"""What stands in place of an object type in the row of a leased scope."""
 
 _ABANDONED = (
     "The worker that sent it ended before it recorded an answer. The Task is written again once that try can no longer "
@@ -62,7 +59,7 @@ def lease_window(session: Session, scope: str, owner: str, now: datetime, lease:
         return None
     session.execute(
         f"INSERT INTO people (person_id, object_type, epoch) VALUES ($1, $2, {FIRST_EPOCH}) ON CONFLICT DO NOTHING",
-        [scope, _WINDOW],
+        [scope, WINDOW],
     )
     leased = session.execute(
         "UPDATE people SET lease_owner = $2, lease_until = $3::TIMESTAMP, epoch = epoch + 1 WHERE person_id = $1 "

@@ -113,3 +113,16 @@ def test_activity_of_a_restored_ledger_has_one_task_each(world: World, tmp_path:
     world.clock.advance(AFTER_ALL_DOUBT)
     deliver(world, mailings)
     assert sorted(task["WhoId"] for task in tasks(world)) == sorted(people)
+
+
+def test_opt_outs_go_on_after_a_restore_of_a_ledger_that_knows_of_activity(world: World, tmp_path: Path) -> None:
+    person, mailings = world.contact(), Mailings(tmp_path / "mailing_activity")
+    mailings.sent(person)
+    deliver(world, mailings)
+    backup = back_up(world)
+    world.unsubscribe(world.contact())
+    restore(world, backup)
+    world.unsubscribe(person)
+    world.clock.advance(AFTER_ALL_DOUBT)
+    world.deliver()
+    assert world.opted_out(person)
