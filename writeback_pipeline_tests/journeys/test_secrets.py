@@ -1,7 +1,8 @@
 """Secrets stay where they are: one of each kind is planted, everything fails once, and nothing of them is found.
 
-Looked through are all that commands print, Dagster's storage and logs, the ledger with its log, and every other file
-of the home. An e-mail address is the ledger's business and the list's, and of nothing and nobody else.
+Looked through are all that commands print, Dagster's storage, metadata and logs, exports, the pages of the console, the
+ledger with its log, and every other file of the home. An e-mail address is the business of the ledger, the list and the
+pages, and of nothing and nobody else.
 """
 
 import base64
@@ -16,18 +17,33 @@ from urllib.parse import quote
 
 import duckdb
 import pytest
+import requests
+from click.testing import CliRunner
 
+from writeback_pipeline.cli import main
 from writeback_pipeline.local_org import faults, tokens
 from writeback_pipeline.local_org.sample import people
 from writeback_pipeline.local_org.server import run_in_thread
 from writeback_pipeline.local_org.state import Organisation, open_org
+from writeback_pipeline_tests.postgres import server
 from writeback_pipeline_tests.torture import tell
 
 SECRET = "canary-Secret/4711+client=="
 WRONG_SECRET = "canary-Wrong/4712+client=="
 EMAIL = "canary.4713@mail.example"
 PERSON = people().contacts[0].id
+DATABASE_PASSWORD = "canary-Database-4714-password"
+CONSOLE_SECRET = "canary-Console-4715-secret-of-a-good-length"
+ACCOUNT_PASSWORD = "canary-Account-4716-password"
 LEDGER = ("writebacks.duckdb", "writebacks.duckdb.wal")
+EXPORTS = "exports"
+"""Where the list is printed: it shows e-mail addresses, and nothing else that was planted."""
+
+PAGES = ("/", "/writebacks", "/settings", "/no-such-page")
+
+
+WRITEBACKS = Path(sys.executable).parent / "writebacks"
+_MAY_NAME_PEOPLE = (*LEDGER, "rows of the ledger", EXPORTS, "pages")
 
 
 @dataclass
@@ -40,13 +56,14 @@ class Scene:
     key_file: Path
     jwt: dict[str, str]
     printed: list[str] = field(default_factory=list)
+    exported: list[str] = field(default_factory=list)
+    pages: list[str] = field(default_factory=list)
 
     def run(self, *arguments: str, **variables: str) -> int:
-        """Call the command line with these SALESFORCE_ variables; its exit code."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("SALESFORCE_", "DAGSTER_"))}
+        """Call the command line as a process with these variables; its exit code."""
         done = subprocess.run(
-            [Path(sys.executable).parent / "writebacks", *arguments],
-            env=kept | {"WRITEBACK_HOME": str(self.home), "SALESFORCE_URL": self.url} | variables,
+            [WRITEBACKS, *arguments],
+            env=self.variables(variables),
             capture_output=True,
             text=True,
             timeout=180,
@@ -54,6 +71,36 @@ class Scene:
         )
         self.printed += [done.stdout, done.stderr]
         return done.returncode
+
+    def call(self, *arguments: str, stdin: str | None = None, **variables: str) -> str:
+        """The same in this process, which is quicker; what went to standard output is the caller's."""
+        ours = self.variables(variables)
+        env = {name: ours.get(name) for name in {*ours, *os.environ}}
+        result = CliRunner().invoke(main, arguments, input=stdin, env=env)
+        self.printed.append(result.stderr)
+        return result.stdout
+
+    def variables(self, more: dict[str, str]) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("SALESFORCE_", "DAGSTER_"))}
+        return kept | {"WRITEBACK_HOME": str(self.home), "SALESFORCE_URL": self.url} | more
+
+    def look_at_the_console(self, **variables: str) -> None:
+        """Every page, with its headers, and what the console prints."""
+        with subprocess.Popen(
+            [WRITEBACKS, "console", "--port", "0"],
+            env=self.variables(variables),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as console:
+            assert console.stdout is not None
+            line = console.stdout.readline()
+            self.printed.append(line)
+            for path in PAGES:
+                answer = requests.get(line.split()[-1].rstrip("/") + path, timeout=60)
+                self.pages += [str(answer.headers), answer.text]
+            console.terminate()
+            self.printed.append(console.stdout.read())
 
     def arm(self, kind: str, **how: object) -> None:
         """Have the organisation fail, and nothing else."""
@@ -99,7 +146,8 @@ def spellings(secret: str) -> set[bytes]:
 def contents(scene: Scene) -> dict[str, bytes]:
     """All that was printed and every file of the home; of the ledger also its rows, which may be stored packed."""
     found = {str(path.relative_to(scene.home)): path.read_bytes() for path in scene.home.rglob("*") if path.is_file()}
-    found["printed"] = "\n".join(scene.printed).encode()
+    for name, texts in {"printed": scene.printed, EXPORTS: scene.exported, "pages": scene.pages}.items():
+        found[name] = "\n".join(texts).encode()
     with duckdb.connect(str(scene.home / LEDGER[0]), read_only=True) as ledger:
         names = [name for (name,) in ledger.execute("SELECT table_name FROM duckdb_tables()").fetchall()]
         rows = [ledger.execute(f"SELECT * FROM {name}").fetchall() for name in names]
@@ -121,6 +169,17 @@ def test_no_secret_is_found_anywhere_whatever_went_wrong(scene: Scene) -> None:
     scene.run("run", "opt-outs", "--dry-run", **by_secret)
     scene.run("check", **scene.jwt)
     scene.run("settings", "show")
+    scene.exported += [scene.call("list", "--format", form) for form in ("csv", "json", "table")]
+    scene.exported.append(scene.call("why", PERSON))
+    scene.printed += [scene.call("retry", "1"), scene.call("audit", **by_secret)]
+    account = f"somebody:operator:{scene.call('console', 'hash-password', stdin=ACCOUNT_PASSWORD).strip()}"
+    scene.look_at_the_console(WRITEBACK_CONSOLE_SECRET=CONSOLE_SECRET, WRITEBACK_CONSOLE_USERS=account, **by_secret)
+    nowhere = f"postgresql://writebacks:{DATABASE_PASSWORD}@127.0.0.1:1/writebacks"
+    on_a_server = server().new_url().replace("//writebacks@", f"//writebacks:{DATABASE_PASSWORD}@")
+    scene.run("run", "opt-outs", WRITEBACK_DATABASE=nowhere, **scene.jwt)
+    for database in (nowhere, on_a_server):
+        for command in ("settings show", f"enqueue unsubscribe --contact {PERSON}", "list"):
+            scene.printed.append(scene.call(*command.split(), WRITEBACK_DATABASE=database, **by_secret))
     given = scene.tokens()
     assert len(given) >= 4, "logins were made"
     key_lines = [line for line in scene.key_file.read_text().splitlines() if not line.startswith("-")]
@@ -129,6 +188,9 @@ def test_no_secret_is_found_anywhere_whatever_went_wrong(scene: Scene) -> None:
         "wrong client secret": [WRONG_SECRET, f"canary:{WRONG_SECRET}"],
         "access token": given,
         "private key": key_lines,
+        "password of the database": [DATABASE_PASSWORD],
+        "secret of the console": [CONSOLE_SECRET],
+        "password and hash of an account": [ACCOUNT_PASSWORD, account],
         "e-mail address": [EMAIL],
     }
     where = contents(scene)
@@ -139,8 +201,10 @@ def test_no_secret_is_found_anywhere_whatever_went_wrong(scene: Scene) -> None:
         for name, content in where.items()
         for secret in planted
         for spelling in spellings(secret)
-        if spelling in content and not (kind == "e-mail address" and name in (*LEDGER, "rows of the ledger"))
+        if spelling in content and not (kind == "e-mail address" and name in _MAY_NAME_PEOPLE)
     ]
     assert hits == []
-    assert EMAIL.encode() in where["rows of the ledger"], "the search finds what is there"
+    for name in ("rows of the ledger", EXPORTS):
+        assert EMAIL.encode() in where[name], "the search finds what is there"
+    assert b"<html" in where["pages"]
     tell(f"secrets planted: {sum(map(len, secrets.values()))} of {len(secrets)} kinds, {len(where)} places, 0 hits")

@@ -71,7 +71,8 @@ def _unfinished(history: History, rows: Iterable[Writeback]) -> Iterable[Trouble
 
 
 NoteKey = tuple[str, str, str]
-"""Kind, second and reason of an event: no merge and no conversion changes those."""
+"""Kind, second and reason of an event: no merge and no conversion changes those. Reasons do not count for ContentNotes:
+what they say is not read back, so of two events of one second the reason of one may be told twice."""
 
 
 def _notes(history: History, rows: Iterable[Writeback]) -> Iterable[Trouble]:
@@ -90,7 +91,10 @@ def notes_too_many(history: History, rows: Iterable[Writeback]) -> Counter[NoteK
 
 def _wanted(history: History, rows: Iterable[Writeback]) -> Counter[NoteKey]:
     zone = history.ledger.settings().zone
-    return Counter((f"{row.kind}d", note_timestamp(row.occurred_at, zone), row.reason or "") for row in rows)
+    reasons = not history.traits.content_notes
+    return Counter(
+        (f"{row.kind}d", note_timestamp(row.occurred_at, zone), (reasons and row.reason) or "") for row in rows
+    )
 
 
 def _found(history: History) -> Counter[NoteKey]:
@@ -99,7 +103,8 @@ def _found(history: History) -> Counter[NoteKey]:
         if note.undone:
             continue
         verb, _, when = note.title.split(" ", 1)[1].partition(" ")
-        found[verb, when.rpartition(" on ")[2], note.body.partition("Reason: ")[2]] += 1
+        reason = "" if history.traits.content_notes else note.body.partition("Reason: ")[2]
+        found[verb, when.rpartition(" on ")[2], reason] += 1
     return found
 
 

@@ -47,6 +47,9 @@ class Witness:
             if earlier.id == id_ or earlier.intent.operation is not Operation.CREATE_NOTE:
                 continue
             answer = earlier.outcome.answer if earlier.outcome else None
+            made = self.organisation.by_id.get((earlier.outcome and earlier.outcome.record_id) or "")
+            if made is not None and made.undone:
+                continue
             if answer in (Answer.OK, None):
                 self._note(f"the Note of writeback {intent.writeback_id} goes again though an attempt is {answer}")
             elif answer is Answer.UNKNOWN and earlier.intent.send_deadline + QUIET > self.timeline.now():
