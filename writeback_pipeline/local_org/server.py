@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -24,6 +24,51 @@ from writeback_pipeline.local_org.state import open_org
 _LOOPBACK = "127.0.0.1"
 _STARTUP_SECONDS = 10.0
 _SHUTDOWN_SECONDS = 1
+_FAREWELL_SECONDS = 0.1
+_TICK_SECONDS = 0.1
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, but it ends as soon as it may: uvicorn's own looks around only ten times a second."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._loop = asyncio.new_event_loop()
+        self._asked = asyncio.Event()
+
+    def serve_until_asked(self, listener: socket.socket) -> None:
+        """Serve in this thread until another one calls `end`."""
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self.serve(sockets=[listener]))
+
+    def end(self) -> None:
+        """Have it end; harmless when it already has."""
+        self.should_exit = True
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._asked.set)
+
+    async def main_loop(self) -> None:
+        ticks = 0
+        while not await self.on_tick(ticks):
+            ticks += 1
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._asked.wait(), _TICK_SECONDS)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002 - as uvicorn calls it
+        """Finish the requests that are under way, and see the clients off."""
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        if self.server_state.tasks:
+            await asyncio.wait(self.server_state.tasks, timeout=_SHUTDOWN_SECONDS)
+        patience = time.monotonic() + _FAREWELL_SECONDS
+        while self.server_state.connections and time.monotonic() < patience:
+            await asyncio.sleep(0.002)
+        for connection in list(self.server_state.connections):
+            if connection.transport is not None:
+                connection.transport.abort()  # an idle https client does not answer the farewell
+        await asyncio.sleep(0)
 
 
 class RunningOrg:
@@ -31,7 +76,7 @@ class RunningOrg:
 
     def __init__(
         self,
-        server: uvicorn.Server,
+        server: _Server,
         listener: socket.socket,
         url: str,
         stopping: threading.Event,
@@ -42,7 +87,9 @@ class RunningOrg:
         self._listener = listener
         self._stopping = stopping
         self._release = release
-        self._thread = threading.Thread(target=self._serve, name=f"local-org {url}", daemon=True)
+        self._thread = threading.Thread(
+            target=server.serve_until_asked, args=[listener], name=f"local-org {url}", daemon=True
+        )
         self._thread.start()
         deadline = time.monotonic() + _STARTUP_SECONDS
         while not server.started:
@@ -54,7 +101,7 @@ class RunningOrg:
     def close(self) -> None:
         """Finish the requests that are under way and stop; harmless when already stopped."""
         self._stopping.set()
-        self._server.should_exit = True
+        self._server.end()
         self._thread.join()
         self._listener.close()
         self._release()
@@ -66,16 +113,6 @@ class RunningOrg:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _serve(self) -> None:
-        asyncio.run(self._serve_until_closed())
-
-    async def _serve_until_closed(self) -> None:
-        await self._server.serve(sockets=[self._listener])
-        for connection in list(self._server.server_state.connections):
-            if connection.transport is not None:
-                connection.transport.abort()  # an idle https client does not answer the farewell
-        await asyncio.sleep(0)
 
 
 def run_in_thread(
@@ -120,13 +157,12 @@ def run_in_thread(
         access_log=log_requests,
         log_config=LOGGING_CONFIG if log_requests else None,
         log_level=None if log_requests else "critical",
-        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
         ssl_certfile=certificate.path if certificate else None,
         ssl_keyfile=certificate.key_path if certificate else None,
     )
     scheme = "https" if certificate else "http"
     url = f"{scheme}://{_LOOPBACK}:{listener.getsockname()[1]}"
-    serving = uvicorn.Server(config)
+    serving = _Server(config)
     return RunningOrg(serving, listener, url, stopping, release)
 
 
