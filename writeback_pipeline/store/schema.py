@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from writeback_pipeline.store import platform_door
 from writeback_pipeline.store.dialect import POSTGRESQL
 from writeback_pipeline.store.errors import StoreUnusable
 from writeback_pipeline.store.session import Session
@@ -448,6 +449,7 @@ MIGRATIONS: tuple[Migration, ...] = (
         "UPDATE writebacks SET flag_left = TRUE WHERE kind = 'unsubscribe' AND flag_result = 'suppressed'",
     ),
     (_MOVES, OnPostgreSQL("CREATE INDEX writebacks_flag_left ON writebacks (person_id) WHERE flag_left")),
+    tuple(map(OnPostgreSQL, platform_door.STATEMENTS)),
 )
 
 
