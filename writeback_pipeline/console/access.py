@@ -12,6 +12,9 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
+from argon2 import extract_parameters
+from argon2.exceptions import InvalidHashError
+
 SECRET_LENGTH = 32
 """The least number of characters of a secret that somebody chose."""
 
@@ -105,16 +108,22 @@ def is_loopback(host: str) -> bool:
 
 def parse_account(text: str) -> Account:
     """The account of `name:role:hash`; raises AccessError, which never repeats the hash."""
-    name, _, rest = text.partition(":")
+    name, colon, rest = text.partition(":")
     role, _, hashed = rest.partition(":")
     if not name or not name.isprintable():
         raise AccessError(f"an account has no name: {_HOW_ACCOUNTS}")
+    if not colon:
+        raise AccessError(f"an account is only one word: {_HOW_ACCOUNTS}")
     if role not in list(Role):
         raise AccessError(
             f"the account {name} has no role: write {name}:{Role.VIEWER}:... or {name}:{Role.OPERATOR}:..."
         )
     if not hashed.startswith(_HASHED):
         raise AccessError(f"the account {name} has no argon2id hash: {_HOW_ACCOUNTS}")
+    try:
+        extract_parameters(hashed)
+    except InvalidHashError:
+        raise AccessError(f"the hash of the account {name} is not whole: {_HOW_ACCOUNTS}") from None
     return Account(User(name, Role(role)), hashed)
 
 
@@ -136,9 +145,13 @@ def _accounts(variables: Mapping[str, str]) -> dict[str, Account]:
 
 
 def _url(text: str) -> SplitResult:
-    url = urlsplit(text)
-    if url.scheme not in {"http", "https"} or not url.hostname or url.path.strip("/") or url.query:
-        raise AccessError(
-            f"WRITEBACK_CONSOLE_URL has {text!r}: write the address as browsers know it, https://name[:port]"
+    try:
+        url = urlsplit(text)
+        good = (
+            url.scheme in {"http", "https"} and url.hostname and not (url.path.strip("/") or url.query or url.username)
         )
+    except ValueError:
+        good = False
+    if not good:
+        raise AccessError("WRITEBACK_CONSOLE_URL is wrong: write each address as browsers know it, https://name[:port]")
     return url

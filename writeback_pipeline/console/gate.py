@@ -17,7 +17,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from writeback_pipeline.console.access import Access
-from writeback_pipeline.console.keeping import kept_fields, sign_in_path
+from writeback_pipeline.console.keeping import kept_fields, kept_while_signing_in, sign_in_path
 from writeback_pipeline.console.ports import Ports
 from writeback_pipeline.console.rendering import TOKEN, Templates
 from writeback_pipeline.console.sessions import Sessions
@@ -27,7 +27,9 @@ MOST_FIELDS = 10_000
 """The most fields that a form may have; as many rows can be chosen at once."""
 
 LIVE = "x-live"
-"""The header of a request that the script made by itself; it keeps no session alive."""
+"""The header of a request that the script made by itself: it keeps no session alive, and no cookie comes of it."""
+
+TOO_OLD = "This page was too old: nothing was changed. Sign in once more."
 
 _TOUCHED = timedelta(minutes=1)
 _LOG = logging.getLogger(__name__)
@@ -55,7 +57,7 @@ class Gate:
             visit = self._arrive(request)
             try:
                 if isinstance(entry, Action):
-                    visit.form = await request.form(max_files=0, max_fields=MOST_FIELDS)
+                    visit.form = await _form(request)
                 response = await run_in_threadpool(self._answer, visit, entry)
             except HTTPException as error:
                 response = refusal(visit, error)
@@ -71,11 +73,11 @@ class Gate:
 
     def _arrive(self, request: Request) -> Visit:
         now = self.ports.clock()
-        session = self.sessions.read(request.cookies.get(self._cookie_name), now)
+        session = self.sessions.read(request.cookies.get(self._cookie_name(request)), now)
         request.state.session = session
         session = session or self.sessions.new(now)
         user = self.sessions.user_of(session) or NOBODY
-        if request.headers.get(LIVE) is None and now.timestamp() - session.seen > _TOUCHED.total_seconds():
+        if now.timestamp() - session.seen > _TOUCHED.total_seconds():
             session = replace(session, seen=now.timestamp())
         return Visit(request, self.ports, self.templates, self.sessions, user, session, FormData(), now)
 
@@ -86,7 +88,7 @@ class Gate:
             if not entry.open and not visit.may_change:
                 raise HTTPException(403)
             if not self.sessions.is_token(visit.session, visit.text(TOKEN)):
-                return visit.page("kept.html", status=403, signed_in=False, **kept_fields(visit))
+                return _too_old(visit, entry)
         try:
             return entry.answer(visit)
         except HTTPException:
@@ -99,9 +101,9 @@ class Gate:
             return visit.page("unexpected.html", status=500, reference=reference)
 
     def _leave(self, visit: Visit, response: Response) -> Response:
-        if visit.session != visit.request.state.session:
+        if visit.session != visit.request.state.session and LIVE not in visit.request.headers:
             response.set_cookie(
-                self._cookie_name,
+                self._cookie_name(visit.request),
                 self.sessions.cookie(visit.session),
                 secure=self.access.secure,
                 httponly=True,
@@ -109,9 +111,18 @@ class Gate:
             )
         return response
 
-    @property
-    def _cookie_name(self) -> str:
-        return "__Host-writebacks" if self.access.secure else "writebacks"
+    def _cookie_name(self, request: Request) -> str:
+        """Browsers send one port's cookies to another: two consoles of one machine keep theirs apart by name."""
+        return f"{'__Host-' if self.access.secure else ''}writebacks-{request.url.port or 'console'}"
+
+
+async def _form(request: Request) -> FormData:
+    try:
+        return await request.form(max_files=0, max_fields=MOST_FIELDS)
+    except HTTPException:
+        raise
+    except Exception as error:  # whatever the parser makes of bytes that are no form
+        raise HTTPException(400, "The form could not be read. Nothing was changed.") from error
 
 
 def refusal(visit: Visit, error: HTTPException) -> Response:
@@ -120,6 +131,15 @@ def refusal(visit: Visit, error: HTTPException) -> Response:
     response = visit.page("refused.html", status=error.status_code, message=message)
     response.headers.update(error.headers or {})
     return response
+
+
+def _too_old(visit: Visit, entry: Action) -> Response:
+    """A form whose token is not this session's: what it says is kept, but never a password."""
+    if entry.open:
+        return visit.page(
+            "sign_in.html", status=403, trouble=TOO_OLD, next="/", name="", **kept_while_signing_in(visit)
+        )
+    return visit.page("kept.html", status=403, signed_in=False, **kept_fields(visit))
 
 
 def _sign_in_first(visit: Visit, entry: Page | Action) -> Response:

@@ -22,9 +22,9 @@ def kept_fields(visit: Visit) -> dict[str, Any]:
     return {"kept_path": visit.request.url.path, "kept": visit.texts()}
 
 
-def kept_before(visit: Visit) -> dict[str, Any] | None:
-    """The same, of the form that came before this one from the sign-in page; None when there was none."""
+def kept_while_signing_in(visit: Visit) -> dict[str, Any]:
+    """The same, of a form that came along with the sign-in page's; the path is None where none did."""
     if not visit.text(_PATH):
-        return None
+        return {"kept_path": None, "kept": []}
     fields = [(name.removeprefix(_FIELD), value) for name, value in visit.texts() if name.startswith(_FIELD)]
     return {"kept_path": local_path(visit.text(_PATH)), "kept": fields}

@@ -79,7 +79,7 @@ class Sessions:
             session = Session(**self._cookies.loads(cookie or ""))
         except (BadSignature, TypeError):
             return None
-        if not self._access.accounts:
+        if session.user is None:
             return session  # nobody signed in, so nothing ends
         at = now.timestamp()
         if session.id in self._signed_out or at - session.seen > IDLE.total_seconds():

@@ -42,24 +42,24 @@ def test_this_machine_s_own_names_are_answered(untouched: Served, host: str) -> 
     ],
 )
 def test_a_form_from_elsewhere_is_refused(client: Client, headers: dict[str, str]) -> None:
-    answer = client.post("/sign-out", **headers)
+    answer = client.post("/settings", **headers)
     assert answer.status_code == 403
     assert "nothing was changed" in answer.text
 
 
 def test_a_form_that_does_not_say_where_it_comes_from_is_refused(untouched: Served) -> None:
-    assert requests.post(untouched.address + "/sign-out", timeout=10).status_code == 403
+    assert requests.post(untouched.address + "/settings", timeout=10).status_code == 403
 
 
 @pytest.mark.parametrize("token", ["", "forged", None])
 def test_a_form_without_its_token_changes_nothing(client: Client, token: str | None) -> None:
-    answer = client.post("/sign-out", {"csrf": token})
+    answer = client.post("/settings", {"csrf": token})
     assert answer.status_code == 403
     assert "nothing was changed" in answer.text
 
 
 def test_the_token_of_another_session_does_not_count(untouched: Served, client: Client) -> None:
-    assert client.post("/sign-out", {"csrf": Client(untouched.address).token()}).status_code == 403
+    assert client.post("/settings", {"csrf": Client(untouched.address).token()}).status_code == 403
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -83,7 +83,7 @@ def test_pages_are_not_kept_and_static_files_are_under_their_own_version(client:
 
 
 def test_a_form_that_is_too_long_is_refused(client: Client) -> None:
-    answer = client.post("/sign-out", {"x": "y" * 1_100_000})
+    answer = client.post("/settings", {"x": "y" * 1_100_000})
     assert answer.status_code == 413
     assert client.get("/settings").status_code == 200
 
@@ -93,3 +93,26 @@ def test_an_address_that_there_is_not_is_told_as_a_page(client: Client) -> None:
     assert answer.status_code == 404
     assert "There is no such page." in answer.text
     assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"%%%=&&;;=\xff\x00", "application/x-www-form-urlencoded"),
+        (b"--x\r\nbroken", "multipart/form-data; boundary=x"),
+        (
+            b"--x\r\nContent-Disposition: form-data; name=f; filename=a\r\n\r\nb\r\n--x--",
+            "multipart/form-data; boundary=x",
+        ),
+        (b"x", "multipart/form-data"),
+        (b"{}", "application/json"),
+        (b"a=1&" * 10_001, "application/x-www-form-urlencoded"),
+        (b"", ""),
+    ],
+)
+def test_bytes_that_are_no_form_are_refused_as_a_page(untouched: Served, body: bytes, kind: str) -> None:
+    headers = {"Origin": untouched.address, "Content-Type": kind}
+    answer = requests.post(untouched.address + "/settings", data=body, headers=headers, timeout=20)
+    assert answer.status_code in (400, 403)
+    assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+    assert "othing was changed" in answer.text or "max" in answer.text.lower() or "boundary" in answer.text

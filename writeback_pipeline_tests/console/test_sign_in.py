@@ -2,6 +2,7 @@
 
 import html
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 import requests
 
 from writeback_pipeline.console.access import AccessError, Role, read_access
-from writeback_pipeline.console.passwords import TRIES, TRIES_OF_ADDRESS, Throttle, hash_password
+from writeback_pipeline.console.passwords import TRIES, TRIES_OF_ADDRESS, TRIES_OF_NAME, Throttle, hash_password
 from writeback_pipeline.console.sessions import IDLE, LONGEST
 from writeback_pipeline_tests.console.serving import (
     OPERATOR,
@@ -74,7 +75,7 @@ def test_behind_https_the_cookie_is_secure(tmp_path: Path) -> None:
     with serving(tmp_path, access) as running:
         headers = {"Host": "bridge.example.org"}
         answer = requests.get(running.address + "/settings", headers=headers, timeout=20)
-    assert answer.headers["set-cookie"].startswith("__Host-writebacks=")
+    assert answer.headers["set-cookie"].startswith("__Host-writebacks-console=")
     assert "Secure" in answer.headers["set-cookie"]
     assert "max-age=31536000" in answer.headers["Strict-Transport-Security"]
 
@@ -102,10 +103,13 @@ def test_signing_out_ends_the_session_for_copies_of_its_cookie_too(visitor: Clie
 )
 def test_a_cookie_that_was_tampered_with_is_nobodys(guarded: Served, visitor: Client, change: object) -> None:
     visitor.sign_in()
-    cookie = visitor.session.cookies["writebacks"]
+    cookie = session_cookie(visitor)[1]
     assert callable(change)
     answer = requests.get(
-        guarded.address + "/settings", cookies={"writebacks": change(cookie)}, allow_redirects=False, timeout=20
+        guarded.address + "/settings",
+        cookies={session_cookie(visitor)[0]: change(cookie)},
+        allow_redirects=False,
+        timeout=20,
     )
     assert answer.is_redirect
 
@@ -182,11 +186,66 @@ def test_after_a_few_wrong_passwords_even_the_right_one_has_to_wait(visitor: Cli
 def test_one_address_cannot_try_many_names() -> None:
     throttle = Throttle()
     for number in range(TRIES_OF_ADDRESS):
-        assert throttle.wait(f"name {number}", "10.0.0.9", START) is None
-        throttle.failed(f"name {number}", "10.0.0.9", START)
-    assert throttle.wait("another", "10.0.0.9", START) == timedelta(minutes=15)
-    assert throttle.wait("another", "10.0.0.8", START) is None
-    assert throttle.wait("another", "10.0.0.9", START + timedelta(minutes=15)) is None
+        assert throttle.enter(f"name {number}", "10.0.0.9", START) is None
+    assert throttle.enter("another", "10.0.0.9", START) == timedelta(minutes=15)
+    assert throttle.enter("another", "10.0.0.8", START) is None
+    assert throttle.enter("another", "10.0.0.9", START + timedelta(minutes=15)) is None
+
+
+def test_many_addresses_cannot_try_one_name_for_ever_and_keep_its_owner_out_only_by_trying_hard() -> None:
+    throttle = Throttle()
+    tries = [throttle.enter(OPERATOR, f"10.0.0.{number}", START) for number in range(TRIES_OF_NAME + 1)]
+    assert tries == [None] * TRIES_OF_NAME + [timedelta(minutes=15)]
+
+
+def test_right_passwords_are_not_counted() -> None:
+    throttle = Throttle()
+    for _ in range(3 * TRIES):
+        assert throttle.enter(OPERATOR, "10.0.0.9", START) is None
+        throttle.forgive(OPERATOR, "10.0.0.9", START)
+
+
+def test_many_tries_at_once_are_no_more_than_many_in_a_row(guarded: Served) -> None:
+    clients = [Client(guarded.address) for _ in range(3 * TRIES)]
+    tokens = [client.token() for client in clients]
+    with ThreadPoolExecutor(len(clients)) as pool:
+        answers = pool.map(
+            lambda client, token: client.post("/sign-in", {"name": OPERATOR, "password": "wrong", "csrf": token}),
+            clients,
+            tokens,
+        )
+    assert sorted(answer.status_code for answer in answers) == [401] * TRIES + [429] * 2 * TRIES
+
+
+def test_a_sign_in_page_that_is_too_old_shows_no_password_and_keeps_what_it_kept(visitor: Client) -> None:
+    form_ = {"name": OPERATOR, "password": PASSWORD, "csrf": "old", "kept_path": "/settings", "kept.sent": "true"}
+    answer = visitor.post("/sign-in", form_)
+    assert answer.status_code == 403
+    assert "This page was too old" in answer.text
+    assert PASSWORD not in answer.text
+    assert fields(answer.text)["kept.sent"] == "true"
+    assert visitor.get("/settings").is_redirect
+
+
+def test_a_sign_in_page_that_was_open_for_a_day_still_works(visitor: Client, guarded: Served) -> None:
+    token = visitor.token()
+    guarded.clock.forward(timedelta(days=1))
+    form_ = {"name": OPERATOR, "password": PASSWORD, "csrf": token}
+    assert visitor.post("/sign-in", form_).status_code == 303
+
+
+def test_two_consoles_of_one_machine_keep_their_sessions_apart(visitor: Client, client: Client) -> None:
+    visitor.sign_in()
+    client.session.cookies = visitor.session.cookies  # one browser: cookies know no ports
+    client.get("/settings")
+    assert visitor.get("/settings").status_code == 200
+
+
+def test_what_the_script_asks_by_itself_sets_no_cookie(visitor: Client, guarded: Served) -> None:
+    visitor.sign_in()
+    guarded.clock.forward(timedelta(minutes=5))
+    assert "set-cookie" not in visitor.get("/settings", **{"X-Live": "1"}).headers
+    assert "set-cookie" in visitor.get("/settings").headers
 
 
 def test_the_hash_of_a_password_never_comes_back(visitor: Client) -> None:
@@ -227,15 +286,18 @@ def test_with_both_it_may_listen_anywhere() -> None:
 @pytest.mark.parametrize(
     ("variables", "says"),
     [
-        ({"WRITEBACK_CONSOLE_USERS": "olga"}, "the account olga has no role"),
+        ({"WRITEBACK_CONSOLE_USERS": "password"}, "only one word"),
+        ({"WRITEBACK_CONSOLE_USERS": "olga:viewer:$argon2id$password"}, "the hash of the account olga is not whole"),
         ({"WRITEBACK_CONSOLE_USERS": f"olga:admin:{HASH}"}, "the account olga has no role"),
         ({"WRITEBACK_CONSOLE_USERS": "olga:viewer:password"}, "no argon2id hash"),
         ({"WRITEBACK_CONSOLE_USERS": f":viewer:{HASH}"}, "has no name"),
         ({"WRITEBACK_CONSOLE_USERS": f"o:viewer:{HASH} o:operator:{HASH}"}, "the account o is given twice"),
         ({"WRITEBACK_CONSOLE_USERS_FILE": "/no/such/file"}, "cannot be read"),
         ({"WRITEBACK_CONSOLE_SECRET": "short"}, "shorter than 32"),
-        ({"WRITEBACK_CONSOLE_URL": "bridge.example.org"}, "write the address as browsers know it"),
-        ({"WRITEBACK_CONSOLE_URL": "https://bridge.example.org/path"}, "write the address as browsers know it"),
+        ({"WRITEBACK_CONSOLE_URL": "bridge.example.org"}, "write each address as browsers know it"),
+        ({"WRITEBACK_CONSOLE_URL": "https://[bridge"}, "write each address as browsers know it"),
+        ({"WRITEBACK_CONSOLE_URL": "https://olga:password@bridge.example"}, "write each address as browsers know it"),
+        ({"WRITEBACK_CONSOLE_URL": "https://bridge.example.org/path"}, "write each address as browsers know it"),
     ],
 )
 def test_a_wrong_configuration_is_refused_and_named(variables: dict[str, str], says: str) -> None:
@@ -253,6 +315,13 @@ def test_accounts_may_be_in_a_file_with_comments(tmp_path: Path) -> None:
 def test_a_short_password_gets_no_hash() -> None:
     with pytest.raises(ValueError, match="12 characters"):
         hash_password("short")
+
+
+def session_cookie(client: Client) -> tuple[str, str]:
+    (cookie,) = client.session.cookies.items()
+    name, value = cookie
+    assert value is not None
+    return name, value
 
 
 def fields(page: str) -> dict[str, str]:

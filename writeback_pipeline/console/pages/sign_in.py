@@ -6,7 +6,7 @@ from math import ceil
 from starlette.responses import RedirectResponse, Response
 
 from writeback_pipeline.console.access import Access
-from writeback_pipeline.console.keeping import SIGN_IN, kept_before
+from writeback_pipeline.console.keeping import SIGN_IN, kept_while_signing_in
 from writeback_pipeline.console.passwords import Throttle, account_of
 from writeback_pipeline.console.visits import NOBODY, Action, Page, Visit, local_path
 
@@ -23,7 +23,7 @@ def routes(access: Access) -> Sequence[Page | Action]:
 
     def sign_in(visit: Visit) -> Response:
         name, address = visit.text("name"), visit.request.client.host if visit.request.client else ""
-        wait = throttle.wait(name, address, visit.now)
+        wait = throttle.enter(name, address, visit.now)
         if wait is not None:
             minutes = ceil(wait.total_seconds() / 60)
             response = _page(visit, 429, f"Too many wrong passwords. Wait {minutes} minutes, then try again.")
@@ -31,11 +31,11 @@ def routes(access: Access) -> Sequence[Page | Action]:
             return response
         account = account_of(access.accounts, name, visit.text("password"))
         if account is None:
-            throttle.failed(name, address, visit.now)
             return _page(visit, 401, "The name or the password is wrong.")
+        throttle.forgive(name, address, visit.now)
         visit.session, visit.user = visit.sessions.signed_in(account, visit.now), account.user
-        kept = kept_before(visit)
-        if kept:
+        kept = kept_while_signing_in(visit)
+        if kept["kept_path"]:
             return visit.page("kept.html", signed_in=True, **kept)
         return visit.go(local_path(visit.text("next")))
 
@@ -52,6 +52,5 @@ def routes(access: Access) -> Sequence[Page | Action]:
 
 
 def _page(visit: Visit, status: int = 200, trouble: str | None = None, **context: object) -> Response:
-    kept = kept_before(visit) or {"kept_path": None, "kept": []}
-    shown = {"next": local_path(visit.text("next") or "/"), "name": visit.text("name"), **kept, **context}
-    return visit.page("sign_in.html", status=status, trouble=trouble, **shown)
+    shown = {"next": local_path(visit.text("next") or "/"), "name": visit.text("name"), **context}
+    return visit.page("sign_in.html", status=status, trouble=trouble, **kept_while_signing_in(visit), **shown)
