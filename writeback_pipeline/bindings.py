@@ -68,7 +68,8 @@ def open_organisation(
     """A session with the organisation that the variables name; with the embedded one where they name none.
 
     Its calls count against the budget that the ledger keeps, for that purpose; None leaves the ledger alone. `manual`
-    when a person asked for it; `read_seconds` is how long an answer is waited for, if not as long as usual.
+    when a person asked for it; `read_seconds` is how long an answer is waited for, if not as long as usual: trouble
+    then holds up nobody else.
     """
     from writeback_pipeline.salesforce.connection import from_environment
     from writeback_pipeline.salesforce.organisation import SalesforceOrganisation
@@ -78,7 +79,10 @@ def open_organisation(
         connection = from_environment(variables)
         if connection is None:
             connection = stack.enter_context(_embedded(environment))
-        gate = None if purpose is None else Gate(open_store(environment), purpose, lambda: datetime.now(UTC), manual)
+        gate = None
+        if purpose is not None:
+            ledger, impatient = open_store(environment), read_seconds is not None
+            gate = Gate(ledger, purpose, lambda: datetime.now(UTC), manual, impatient)
         organisation = SalesforceOrganisation(connection, gate, read_seconds=read_seconds or READ_SECONDS)
         stack.callback(organisation.close)
         yield organisation

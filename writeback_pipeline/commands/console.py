@@ -85,7 +85,7 @@ def _serve(host: str, port: int) -> None:
 
 
 def look(environment: Environment, store: Store, person: PersonRef) -> Held:
-    """What the ledger's organisation holds under a person's id now: one call, not waited for very long."""
+    """What the ledger's organisation holds under a person's id now; not waited for very long."""
     with open_organisation(environment, os.environ, read_seconds=LOOK_SECONDS) as organisation:
         check_pinned(store.pinned_organisation(), organisation.organisation_id)
         return organisation.look([person])[person.salesforce_id]

@@ -51,12 +51,14 @@ class Gate:
     """Whom one run asks before each call it makes. Settings are read once; safe between threads.
 
     A `manual` run was started by a person: it need not wait for a breaker, but its first call is a probe all the same.
+    Trouble that an `impatient` one meets is its own: it waits less long than deliveries do, and must not hold them up.
     """
 
     ledger: CallLedger
     purpose: Purpose
     now: Callable[[], datetime]
     manual: bool = False
+    impatient: bool = False
     jitter: random.Random = field(default_factory=random.Random)
     _settings: WritebackSettings = field(init=False)
     _name: str = field(init=False, default_factory=lambda: uuid4().hex)
@@ -111,6 +113,8 @@ class Gate:
                 self.ledger.hear(heard, self.now())
 
     def _trip(self, trouble: OrganisationUnavailable) -> None:
+        if self.impatient:
+            return
         with suppress(StoreBusy):
             self.ledger.trip(self._caller(), trouble, self.now(), self.jitter)
 

@@ -9,6 +9,7 @@ import pytest
 
 from writeback_pipeline.commands.console import look
 from writeback_pipeline.delivery.synchronising import synchronise
+from writeback_pipeline.domain.budget import Purpose
 from writeback_pipeline.domain.story import moments, standing
 from writeback_pipeline.environment import read_environment
 from writeback_pipeline.local_org import admin
@@ -135,6 +136,7 @@ def test_a_salesforce_that_does_not_answer_leaves_the_page_standing(both: Both) 
     text = both.look(person, person)
     assert "Salesforce did not say:" in text
     assert "Queued as writeback 1" in text
+    assert both.world.ledger.hold(Purpose.OPT_OUTS, datetime.now(UTC)) is None  # nobody's delivery waits for a look
 
 
 def test_another_organisation_than_the_ledger_s_is_not_believed(both: Both) -> None:

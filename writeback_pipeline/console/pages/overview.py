@@ -11,7 +11,7 @@ from writeback_pipeline.console.charts import Chart
 from writeback_pipeline.console.drawing import draw
 from writeback_pipeline.console.pages.overview_charts import charts, summary
 from writeback_pipeline.console.visits import Page, Visit
-from writeback_pipeline.domain.overview import CALL_HOURS, DAYS, Overview
+from writeback_pipeline.domain.overview import CALL_HOURS, Overview
 
 _TITLES = {
     "opt-outs": ("Opt-outs", "by the day they were queued, as far as they have come"),
@@ -27,9 +27,7 @@ _recent: OrderedDict[str, Chart] = OrderedDict()
 def show(visit: Visit) -> Response:
     """The page; it keeps itself up to date."""
     seen = visit.ports.ledger.overview(visit.now)
-    return visit.page(
-        "overview.html", seen=seen, days=DAYS, charts=_shown(seen), settings=visit.ports.ledger.settings()
-    )
+    return visit.page("overview.html", seen=seen, charts=_shown(seen), settings=visit.ports.ledger.settings())
 
 
 def picture(visit: Visit) -> Response:

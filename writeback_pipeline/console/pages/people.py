@@ -1,6 +1,6 @@
 """A person: their story as `writebacks why` tells it, and how they stand on both sides.
 
-Salesforce is asked only when somebody presses the button: one call, counted against the budget like any other.
+Salesforce is asked only when somebody presses the button: a call or two, counted against the budget like any other.
 """
 
 from collections.abc import Mapping, Sequence
