@@ -27,7 +27,6 @@ class Chart:
     """
 
     kind: Literal["bars", "lines"]
-    unit: str
     positions: tuple[str, ...]
     series: tuple[Series, ...]
     every: int = 1

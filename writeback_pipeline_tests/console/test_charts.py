@@ -11,8 +11,8 @@ from writeback_pipeline.console.charts import Chart, Series, spoken
 from writeback_pipeline.console.drawing import draw
 
 DAYS = tuple(f"{day} Nov" for day in range(10, 24))
-BARS = Chart("bars", "rows", DAYS, (Series("written", "good", (1_200,) * 14), Series("failed", "bad", (3,) * 14)), 3)
-LINES = Chart("lines", "time", DAYS, (Series("half within", "accent", (None, 0.0, 4.2, *(7_200.0,) * 11)),), 3)
+BARS = Chart("bars", DAYS, (Series("written", "good", (1_200,) * 14), Series("failed", "bad", (3,) * 14)), 3)
+LINES = Chart("lines", DAYS, (Series("half within", "accent", (None, 0.0, 4.2, *(7_200.0,) * 11)),), 3)
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -43,10 +43,10 @@ def test_durations_are_on_a_scale_of_seconds_to_days() -> None:
 
 
 def test_nothing_at_all_can_be_drawn_too() -> None:
-    nothing = Chart("bars", "rows", DAYS, (Series("written", "good", (0,) * 14),))
+    nothing = Chart("bars", DAYS, (Series("written", "good", (0,) * 14),))
     assert nothing.empty
     assert b"</svg>" in draw(nothing)
-    assert Chart("lines", "time", DAYS, (Series("half within", "accent", (None,) * 14),)).empty
+    assert Chart("lines", DAYS, (Series("half within", "accent", (None,) * 14),)).empty
     assert not LINES.empty
 
 

@@ -11,9 +11,9 @@ from writeback_pipeline.domain.overview import Day, Overview, Tally
 def charts(seen: Overview) -> dict[str, Chart]:
     """Every chart by the name that its address has."""
     return {
-        "opt-outs": _tallies(seen.days, lambda day: day.opt_outs, "opt-outs"),
+        "opt-outs": _tallies(seen.days, lambda day: day.opt_outs),
         "latency": _latency(seen),
-        "activity": _tallies(seen.days, lambda day: day.activity, "summaries"),
+        "activity": _tallies(seen.days, lambda day: day.activity),
         "calls": _calls(seen),
     }
 
@@ -32,13 +32,12 @@ def summary(chart: Chart) -> str:
     return f"From {first} to {last}: {', '.join(sums)}. The numbers are in the table."
 
 
-def _tallies(days: Sequence[Day], of: Callable[[Day], Tally], unit: str) -> Chart:
+def _tallies(days: Sequence[Day], of: Callable[[Day], Tally]) -> Chart:
     def numbers(name: str) -> tuple[int, ...]:
         return tuple(getattr(of(day), name) for day in days)
 
     return Chart(
         "bars",
-        unit,
         tuple(_day(each.day) for each in days),
         (
             Series("written", "good", numbers("written")),
@@ -57,7 +56,6 @@ def _latency(seen: Overview) -> Chart:
 
     return Chart(
         "lines",
-        "time",
         tuple(_day(each.day) for each in seen.days),
         (
             Series("half within", "accent", numbers(lambda spread: spread.p50)),
@@ -69,7 +67,7 @@ def _latency(seen: Overview) -> Chart:
 
 def _calls(seen: Overview) -> Chart:
     hours = tuple(_hour(hour) for hour in seen.calls)
-    return Chart("bars", "API calls", hours, (Series("API calls", "accent", tuple(seen.calls.values())),), every=12)
+    return Chart("bars", hours, (Series("API calls", "accent", tuple(seen.calls.values())),), every=12)
 
 
 def _day(day: date) -> str:

@@ -18,7 +18,7 @@ _OBJECTS = (*PEOPLE, "Note", "ContentNote", "Task")
 _HINTS = {
     "times": "How often it strikes before it ends; empty: until it is cleared.",
     "probability": "The share of what matches that is struck, from 0 to 1.",
-    "every": "Only every so-manieth that matches.",
+    "every": "Only every n-th call or row that matches; empty: each.",
     "seed": "Another number draws others.",
     "path": "A regular expression, looked for in path and query.",
     "method": "GET, POST, PATCH, DELETE; empty: any.",
