@@ -11,16 +11,20 @@ from writeback_pipeline.bindings import open_store
 from writeback_pipeline.commands.operator import operator
 from writeback_pipeline.commands.output import NEEDS_A_PERSON, InputError, format_option, message, print_json
 from writeback_pipeline.domain.ledger import Asked
-from writeback_pipeline.domain.writebacks import Status
+from writeback_pipeline.domain.writebacks import RETRYABLE, Status
 from writeback_pipeline.environment import read_environment
 from writeback_pipeline.store.queue import UnknownWriteback
-
-RETRYABLE = (Status.FAILED.value, Status.WAITING.value)
 
 
 @click.command()
 @click.argument("ids", metavar="[ID]...", nargs=-1, type=click.IntRange(min=1))
-@click.option("--status", "statuses", multiple=True, type=click.Choice(RETRYABLE), help="All of this status.")
+@click.option(
+    "--status",
+    "statuses",
+    multiple=True,
+    type=click.Choice([status.value for status in RETRYABLE]),
+    help="All of this status.",
+)
 @format_option("table", "json")
 def retry(ids: Sequence[int], statuses: Sequence[str], format_: str) -> None:
     """Put failed and waiting writebacks back to pending.

@@ -13,7 +13,7 @@ from writeback_pipeline.console.access import Access
 from writeback_pipeline.console.gate import Gate
 from writeback_pipeline.console.guards import Guard
 from writeback_pipeline.console.metrics import metrics_route
-from writeback_pipeline.console.pages import overview, people, send, settings, sign_in
+from writeback_pipeline.console.pages import overview, people, retry, send, settings, sign_in, writebacks
 from writeback_pipeline.console.ports import Ports
 from writeback_pipeline.console.rendering import PACKAGE
 from writeback_pipeline.console.sessions import Sessions
@@ -25,7 +25,15 @@ MOST_BYTES = 1_000_000
 def create_app(ports: Ports, access: Access) -> Starlette:
     """The console over these ports, for those who may come in."""
     gate = Gate(ports, access, Sessions(access))
-    entries = [*overview.ROUTES, *people.ROUTES, *settings.ROUTES, *send.ROUTES, *sign_in.routes(access)]
+    entries = [
+        *overview.ROUTES,
+        *writebacks.ROUTES,
+        *retry.ROUTES,
+        *people.ROUTES,
+        *settings.ROUTES,
+        *send.ROUTES,
+        *sign_in.routes(access),
+    ]
     static = StaticFiles(directory=str(files(PACKAGE) / "static"))
     return Starlette(
         routes=[*map(gate.route, entries), metrics_route(ports, access), Mount("/static", static)],

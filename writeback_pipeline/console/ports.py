@@ -1,21 +1,24 @@
 """What the pages need of the rest, as small protocols; the command binds them. A page that needs more adds it here."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from writeback_pipeline.delivery.activity_preview import MailingEvents, Summaries
 from writeback_pipeline.domain.budget import Purpose
 from writeback_pipeline.domain.holds import Hold
-from writeback_pipeline.domain.ledger import OperatorAction, SettingChange
+from writeback_pipeline.domain.ledger import Asked, OperatorAction, RetryResult, SettingChange, WritebackFilter
+from writeback_pipeline.domain.listing import OpenedWriteback, Position, Tally
+from writeback_pipeline.domain.listing import Page as ListPage
 from writeback_pipeline.domain.measures import Measures
 from writeback_pipeline.domain.overview import Overview
 from writeback_pipeline.domain.people import PersonRef
 from writeback_pipeline.domain.records import Held
 from writeback_pipeline.domain.settings import WritebackSettings
 from writeback_pipeline.domain.story import Facts
+from writeback_pipeline.domain.writebacks import Writeback
 
 
 class Ledger(Summaries, Protocol):
@@ -44,6 +47,37 @@ class Ledger(Summaries, Protocol):
 
     def story(self, who: str) -> list[Facts]:
         """What is kept of everybody of that record id, e-mail address or subscriber."""
+
+    def page(
+        self,
+        only: WritebackFilter,
+        size: int,
+        *,
+        older_than: Position | None = None,
+        newer_than: Position | None = None,
+    ) -> tuple[ListPage, Tally]:
+        """A page of the Writeback List beside a place in it, the first without one, and how much there is in all."""
+
+    def writebacks(self, only: WritebackFilter) -> list[Writeback]:
+        """The rows of a filter, newest event first."""
+
+    def count(self, only: WritebackFilter) -> int:
+        """How many rows the filter shows, whatever its limit."""
+
+    def listed(self, only: WritebackFilter) -> Sequence[int]:
+        """The ids of a filter's rows, newest event first."""
+
+    def listing_values(self, only: WritebackFilter) -> list[tuple[Any, ...]]:
+        """The rows of a filter as plain values in the order of the list's columns."""
+
+    def listing_json(self, only: WritebackFilter) -> list[str]:
+        """The rows of a filter as JSON objects."""
+
+    def opened(self, id_: int) -> OpenedWriteback | None:
+        """One row with all that was done about it; None when nobody has that id."""
+
+    def retry(self, *, seen: Mapping[int, str], asked: Asked) -> RetryResult:
+        """Put rows back to pending that are as they were seen, by the ids and versions; fails for an unknown id."""
 
     def settings_history(self) -> list[SettingChange]:
         """Every change of a setting, oldest first."""

@@ -18,6 +18,7 @@ TOKEN = "csrf"  # noqa: S105 - a field's name
 
 NAVIGATION = (
     ("/", "Overview"),
+    ("/writebacks", "Writeback List"),
     ("/settings", "Writeback Settings"),
 )
 """Path and name of each page in the menu."""

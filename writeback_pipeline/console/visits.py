@@ -54,6 +54,10 @@ class Visit:
         value = self.form.get(name, "")
         return value if isinstance(value, str) else ""
 
+    def form_texts(self, name: str) -> list[str]:
+        """Every value that the form has in fields of that name."""
+        return [value for field, value in self.texts() if field == name]
+
     def texts(self) -> list[tuple[str, str]]:
         """Every field of the form but its token, in order."""
         fields = self.form.multi_items()

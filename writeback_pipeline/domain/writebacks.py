@@ -72,6 +72,20 @@ OPEN_STATUSES = (Status.PENDING, Status.SENDING, Status.WAITING, Status.UNKNOWN)
 """Statuses in which something is still owed."""
 
 
+RETRYABLE = (Status.FAILED, Status.WAITING)
+"""Statuses from which a person may send a writeback back to pending."""
+
+WHY_NOT_RETRIED = {
+    Status.PENDING: "it is pending already and goes with the next run",
+    Status.SENDING: "it is being sent now; its outcome comes first",
+    Status.UNKNOWN: "it was sent without an answer; it is read back before anything is sent again",
+    Status.WRITTEN: "Salesforce has confirmed it; sending it again would write it twice",
+    Status.REFUSED: "the origin rule refused it; its advice says in which system to make the change",
+    Status.NO_RECIPIENT: "its person has no Salesforce record; queue the change again once there is one",
+}
+"""Why what is in another status cannot be sent back."""
+
+
 class FlagResult(StrEnum):
     """What became of the Email Opt Out flag, beside the status."""
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from writeback_pipeline.domain.ledger import QUIET, EnqueueResult, QueueDepth, RetryResult
 from writeback_pipeline.domain.listing import version_of
 from writeback_pipeline.domain.people import PersonRef
-from writeback_pipeline.domain.writebacks import OPEN_STATUSES, Change, Status
+from writeback_pipeline.domain.writebacks import OPEN_STATUSES, RETRYABLE, WHY_NOT_RETRIED, Change, Status
 from writeback_pipeline.store.high_water import Restore, last_restore
 from writeback_pipeline.store.people import add_people
 from writeback_pipeline.store.redirects import where_they_went
@@ -50,19 +50,6 @@ NO_RECIPIENT = (
     "This person has no record in Salesforce, so there is nothing to write to. Once the subscriber is linked to a "
     "Contact or Lead, queue the change again with that id."
 )
-
-RETRYABLE = (Status.FAILED, Status.WAITING)
-"""Statuses from which a person may send a writeback back to pending."""
-
-WHY_NOT = {
-    Status.PENDING: "it is pending already and goes with the next run",
-    Status.SENDING: "it is being sent now; its outcome comes first",
-    Status.UNKNOWN: "it was sent without an answer; it is read back before anything is sent again",
-    Status.WRITTEN: "Salesforce has confirmed it; sending it again would write it twice",
-    Status.REFUSED: "the origin rule refused it; its advice says in which system to make the change",
-    Status.NO_RECIPIENT: "its person has no Salesforce record; queue the change again once there is one",
-}
-"""Why what is in another status cannot be sent back."""
 
 CHANGED = "somebody or something dealt with it after it was shown: look at what it says now, then retry"
 """Why what could be sent back is not, when it is not as it was seen."""
@@ -174,7 +161,7 @@ def retry(
             f"no writeback has the id {', '.join(map(str, nobodys))}: nothing was changed. "
             "`writebacks list` shows the ids; correct or leave out what is wrong, then retry."
         )
-    refused = {id_: WHY_NOT[Status(status)] for id_, status in known.items() if status not in RETRYABLE}
+    refused = {id_: WHY_NOT_RETRIED[Status(status)] for id_, status in known.items() if status not in RETRYABLE}
     refused |= dict.fromkeys(_changed(session, seen) - refused.keys(), CHANGED)
     retried = tuple(id_ for id_ in known if id_ not in refused)
     session.execute(

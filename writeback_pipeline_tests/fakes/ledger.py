@@ -41,8 +41,17 @@ from writeback_pipeline.domain.window_ledger import (
     WindowLease,
 )
 from writeback_pipeline.domain.windows import Window
-from writeback_pipeline.domain.writebacks import OPEN_STATUSES, OPT_OUT_KINDS, Change, Kind, Status, Writeback
-from writeback_pipeline.store.queue import NO_RECIPIENT, RETRYABLE, WHY_NOT, UnknownWriteback
+from writeback_pipeline.domain.writebacks import (
+    OPEN_STATUSES,
+    OPT_OUT_KINDS,
+    RETRYABLE,
+    WHY_NOT_RETRIED,
+    Change,
+    Kind,
+    Status,
+    Writeback,
+)
+from writeback_pipeline.store.queue import NO_RECIPIENT, UnknownWriteback
 from writeback_pipeline_tests.fakes import jobs, leases, settling, windows
 from writeback_pipeline_tests.fakes.tables import Tables
 
@@ -92,7 +101,7 @@ class MemoryLedger:
         if nobodys:
             raise UnknownWriteback(f"no writeback has the id {', '.join(map(str, nobodys))}: nothing was changed.")
         chosen = [row for row in self.tables.rows.values() if row.id in ids or row.status in statuses]
-        refused = {row.id: WHY_NOT[row.status] for row in chosen if row.status not in RETRYABLE}
+        refused = {row.id: WHY_NOT_RETRIED[row.status] for row in chosen if row.status not in RETRYABLE}
         for row in chosen:
             if row.id not in refused:
                 again = replace(row, status=Status.PENDING, attempts=0, next_attempt_at=None)

@@ -2,12 +2,14 @@
 // what is hard to take back. Every page works without this file.
 "use strict";
 
-// <section id="…" data-live="3"> is fetched again every 3 seconds, as long as the answer has that attribute too.
-// data-live-from names another address than the page's own.
+// <section id="…" data-live="3"> is fetched again every 3 seconds, as long as the answer has that attribute too; less
+// often, up to every 30 seconds, while nothing changes. data-live-from names another address than the page's own;
+// data-tell is a sentence that is read out, from the page's #told, whenever it is another.
+const SLOWEST = 30;
 const live = () => {
   for (const region of document.querySelectorAll("[data-live]:not([data-watched])")) {
     region.dataset.watched = "";
-    setTimeout(() => refresh(region), 1000 * Math.max(1, Number(region.dataset.live) || 3));
+    setTimeout(() => refresh(region), 1000 * Math.max(1, Number(region.dataset.wait || region.dataset.live) || 3));
   }
 };
 
@@ -32,11 +34,14 @@ const refresh = async (region) => {
     const chosen = [...region.querySelectorAll("input:checked")].map((box) => box.id);
     const opened = [...region.querySelectorAll("details[open]")].map((part) => part.id);
     region.replaceWith(fresh);
+    const told = document.getElementById("told");
+    if (told && fresh.dataset.tell !== region.dataset.tell) told.textContent = fresh.dataset.tell ?? "";
     for (const id of chosen.filter(Boolean)) Object.assign(document.getElementById(id) ?? {}, { checked: true });
     for (const id of opened.filter(Boolean)) Object.assign(document.getElementById(id) ?? {}, { open: true });
     if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
   } else {
     delete region.dataset.watched;
+    region.dataset.wait = Math.min(SLOWEST, 1.5 * Number(region.dataset.wait || region.dataset.live));
   }
   live();
 };
@@ -78,6 +83,15 @@ document.addEventListener("submit", (event) => {
   } else if (form.method === "post") {
     if ("sent" in form.dataset) event.preventDefault();
     form.dataset.sent = "";
+  }
+});
+
+// <input type="checkbox" data-choose="version"> chooses every box of that name in its form.
+document.addEventListener("change", (event) => {
+  const { choose } = event.target.dataset;
+  if (!choose) return;
+  for (const box of event.target.form.elements) {
+    if (box.type === "checkbox" && box.name === choose) box.checked = event.target.checked;
   }
 });
 

@@ -1,0 +1,82 @@
+"""Writeback List: the page, one row opened, and the list as a file."""
+
+from starlette.exceptions import HTTPException
+from starlette.responses import Response, StreamingResponse
+
+from writeback_pipeline.console.list_files import FILES
+from writeback_pipeline.console.list_query import LIST, read_query, understood
+from writeback_pipeline.console.visits import Page, Visit
+from writeback_pipeline.domain.listing import NEEDS_A_PERSON, UNDER_WAY, WAITS, version_of
+from writeback_pipeline.domain.people import ObjectType
+from writeback_pipeline.domain.records import Operation
+from writeback_pipeline.domain.writebacks import RETRYABLE, WHY_NOT_RETRIED, Kind, Status
+
+SIZE = 50
+"""Rows of a page."""
+
+LIVE_SECONDS = 2
+"""How often the page is looked at again while something is under way; the script waits longer while nothing changes."""
+
+
+def show(visit: Visit) -> Response:
+    """The list, what is in it by status, and what keeps rows from being written."""
+    settings = visit.ports.ledger.settings()
+    query = read_query(visit.request.query_params.multi_items(), settings.zone)
+    if query.problems:
+        return visit.page("writebacks_refused.html", status=400, query=query)
+    page, tally = visit.ports.ledger.page(query.only, SIZE, older_than=query.older, newer_than=query.newer)
+    counts = tally.by_status()
+    return visit.page(
+        "writebacks.html",
+        query=query,
+        page=page,
+        total=tally.total(query.only),
+        everything=sum(counts.values()),
+        counts=counts,
+        statuses=tuple(Status),
+        kinds=tuple(Kind),
+        objects=tuple(ObjectType),
+        needs_a_person=tally.error_groups(NEEDS_A_PERSON),
+        waits=tally.error_groups(WAITS),
+        live=LIVE_SECONDS if any(counts.get(status) for status in UNDER_WAY) else None,
+        zone=settings.zone,
+        version_of=version_of,
+        retryable=RETRYABLE,
+        links=visit.ports.links,
+    )
+
+
+def open_row(visit: Visit) -> Response:
+    """One row with its attempts, before and after."""
+    found = visit.ports.ledger.opened(visit.request.path_params["id"])
+    if found is None:
+        raise HTTPException(404)
+    return visit.page(
+        "writeback.html",
+        found=found,
+        row=found.writeback,
+        version=version_of(found.writeback),
+        why_not=WHY_NOT_RETRIED.get(found.writeback.status),
+        live=LIVE_SECONDS if found.writeback.status in UNDER_WAY else None,
+        flags={Operation.SET_FLAG: "ticked", Operation.CLEAR_FLAG: "not ticked"},
+        zone=visit.ports.ledger.settings().zone,
+        links=visit.ports.links,
+    )
+
+
+def export(visit: Visit) -> Response:
+    """The filtered list as a file, as it stood when the download began; rows as they are when their turn comes."""
+    kind = FILES.get(visit.request.path_params["ending"])
+    if kind is None:
+        raise HTTPException(404)
+    query = understood(visit)
+    ids = visit.ports.ledger.listed(query.only)
+    name = f"writebacks-{visit.now:%Y-%m-%d}.{visit.request.path_params['ending']}"
+    return StreamingResponse(
+        kind.write(visit.ports.ledger, ids),
+        media_type=kind.media_type,
+        headers={"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"},
+    )
+
+
+ROUTES = (Page(LIST, show), Page(f"{LIST}/{{id:int}}", open_row), Page(f"{LIST}/export.{{ending}}", export))
