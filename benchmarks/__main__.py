@@ -10,6 +10,7 @@ SIZES = {
     "listing.py": ["--rounds", "3"],
     "shared_ledger.py": ["--rows", "20000"],
     "overview.py": ["--rounds", "3"],
+    "pages.py": ["--rounds", "5"],
     "summaries.py": ["--events", "2000000", "--rounds", "2"],
 }
 

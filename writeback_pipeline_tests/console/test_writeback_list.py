@@ -381,4 +381,4 @@ def test_a_database_that_cannot_be_used_is_told_on_every_page(client: Client, tm
     for path in ("/writebacks", "/writebacks/1", "/writebacks/retry", "/writebacks/export.csv"):
         answer = client.get(path)
         assert answer.status_code == 503
-        assert "The database cannot be used now" in words(answer)
+        assert "Not possible now" in words(answer)

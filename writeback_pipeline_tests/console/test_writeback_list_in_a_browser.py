@@ -206,7 +206,7 @@ def test_a_database_that_fails_is_told_and_the_list_comes_back_by_itself(
     page.wait_for_timeout(2500)
     expect(page.locator("#list")).to_be_visible()
     page.goto("/writebacks?status=failed")
-    expect(page.get_by_role("heading", name="The database cannot be used now")).to_be_visible()
+    expect(page.get_by_role("heading", name="Not possible now")).to_be_visible()
     check_accessible(page)
     away.replace(database)
     page.get_by_role("link", name="Try again").click()
