@@ -18,6 +18,7 @@ from writeback_pipeline.commands.tables import plain, table, terminal_width
 from writeback_pipeline.csv_cells import write_rows
 from writeback_pipeline.domain.intake import instant
 from writeback_pipeline.domain.ledger import WritebackFilter
+from writeback_pipeline.domain.people import ObjectType
 from writeback_pipeline.domain.writebacks import Kind, Status, Writeback, utc_text
 from writeback_pipeline.environment import read_environment
 from writeback_pipeline.store.store import Store
@@ -59,7 +60,11 @@ def _values_of(vocabulary: type[StrEnum]) -> click.Choice[str]:
 @click.command("list")
 @click.option("--status", "statuses", multiple=True, type=_values_of(Status), help="May be repeated.")
 @click.option("--kind", "kinds", multiple=True, type=_values_of(Kind), help="May be repeated.")
+@click.option("--object", "objects", multiple=True, type=_values_of(ObjectType), help="May be repeated.")
+@click.option("--error-code", "error_codes", metavar="CODE", multiple=True, help="May be repeated.")
 @click.option("--person", metavar="ID-or-email", help="Record id of either length, e-mail address or subscriber.")
+@click.option("--text", help="Part of an e-mail address, a reason or an error; or a whole id.")
+@click.option("--run", "run_id", metavar="RUN_ID", help="What that run settled.")
 @click.option("--since", metavar="TIME", callback=_moment, help="Events from this date or time on.")
 @click.option("--until", metavar="TIME", callback=_moment, help="Events before this date or time.")
 @click.option("--limit", type=click.IntRange(min=1), help=f"Rows at most; a table shows {TABLE_LIMIT} by default.")
@@ -67,7 +72,11 @@ def _values_of(vocabulary: type[StrEnum]) -> click.Choice[str]:
 def list_(
     statuses: Sequence[str],
     kinds: Sequence[str],
+    objects: Sequence[str],
+    error_codes: Sequence[str],
     person: str | None,
+    text: str | None,
+    run_id: str | None,
     since: datetime | None,
     until: datetime | None,
     limit: int | None,
@@ -77,7 +86,11 @@ def list_(
     only = WritebackFilter(
         statuses=tuple(map(Status, statuses)),
         kinds=tuple(map(Kind, kinds)),
+        object_types=tuple(map(ObjectType, objects)),
+        error_codes=tuple(error_codes),
         person=person,
+        text=text or None,
+        run_id=run_id,
         since=since,
         until=until,
         limit=limit or (TABLE_LIMIT if format_ == "table" else None),

@@ -6,8 +6,7 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -21,14 +20,13 @@ from writeback_pipeline.console.pages import retry as retry_page
 from writeback_pipeline.console.ports import Links
 from writeback_pipeline.domain.ledger import AttemptOutcome, WritebackFilter
 from writeback_pipeline.domain.listing import version_of
-from writeback_pipeline.domain.people import PersonRef
 from writeback_pipeline.domain.records import Answer, Operation
-from writeback_pipeline.domain.writebacks import Status, Writeback
+from writeback_pipeline.domain.writebacks import Status
 from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.commands.support import COMMAND
+from writeback_pipeline_tests.console.listed import fail, queue, rows
 from writeback_pipeline_tests.console.serving import LOCAL_USER, START, VIEWER, Client, Served
 from writeback_pipeline_tests.contracts.story import (
-    MINUTE,
     claim_one,
     contact,
     intent,
@@ -36,7 +34,6 @@ from writeback_pipeline_tests.contracts.story import (
     lead,
     resubscribe,
     settled,
-    unsubscribe,
     written,
 )
 from writeback_pipeline_tests.words import words
@@ -44,28 +41,12 @@ from writeback_pipeline_tests.words import words
 HOSTILE = '"><script>alert(1)</script>{{7*7}}\u202eevil\u2066'
 
 
-def queue(store: Store, people: Sequence[PersonRef], at: datetime = START, **more: str) -> None:
-    store.enqueue([unsubscribe(person, at - n * MINUTE, **more) for n, person in enumerate(people)], START)
-
-
-def fail(store: Store, code: str = "NOT_FOUND", advice: str = "Mend it, then retry.", **more: object) -> None:
-    """Settle whatever is due with that error."""
-    claims = store.claim("worker", START, limit=1000)
-    how = {"error_code": code, "advice": advice, "error_message": f"{code} it is", **more}
-    settlements = [replace(settled(claim, Status.FAILED, row=row), **how) for claim in claims for row in claim.taken]
-    store.record([], settlements, [], START, release=True)
-
-
-def rows(store: Store) -> list[Writeback]:
-    return store.writebacks(WritebackFilter())
-
-
 def shown(page: str) -> list[int]:
     """Ids of the rows on the page, in order."""
     return [int(id_) for id_ in re.findall(r'id="open-(\d+)"', page)]
 
 
-def versions(store: Store) -> dict[str, object]:
+def versions(store: Store) -> dict[str, list[str]]:
     return {"version": [f"{row.id}:{version_of(row)}" for row in rows(store)]}
 
 

@@ -1,20 +1,17 @@
 """The Writeback List in a real browser: main path, keyboard, narrow and dark screens, hostile texts, live updates."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from writeback_pipeline.domain.ledger import WritebackFilter
-from writeback_pipeline.domain.people import PersonRef
-from writeback_pipeline.domain.writebacks import Status, Writeback
-from writeback_pipeline.store.store import Store
+from writeback_pipeline.domain.writebacks import Status
 from writeback_pipeline_tests.browser import NARROW, check_accessible, open_browser, open_page, picture
+from writeback_pipeline_tests.console.listed import fail, queue, rows
 from writeback_pipeline_tests.console.serving import PASSWORD, START, Served
-from writeback_pipeline_tests.contracts.story import MINUTE, claim_one, contact, lead, settled, unsubscribe, written
+from writeback_pipeline_tests.contracts.story import claim_one, contact, lead, written
 
 HOSTILE = '"><img src=x onerror=alert(1)>\u202egnorts\u2066' + "W" * 400
 ADVICE = "The record is in the recycle bin: undelete it or its master in Salesforce, then retry."
@@ -26,18 +23,6 @@ def browser() -> Iterator[Browser]:
         yield opened
 
 
-def queue(store: Store, people: Sequence[PersonRef], **more: str) -> None:
-    store.enqueue([unsubscribe(person, START - n * MINUTE, **more) for n, person in enumerate(people)], START)
-
-
-def fail(store: Store, code: str, advice: str, message: str = "", status: Status = Status.FAILED) -> None:
-    """Settle whatever is due with that error."""
-    how = {"error_code": code, "advice": advice, "error_message": message}
-    claims = store.claim("worker", START, limit=1000)
-    settlements = [replace(settled(claim, status, row=row), **how) for claim in claims for row in claim.taken]
-    store.record([], settlements, [], START, release=True)
-
-
 @pytest.fixture
 def filled(served: Served) -> Served:
     """Some of everything, with texts that want to be more than texts."""
@@ -45,16 +30,12 @@ def filled(served: Served) -> Served:
     queue(store, [contact(n) for n in range(60)], reason="Too many e-mails", email="zoe@newsletter.example")
     for _ in range(50):
         written(store, claim_one(store, START))
-    fail(store, "ENTITY_IS_DELETED", ADVICE, "entity is deleted")
+    fail(store, "ENTITY_IS_DELETED", ADVICE)
     queue(store, [lead(n) for n in range(3)], reason=HOSTILE, email=HOSTILE)
-    fail(store, "FIELD_CUSTOM_VALIDATION_EXCEPTION", "Satisfy the rule on the record, then retry.", HOSTILE)
+    fail(store, "FIELD_CUSTOM_VALIDATION_EXCEPTION", "Satisfy the rule, then retry.", error_message=HOSTILE)
     queue(store, [lead(9)])
     fail(store, "UNABLE_TO_LOCK_ROW", "It is tried again by itself.", status=Status.WAITING)
     return served
-
-
-def rows(store: Store) -> list[Writeback]:
-    return store.writebacks(WritebackFilter())
 
 
 def no_dialog(page: Page) -> None:
