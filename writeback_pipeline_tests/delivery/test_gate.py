@@ -214,6 +214,9 @@ def test_a_person_need_not_wait_and_counts_as_a_probe(world: World) -> None:
 
 
 def test_a_broken_trigger_stops_after_one_call_instead_of_burning_the_queue(world: World) -> None:
+    world.ledger.change_settings(
+        {"concurrent_calls": "1"}, "somebody", world.clock()
+    )  # calls under way are not recalled
     people = [world.contact() for _ in range(1_100)]
     world.unsubscribe_all(people)
     world.fault("trigger_error", object="Contact", cause="System.NullPointerException: de-reference a null object")
