@@ -22,6 +22,7 @@ _SHORTEST = 8
 _TOKENS = re.compile(
     r"\b00D\w{12,15}![\w.]+"  # a session of Salesforce
     r"|\beyJ[\w-]+\.[\w-]+\.[\w-]+"  # a JWT
+    r"|\$argon2\w+\$[\w$=,+/.-]+"  # the hash of a password
     r"|(?<=\bBearer )[\w.!~+/=-]+"
 )
 _EMAIL = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]+@[\w-]+(?:\.[\w-]+)+")

@@ -101,6 +101,7 @@ def test_libraries_and_tracebacks_pass_the_same_redactor(
         "canary-console-secret",
         "00D5f000000AbCd!AQEAQcanary.token_1",
         "Bearer canaryToken",
+        "olga:operator:$argon2id$v=19$m=65536,t=3,p=4$canarysalt$canaryhash/+",
         "eyJhbGciOi.eyJpc3MiOi.canary-signature",
     ],
 )

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from writeback_pipeline.bindings import open_activity, open_organisation, open_store
+from writeback_pipeline.bindings import open_activity, open_channels, open_organisation, open_store
 from writeback_pipeline.commands.operator import operator
 from writeback_pipeline.commands.output import InputError
 from writeback_pipeline.delivery.pinning import check_pinned
@@ -54,6 +54,7 @@ def hash_password_() -> None:
 def _serve(host: str, port: int) -> None:
     from writeback_pipeline.cli import troubles
     from writeback_pipeline.commands.dagster_webserver import DagsterWebserver
+    from writeback_pipeline.commands.lookout import keep_looking
     from writeback_pipeline.console.access import AccessError, read_access
     from writeback_pipeline.console.app import create_app
     from writeback_pipeline.console.ports import Links, Ports
@@ -66,7 +67,7 @@ def _serve(host: str, port: int) -> None:
         raise InputError(str(error)) from None
     except OSError as error:
         raise InputError(f"{host} port {port} cannot be used ({error.strerror}): choose others, or port 0") from None
-    environment = read_environment(os.environ)
+    environment, channels = read_environment(os.environ), open_channels(os.environ)
     store = open_store(environment, wait=PATIENCE)
     links = Links(
         *(os.environ.get(name, "").rstrip("/") or None for name in ("SALESFORCE_URL", "WRITEBACK_DAGSTER_URL"))
@@ -81,6 +82,7 @@ def _serve(host: str, port: int) -> None:
         look=lambda person: look(environment, store, person),
     )
     app = create_app(ports, access)
+    keep_looking(store, channels, troubles=troubles())
     serve(app, listener, lambda: click.echo(f"Console   {address_of(host, listener)}"))
 
 

@@ -30,6 +30,8 @@ from writeback_pipeline_tests.torture import tell
 
 SECRET = "canary-Secret/4711+client=="
 WRONG_SECRET = "canary-Wrong/4712+client=="
+HOOK = "canaryHook4717"
+MAIL_PASSWORD = "canary-Mail/4718+password"
 EMAIL = "canary.4713@mail.example"
 PERSON = people().contacts[0].id
 DATABASE_PASSWORD = "canary-Database-4714-password"
@@ -180,6 +182,17 @@ def test_no_secret_is_found_anywhere_whatever_went_wrong(scene: Scene) -> None:
     for database in (nowhere, on_a_server):
         for command in ("settings show", f"enqueue unsubscribe --contact {PERSON}", "list"):
             scene.printed.append(scene.call(*command.split(), WRITEBACK_DATABASE=database, **by_secret))
+    alerts = {
+        "WRITEBACK_ALERT_WEBHOOK": f"http://127.0.0.1:9/services/{HOOK}",
+        "WRITEBACK_ALERT_SMTP_URL": f"smtps://canary:{quote(MAIL_PASSWORD, safe='')}@127.0.0.1:9",
+        "WRITEBACK_ALERT_MAIL_FROM": "writebacks@platform.example",
+        "WRITEBACK_ALERT_MAIL_TO": "operations@platform.example",
+        "WRITEBACK_LOG_LEVEL": "debug",
+    }
+    assert scene.run("alerts", "test", **alerts) == 1, "nobody listens there"
+    scene.run("alerts", "check", **alerts)
+    scene.run("check", **by_secret, **alerts)
+    scene.run("run", "opt-outs", **by_secret, **alerts)
     given = scene.tokens()
     assert len(given) >= 4, "logins were made"
     key_lines = [line for line in scene.key_file.read_text().splitlines() if not line.startswith("-")]
@@ -191,6 +204,8 @@ def test_no_secret_is_found_anywhere_whatever_went_wrong(scene: Scene) -> None:
         "password of the database": [DATABASE_PASSWORD],
         "secret of the console": [CONSOLE_SECRET],
         "password and hash of an account": [ACCOUNT_PASSWORD, account],
+        "webhook": [HOOK],
+        "mail password": [MAIL_PASSWORD],
         "e-mail address": [EMAIL],
     }
     where = contents(scene)
