@@ -1,12 +1,11 @@
 """The Writeback List as the database puts it into words, beside the same rows put into words by Python."""
 
 import json
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -14,10 +13,11 @@ from hypothesis import strategies as st
 from writeback_pipeline.domain.ledger import WritebackFilter
 from writeback_pipeline.domain.people import ObjectType
 from writeback_pipeline.domain.writebacks import FlagResult, Kind, Status, Writeback, utc_text
-from writeback_pipeline.store import listing, schema
-from writeback_pipeline.store.dialect import DUCKDB
+from writeback_pipeline.store import listing
+from writeback_pipeline.store.location import AnyDatabase, open_database
 from writeback_pipeline.store.rows import INSTANTS, NAMES
-from writeback_pipeline.store.session import Session
+from writeback_pipeline.store.session import storable
+from writeback_pipeline_tests.postgres import server
 
 ODD = [
     '"',
@@ -64,13 +64,16 @@ FIRST_AND_LAST = [
 ]
 
 
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+class RolledBack(Exception):
+    """Ends a transaction that is to leave nothing."""
+
+
+@pytest.fixture(scope="module", params=["duckdb", "postgresql"])
+def empty(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AnyDatabase:
     """A database without rows."""
-    path = tmp_path_factory.mktemp("listing") / "writebacks.duckdb"
-    with duckdb.connect(str(path)) as connection:
-        schema.migrate(Session(connection, DUCKDB), 0, schema.MIGRATIONS)
-    return path
+    if request.param == "postgresql":
+        return open_database(server().new_url())
+    return open_database(tmp_path_factory.mktemp("listing") / "writebacks.duckdb")
 
 
 def in_python(row: Writeback) -> dict[str, Any]:
@@ -81,22 +84,21 @@ def in_python(row: Writeback) -> dict[str, Any]:
 @given(rows=ROWS, limit=st.none() | st.integers(1, 4))
 @example(rows=FIRST_AND_LAST, limit=None)
 def test_the_database_says_of_every_row_what_python_says(
-    empty: Path, rows: list[dict[str, Any]], limit: int | None
+    empty: AnyDatabase, rows: list[dict[str, Any]], limit: int | None
 ) -> None:
     only = WritebackFilter(limit=limit)
-    with duckdb.connect(str(empty)) as connection:
-        connection.begin()
-        session = Session(connection, DUCKDB)
+    with suppress(RolledBack), empty.writing() as session:
         for row in rows:
             places = ", ".join(f"${number}" for number in range(1, len(row) + 1))
-            session.execute(f"INSERT INTO writebacks ({', '.join(row)}) VALUES ({places})", list(row.values()))
+            values = [storable(value) if isinstance(value, str) else value for value in row.values()]
+            session.execute(f"INSERT INTO writebacks ({', '.join(row)}) VALUES ({places})", values)
         expected = [in_python(row) for row in listing.writebacks(session, only)]
         objects = listing.json_objects(session, only)
-        values = listing.values(session, only)
-        connection.rollback()
+        listed = listing.values(session, only)
+        raise RolledBack
     assert len(expected) == min(len(rows), limit or len(rows))
     assert [json.loads(text, object_pairs_hook=list) for text in objects] == [
         json.loads(json.dumps(row), object_pairs_hook=list) for row in expected
     ]
     assert not any("\n" in text for text in objects)
-    assert values == [tuple(row.values()) for row in expected]
+    assert listed == [tuple(row.values()) for row in expected]
