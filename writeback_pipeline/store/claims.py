@@ -39,6 +39,9 @@ FLAGS_LEFT = (
 )
 """People whose flag an unsubscribe left alone, as the policy was then, once it is not any more."""
 
+OTHERS = 10_000
+"""How many people other workers may be claiming at the same moment for this one to still find its own."""
+
 _TO_TAKE = (Status.PENDING, Status.WAITING)
 """Taken due or not: what waits must not be overtaken by what came later."""
 
@@ -53,7 +56,10 @@ def claim(session: Session, owner: str, now: datetime, limit: int, lease: timede
 
     Whoever is being claimed by another worker at this moment is passed over.
     """
-    chosen = _due(session, now, limit, " FOR UPDATE OF p SKIP LOCKED" if session.dialect.locks_rows else "")
+    if session.dialect.locks_rows:
+        chosen = _taken_hold_of(session, now, limit, _due(session, now, limit + OTHERS))
+    else:
+        chosen = _due(session, now, limit)
     until = now + lease
     session.execute(
         "UPDATE people AS p SET lease_owner = $2, lease_until = $3::TIMESTAMP, epoch = p.epoch + 1, "
@@ -141,13 +147,31 @@ def _leases(claims: Sequence[Claim]) -> list[list[object]]:
     return as_columns([(claim.person.salesforce_id, claim.epoch) for claim in claims], len(_LEASE))
 
 
-def _due(session: Session, now: datetime, limit: int, lock: str = "") -> list[str]:
+def _taken_hold_of(session: Session, now: datetime, limit: int, candidates: Sequence[str]) -> list[str]:
+    """The first `limit` of the candidates whom nobody else holds and who are still due, held until the transaction
+    ends.
+
+    Finding candidates takes long, and whoever is locked and then seen to have been claimed since the statement began
+    stays locked, with their worker waiting: so it is a statement of its own.
+    """
+    rows = session.execute(
+        "SELECT p.person_id FROM people p JOIN (SELECT unnest($2::TEXT[]) AS person_id, "
+        "generate_subscripts($2::TEXT[], 1) AS place) c ON c.person_id = p.person_id "
+        f"WHERE {_UNLEASED} AND (({_TO_VERIFY}) "
+        f"OR EXISTS (SELECT 1 FROM writebacks w WHERE w.person_id = p.person_id AND {_OWED_NOW})) "
+        "ORDER BY c.place LIMIT $3 FOR UPDATE OF p SKIP LOCKED",
+        [now, candidates, limit],
+    )
+    return [person for (person,) in rows.fetchall()]
+
+
+def _due(session: Session, now: datetime, limit: int) -> list[str]:
     rows = session.execute(
         "SELECT p.person_id FROM people p JOIN (SELECT o.person_id, min(o.since) AS since FROM ("
         f"SELECT w.person_id, w.occurred_at AS since FROM writebacks w WHERE {_OWED_NOW} "
         f"UNION ALL SELECT p.person_id, p.verify_after FROM people p WHERE {_TO_VERIFY}) o GROUP BY o.person_id) d "
         f"ON d.person_id = p.person_id WHERE {_UNLEASED} AND p.person_id NOT IN ({PEOPLE_IN_JOBS}) "
-        f"ORDER BY d.since, p.person_id LIMIT $2{lock}",
+        f"ORDER BY d.since, p.person_id LIMIT $2",
         [now, limit],
     )
     return [person for (person,) in rows.fetchall()]
