@@ -11,6 +11,7 @@ SIZES = {
     "shared_ledger.py": ["--rows", "20000"],
     "overview.py": ["--rounds", "3"],
     "pages.py": ["--rounds", "5"],
+    "pages_during_delivery.py": ["--rows", "20000", "--loads", "200"],
     "summaries.py": ["--events", "2000000", "--rounds", "2"],
 }
 

@@ -122,19 +122,20 @@ def spent(account: Account, settings: WritebackSettings) -> tuple[int, int]:
 def refusal(account: Account, settings: WritebackSettings, purpose: Purpose, now: datetime) -> Hold | None:
     """Why no call may be made now for that purpose, and when there will be one; None when one may."""
     kept = _kept(account, settings, purpose)
-    if _left_of_organisation(account, now) <= kept:
-        assert account.heard_at is not None
+    of_organisation, of_share = _left_of_organisation(account, now), _left_of_share(account, settings)
+    left = min(of_organisation, of_share)
+    if left > kept:
+        return None
+    reserve = max(0, kept - account.opt_outs_due)
+    if of_organisation <= reserve and (heard_at := _heard_lately(account, now)):
         return Hold(
-            account.heard_at + HEARD_FOR,
+            heard_at + HEARD_FOR,
             "API_LIMIT_REACHED",
             f"The organisation has used {account.used:,} of its {_limit(account):,} API requests of 24 hours.",
             "Find what else calls its API so often, or buy more requests; it is tried again by itself.",
             passing=True,
         )
-    left = _left_of_share(account, settings)
-    if left > kept:
-        return None
-    if left > kept - account.opt_outs_due:
+    if left > reserve:
         return Hold(
             now + _OPT_OUTS_SOON,
             "OPT_OUTS_FIRST",
@@ -145,7 +146,7 @@ def refusal(account: Account, settings: WritebackSettings, purpose: Purpose, now
     made, ours = spent(account, settings)
     for_opt_outs = f", {kept:,} of them kept for opt-outs" if kept else ""
     return Hold(
-        _rolled(account, kept + 1 - left, now),
+        _rolled(account, kept + 1 - of_share, now),
         "API_BUDGET_SPENT",
         f"{made:,} API calls were made in 24 hours, of {ours:,} that are ours{for_opt_outs}.",
         "It goes on by itself as the window rolls; a larger api_budget_share gives more.",
@@ -167,9 +168,14 @@ def _left_of_share(account: Account, settings: WritebackSettings) -> int:
 
 def _left_of_organisation(account: Account, now: datetime) -> int:
     """What the organisation has left for everybody; as much as its limit when it has not said so lately."""
-    if account.used is None or account.heard_at is None or now - account.heard_at >= HEARD_FOR:
+    if account.used is None or _heard_lately(account, now) is None:
         return _limit(account)
     return _limit(account) - account.used
+
+
+def _heard_lately(account: Account, now: datetime) -> datetime | None:
+    """When the organisation last told its count, if that still says something."""
+    return None if account.heard_at is None or now - account.heard_at >= HEARD_FOR else account.heard_at
 
 
 def _kept(account: Account, settings: WritebackSettings, purpose: Purpose) -> int:

@@ -44,7 +44,7 @@ def test_an_administrator_changes_settings_and_sees_what_changed(served: Served,
     tab.get_by_role("button", name="Save").click()
     notice = tab.get_by_role("status").first
     expect(notice).to_contain_text("Frequency: Manual → Daily")
-    expect(notice).to_contain_text("The next delivery is due Tue 24 Nov 2026, 05:20 CET.")
+    expect(notice).to_contain_text("The next delivery is due Tue 24 Nov 2026, 06:20 CET.")
     expect(tab.get_by_role("row", name=re.compile("tester Opened off on"))).to_be_visible()
     check_accessible(tab)
     picture(tab, "settings-saved")

@@ -49,8 +49,8 @@ def test_saving_tells_what_changed_and_when_it_takes_effect(served: Served, clie
     assert (saved.status_code, saved.headers["location"]) == (303, "/settings")
     told = text(client.get("/settings"))
     assert "Saved. Opened: off → on Frequency: Manual → Daily Time zone: UTC → America/New_York" in told
-    assert "The next delivery is due Tue 24 Nov 2026, 05:20 EST." in told
-    assert "The schedules go on ticking in UTC until Dagster's code location is reloaded." in told
+    assert "The next delivery is due Tue 24 Nov 2026, 00:20 EST." in told  # 05:20 in UTC, as the schedules were loaded
+    assert "The schedules go on ticking in UTC until Dagster's daemon is started again." in told
     assert {(each.name, each.by) for each in served.store.settings_history()} == {
         ("opened", "tester"),
         ("frequency", "tester"),

@@ -1,5 +1,6 @@
 """How many calls are ours, for what, and when there are more of them."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -38,15 +39,35 @@ def test_activity_leaves_the_reserve_and_opt_outs_may_use_all(spent: int, for_op
 
 
 @pytest.mark.parametrize("purpose", Purpose)
-@given(spent=st.integers(0, 600), used=st.integers(0, 1_100), due=st.integers(0, 600))
-def test_a_call_is_refused_exactly_when_none_is_left(purpose: Purpose, spent: int, used: int, due: int) -> None:
+@given(
+    spent=st.integers(0, 600),
+    used=st.integers(0, 1_100),
+    due=st.integers(0, 30_000),
+    heard=st.none() | st.integers(0, 100),
+    reserve=st.sampled_from([0.0, 0.2, 1.0]),
+    share=st.sampled_from([0.01, 0.5, 1.0]),
+)
+def test_a_call_is_refused_exactly_when_none_is_left(
+    purpose: Purpose, spent: int, used: int, due: int, heard: int | None, reserve: float, share: float
+) -> None:
     known = account(spent, used=used, opt_outs_due=due if purpose is Purpose.ACTIVITY else 0)
-    held = refusal(known, SETTINGS, purpose, NOW)
-    assert (held is not None) == (calls_left(known, SETTINGS, purpose, NOW) == 0)
+    if heard is None:
+        known = replace(known, limit=None, used=None, heard_at=None)
+    else:
+        known = replace(known, heard_at=NOW - timedelta(minutes=heard))
+    settings = WritebackSettings(api_budget_share=share, opt_out_reserve=reserve)
+    held = refusal(known, settings, purpose, NOW)
+    assert (held is not None) == (calls_left(known, settings, purpose, NOW) == 0)
     if held is not None:
         assert held.until > NOW
         assert held.passing
         assert all(sentence.endswith(".") for sentence in (held.message, held.advice))
+
+
+def test_more_opt_outs_than_the_organisation_has_requests_come_first_before_anything_was_heard_of_it() -> None:
+    held = refusal(Account({}, opt_outs_due=20_000), SETTINGS, Purpose.ACTIVITY, NOW)
+    assert held is not None
+    assert held.code == "OPT_OUTS_FIRST"
 
 
 def test_an_hour_counts_until_all_of_it_is_older_than_a_day() -> None:
