@@ -26,7 +26,7 @@ from writeback_pipeline.domain.writebacks import Change, Kind
 from writeback_pipeline.local_org.state import open_org
 from writeback_pipeline.store.store import Store
 
-PATHS = ("/", "/settings", "/settings/send", "/settings/history", "/people")
+PATHS = ("/", "/settings", "/settings/send", "/settings/history", "/people", "/writebacks")
 PAUSE = 0.1
 WRITEBACKS = str(Path(sys.executable).with_name("writebacks"))
 

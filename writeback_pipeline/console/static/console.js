@@ -46,40 +46,54 @@ const refresh = async (region) => {
   live();
 };
 
-// <form data-confirm="Send 3 windows?" data-confirm-more="…"> asks first. Without a script the answer to the form is a
-// page that asks the same; confirmed=yes says that it was asked.
-const ask = (form, button) => {
+// <a data-ask> and <form data-ask> lead to a page that asks first. What it asks, its [data-question], is shown in a dialog
+// above the page that somebody is on; whatever else comes is shown as without a script.
+const ask = async (asker) => {
+  const isForm = asker instanceof HTMLFormElement;
+  const otherwise = () => (isForm ? asker.submit() : location.assign(asker.href));
+  try {
+    const answer = await fetch(isForm ? asker.action : asker.href, {
+      method: isForm ? "POST" : "GET",
+      body: isForm ? new URLSearchParams(new FormData(asker)) : undefined,
+      redirect: "manual",
+      signal: AbortSignal.timeout(10000),
+    });
+    if (answer.type === "opaqueredirect" && isForm) return location.reload(); // nothing was left to ask
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const question = page.querySelector("[data-question]");
+    if (question) show(question, page.querySelector("h1").textContent);
+    else otherwise();
+  } catch {
+    otherwise();
+  }
+};
+
+const show = (question, words) => {
   const dialog = document.createElement("dialog");
   dialog.setAttribute("aria-labelledby", "question");
-  const [title, more, buttons, yes, no] = ["h2", "p", "div", "button", "button"].map((tag) => document.createElement(tag));
-  Object.assign(title, { id: "question", textContent: form.dataset.confirm });
-  more.textContent = form.dataset.confirmMore || "";
-  Object.assign(yes, { type: "button", className: "primary", textContent: button?.textContent.trim() || "Go on" });
-  Object.assign(no, { type: "button", textContent: "Cancel" });
-  buttons.className = "buttons";
-  buttons.append(yes, no);
-  dialog.append(title, ...(more.textContent ? [more] : []), buttons);
-  no.addEventListener("click", () => dialog.close());
-  dialog.addEventListener("close", () => {
-    dialog.remove();
-    button?.focus();
-  });
-  yes.addEventListener("click", () => {
-    const field = Object.assign(document.createElement("input"), { type: "hidden", name: "confirmed", value: "yes" });
-    form.append(field);
+  dialog.append(Object.assign(document.createElement("h2"), { id: "question", textContent: words }), question);
+  dialog.querySelector("[data-cancel]")?.addEventListener("click", (event) => {
+    event.preventDefault();
     dialog.close();
-    form.requestSubmit(button);
   });
+  dialog.addEventListener("close", () => dialog.remove());
   document.body.append(dialog);
   dialog.showModal();
 };
 
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[data-ask]");
+  if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+  event.preventDefault();
+  ask(link);
+});
+
 // A form is sent once, however often its button is pressed.
 document.addEventListener("submit", (event) => {
   const form = event.target;
-  if (form.dataset.confirm && !form.elements.confirmed) {
+  if ("ask" in form.dataset) {
     event.preventDefault();
-    ask(form, event.submitter);
+    ask(form);
   } else if (form.method === "post") {
     if ("sent" in form.dataset) event.preventDefault();
     form.dataset.sent = "";
