@@ -177,6 +177,20 @@ def test_a_resubscribe_waits_while_an_older_write_may_still_land() -> None:
     assert cleared.writes[0].write.fields == {"HasOptedOutOfEmail": False}
 
 
+def test_the_flag_is_not_set_behind_a_resubscribe_that_waits_and_is_half_done() -> None:
+    taken = (
+        row(1, Kind.UNSUBSCRIBE),
+        row(2, Kind.RESUBSCRIBE, status=Status.WAITING, occurred_at=NOW + timedelta(hours=1)),
+    )
+    both = replace(claim(*taken), verify_after=NOW + timedelta(minutes=1))
+    alone = plan_person(both, Live(opted_out=False), SETTINGS, NOW)
+    assert [write.write.operation for write in alone.writes] == [FLAG, Operation.CREATE_NOTE]
+    noted = tuple(replace(event, noted=event.id == 2) for event in both.events)
+    begun = plan_person(replace(both, events=noted), Live(opted_out=False), SETTINGS, NOW)
+    assert [write.write.operation for write in begun.writes] == [Operation.CREATE_NOTE]
+    assert [each.status for each in begun.settled] == [Status.WAITING]
+
+
 def test_a_resubscribe_is_not_refused_while_nobody_knows_whether_our_unsubscribe_arrived() -> None:
     past = (OptOutEvent(1, Kind.UNSUBSCRIBE, NOW, Status.UNKNOWN),)
     until = NOW + timedelta(minutes=10)

@@ -14,7 +14,8 @@ from writeback_pipeline_tests.torture import tell
 BATCHES = 10
 HISTORIES = 20_000 if os.environ.get("TORTURE") else 1_500
 SIZE = HISTORIES // BATCHES
-CALLS_PER_EVENT = 3.0
+CALLS_PER_EVENT = 4.0
+"""A Bulk job costs some seven calls, and many a history has jobs of a row or two."""
 
 
 def told(verdict: Verdict) -> str:
