@@ -33,6 +33,11 @@ class OptOutEvent:
         return self.noted or self.flag_result is not None
 
     @property
+    def is_under_way(self) -> bool:
+        """Whether a part of it is done and the rest still to come, even if not in this delivery."""
+        return self.was_allowed and self.status in (Status.PENDING, Status.WAITING)
+
+    @property
     def has_happened(self) -> bool:
         """Whether it was written or may have been, or has cleared the flag even though its note failed."""
         done = (Status.WRITTEN, Status.SENDING, Status.UNKNOWN)
@@ -83,7 +88,7 @@ def decide(events: Iterable[OptOutEvent], taken: frozenset[int], flag: Flag, *, 
     """Fold all of a person's events into the flag that must stand.
 
     `taken` are the ids being delivered now. Of the others an unsubscribe always counts; a resubscribe counts only
-    once it has happened or may have, so that a failed one never opts anybody in.
+    once it has happened or may have, or a part of it has and it waits: a failed one never opts anybody in.
     """
     set_by_others = flag.opted_out and not flag.ours and not suppressed
     set_by_us = flag.opted_out and flag.ours
@@ -95,7 +100,7 @@ def decide(events: Iterable[OptOutEvent], taken: frozenset[int], flag: Flag, *, 
             continue
         if event.kind is Kind.UNSUBSCRIBE:
             unsubscribed, last = True, event
-        elif event.has_happened:
+        elif event.has_happened or (event.is_under_way and event.id not in taken):
             unsubscribed, last = False, event
         elif event.id in taken:
             if event.was_allowed:

@@ -44,6 +44,15 @@ def test_a_resubscribe_clears_the_flag_that_we_set() -> None:
     assert (decision.write, decision.flag_results, decision.refusals) == (False, {2: FlagResult.CLEARED}, {})
 
 
+def test_a_resubscribe_that_was_begun_and_waits_keeps_what_came_before_it_from_setting_the_flag() -> None:
+    unsubscribe, resubscribe = events(U, R)
+    begun = replace(resubscribe, status=Status.WAITING, noted=True)
+    decision = decided([unsubscribe, begun], CLEAR)
+    assert (decision.write, decision.desired, decision.flag_results) == (None, False, {1: FlagResult.SUPERSEDED})
+    for other in (replace(begun, noted=False), replace(begun, status=Status.FAILED)):
+        assert decided([unsubscribe, other], CLEAR).write is True
+
+
 def test_a_resubscribe_of_a_person_opted_out_in_salesforce_is_refused_and_names_salesforce() -> None:
     decision = decided(events(R), THEIRS)
     assert decision.refusals == {1: Refusal.SET_IN_SALESFORCE}

@@ -96,8 +96,10 @@ class Scene:
             text=True,
         ) as console:
             assert console.stdout is not None
-            line = console.stdout.readline()
-            self.printed.append(line)
+            for line in console.stdout:
+                self.printed.append(line)
+                if line.startswith("Console"):
+                    break
             for path in PAGES:
                 answer = requests.get(line.split()[-1].rstrip("/") + path, timeout=60)
                 self.pages += [str(answer.headers), answer.text]

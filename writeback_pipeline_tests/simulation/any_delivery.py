@@ -182,7 +182,7 @@ class AnyDelivery(RuleBasedStateMachine):
         """The last run; those whom a worker still holds are left. A backup from before that knows nothing of it, and
         takes its Notes for ones that a user deleted."""
         history = self.history
-        self.backed_up = False
+        self.backed_up, history.set_back = False, True
         undo = RunUndo(history.ledger, history.organisation, history.timeline.now, "somebody")  # type: ignore[arg-type]
         with suppress(NotUndoable):
             undo.run(history.newest_run)
@@ -198,7 +198,7 @@ class AnyDelivery(RuleBasedStateMachine):
     def restore(self) -> None:
         """The platform queues again what the backup does not know."""
         self.history.ledger.put_back(self.folder / "backup")  # type: ignore[union-attr]
-        self.history.restored = True
+        self.history.set_back = True
         self.statuses = {}
         self.history.ledger.enqueue(self.queued, self.history.timeline.now())
 

@@ -84,7 +84,7 @@ def traits(random: Random) -> Traits:
 class History:
     """Everything of one history; `play` lets it happen.
 
-    Once it was `restored` the ledger may not know any more which flags are ours: those it leaves set.
+    Once it was `set_back`, by a backup or an undo, the ledger may not know which flags are ours, and refuse more.
     """
 
     seed: int
@@ -95,7 +95,7 @@ class History:
     newsletter: Newsletter = field(default_factory=Newsletter)
     rounds: int = 0
     idle_writes: int = 0
-    restored: bool = False
+    set_back: bool = False
 
     def __post_init__(self) -> None:
         self.random = Random(self.seed)

@@ -141,10 +141,10 @@ def _flags(history: History, *, reconciled: bool) -> Iterable[Trouble]:
         touched = any(organisation.records[each].touched_by_users for each in organisation.ancestors(id_))
         if wanted and not record.opted_out and (reconciled or not (touched or history.traits.long_pauses)):
             yield "stale", f"{id_} unsubscribed last, with writeback {counted[-1].id}, and is not opted out"
-        if not wanted and record.opted_out and not touched and not history.traits.long_pauses and not history.restored:
+        if not wanted and record.opted_out and not touched and not history.traits.long_pauses and not history.set_back:
             yield "stale", f"{id_} is opted out, though writeback {counted[-1].id if counted else None} says otherwise"
         # Of a record in the recycle bin nobody sees whether our write to it came to pass: it counts as a user's then.
-        if not touched and not record.was_deleted and not history.traits.long_pauses and not history.restored:
+        if not touched and not record.was_deleted and not history.traits.long_pauses and not history.set_back:
             yield from _refusals(rows)
 
 
