@@ -44,7 +44,7 @@ coverage: setup-test
 # What can go on for ever, in full: part by part, each of which can be run by itself (`make torture-network`).
 # All of it takes about an hour and a half on two cores; each part prints what it counted.
 TORTURE := TORTURE=1 $(BIN)/pytest --timeout=7200 --quiet -p no:cacheprovider
-TORTURE_PARTS := histories stories killed stopped network storage texts clocks load
+TORTURE_PARTS := histories stories killed stopped network storage texts clocks load workers
 torture: $(TORTURE_PARTS:%=torture-%)
 
 torture-histories: setup-test
@@ -65,6 +65,8 @@ torture-clocks: setup-test
 	$(TORTURE) writeback_pipeline_tests/domain/test_every_hour.py writeback_pipeline_tests/delivery/test_a_day_of_calls.py
 torture-load: setup-test
 	$(TORTURE) writeback_pipeline_tests/torture/test_mixed_load.py
+torture-workers: setup-test
+	$(TORTURE) writeback_pipeline_tests/deploy/test_workers.py
 
 # Which changed line no test would notice; takes about half an hour, and writes into `mutants`.
 mutation: setup-test
@@ -89,7 +91,7 @@ bench: setup-test
 lock: setup-test
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-annotate --no-strip-extras \
 	  --no-emit-index-url --no-emit-find-links --python-version 3.11 pyproject.toml -o requirements.lock
-	for extra in postgres test; do \
+	for extra in postgres celery test; do \
 	  $(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --no-strip-extras --extra $$extra \
 	    --no-emit-index-url --no-emit-find-links --python-version 3.11 -c requirements.lock pyproject.toml \
 	    -o requirements-$$extra.lock; \

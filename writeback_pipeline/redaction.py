@@ -14,7 +14,7 @@ REMOVED = "***"
 PERSONAL_DATA = "WRITEBACK_LOG_PERSONAL_DATA"
 """Set to 1, it leaves e-mail addresses in."""
 
-_PREFIXES = ("SALESFORCE_", "WRITEBACK_")
+_PREFIXES = ("SALESFORCE_", "WRITEBACK_", "DAGSTER_", "CELERY_")
 _SECRET_NAMES = re.compile("SECRET|PASSWORD|TOKEN|WEBHOOK")
 _SHORTEST = 8
 """Secrets of fewer characters would take ordinary words out of every line; the embedded organisation's is one."""

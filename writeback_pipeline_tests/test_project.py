@@ -41,6 +41,15 @@ def test_dagster_takes_the_instance_configuration() -> None:
     assert config["run_monitoring"]["free_slots_after_run_end_seconds"] > 0
 
 
+def test_dagster_takes_the_configuration_of_an_installation_with_workers() -> None:
+    config, _ = dagster_instance_config(str(PROJECT / "deploy" / "celery"))
+    assert config["run_monitoring"]["enabled"]
+    assert config["run_retries"]["enabled"]
+    runs = config["concurrency"]["runs"]
+    (limit,) = runs["tag_concurrency_limits"]
+    assert limit["limit"] < runs["max_concurrent_runs"], "a backfill leaves opt-outs a place"
+
+
 def test_two_homes_have_two_instances(tmp_path: Path) -> None:
     folders = []
     for name in ("one", "two"):
@@ -60,7 +69,12 @@ def test_an_instance_that_somebody_chose_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_the_locks_name_packages_and_no_registry() -> None:
-    for lock in ("requirements.lock", "requirements-test.lock", "requirements-mutation.lock"):
+    for lock in (
+        "requirements.lock",
+        "requirements-celery.lock",
+        "requirements-test.lock",
+        "requirements-mutation.lock",
+    ):
         text = (PROJECT / lock).read_text()
         assert "://" not in text
         assert all("==" in line for line in text.splitlines() if line and line[0].isalpha())

@@ -1,0 +1,1 @@
+"""Installations of several processes as deploy/ describes them, with everything real."""
