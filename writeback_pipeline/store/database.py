@@ -5,10 +5,12 @@ for as long as a transaction lasts. Nobody else in this project opens the file. 
 the other modules' work; who may have the file open is `file_lock`'s, and what its troubles are called `errors`'.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
+from weakref import WeakSet
 
 import duckdb
 
@@ -41,6 +43,7 @@ class Database:
         self._migrations = migrations
         self._departed_too = departed_too
         self._idle: list[duckdb.DuckDBPyConnection] = []
+        _databases.add(self)
 
     @property
     def shown(self) -> str:
@@ -112,6 +115,12 @@ class Database:
                 stack.pop_all()
                 self._idle.append(engine)
 
+    def close_idle(self) -> None:
+        """End the engines that are kept; the next transaction starts its own."""
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().close()
+
     def _attach(self, engine: duckdb.DuckDBPyConnection, patience: Patience, *, read_only: bool) -> None:
         quoted = str(self.path).replace("'", "''")
         mode = "READ_ONLY" if read_only else "READ_WRITE"
@@ -140,6 +149,18 @@ class Database:
         except duckdb.CatalogException:
             done = 0
         return schema.missing(str(self.path), done, self._migrations)
+
+
+_databases: WeakSet[Database] = WeakSet()
+
+
+def _close_all_idle() -> None:
+    """A forked child has none of an engine's threads: it would crash when it ended what it got from its parent."""
+    for database in list(_databases):
+        database.close_idle()
+
+
+os.register_at_fork(before=_close_all_idle)
 
 
 def _started(path: Path) -> duckdb.DuckDBPyConnection:

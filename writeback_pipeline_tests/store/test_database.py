@@ -4,6 +4,7 @@ import fcntl
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from threading import Thread
@@ -31,6 +32,11 @@ def put(database: Database, name: str) -> None:
 def has(database: Database, name: str) -> bool:
     with database.reading() as session:
         return bool(session.execute("SELECT 1 FROM settings WHERE name = $1", [name]).fetchall())
+
+
+def fail(database: Database) -> None:
+    with suppress(ValueError), database.writing():
+        raise ValueError("in the middle")
 
 
 def in_another_process(program: str, path: Path) -> subprocess.Popen[str]:
@@ -149,6 +155,25 @@ def test_a_process_that_is_killed_holds_nothing(database: Database) -> None:
     holding.kill()
     holding.communicate()
     put(database, "second")
+
+
+def test_children_of_a_fork_end_in_peace_whatever_they_do(database: Database) -> None:
+    program = """
+import os
+from writeback_pipeline_tests.store.test_database import Database, fail, has, put
+database = Database(path)
+print(flush=True)
+for work in (lambda: put(database, "b"), lambda: fail(database), lambda: has(database, "a"), lambda: None):
+    put(database, "a")
+    if not (child := os.fork()):
+        work()
+        sys.exit(0)  # the interpreter ends all that it still has
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    with database.writing() as session:
+        session.execute("DELETE FROM settings WHERE name = 'a'")
+"""
+    assert ended(in_another_process(program, database.path)) == "0\n" * 4
+    assert has(database, "b")
 
 
 def test_a_copy_made_by_path_while_the_file_is_open_lets_nobody_in(database: Database) -> None:
