@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from writeback_pipeline.domain.ledger import QUIET
+from writeback_pipeline.domain.undoing import INCOMPLETE, NOTE_UNDONE, UNDONE
 from writeback_pipeline.domain.writebacks import Status
 from writeback_pipeline.store.errors import StoreUnusable
 from writeback_pipeline.store.high_water import Mark, MarkFile
@@ -129,9 +130,12 @@ def test_a_worker_of_before_the_restore_is_fenced_off(store: Store, path: Path) 
     assert statuses(store) == [Status.UNKNOWN]
 
 
-def test_what_was_undone_stays_so_after_a_restore_and_is_read_back_when_it_is_retried(store: Store, path: Path) -> None:
+@pytest.mark.parametrize("code", [UNDONE, INCOMPLETE, NOTE_UNDONE])
+def test_what_was_undone_stays_so_after_a_restore_and_is_read_back_when_it_is_retried(
+    store: Store, path: Path, code: str
+) -> None:
     store.enqueue([unsubscribe(contact(1))], NOW)
-    undone = replace(settled(claim_one(store), Status.FAILED), error_code="UNDONE")
+    undone = replace(settled(claim_one(store), Status.FAILED), error_code=code)
     store.record([], [undone], [], NOW, release=True)
     backup = back_up(path)
     store.enqueue([unsubscribe(contact(2))], NOW)
