@@ -276,9 +276,9 @@ class OptOutDelivery:
         self._tell("wave", begun, people=len(plans), rows=len(rows))
         results = results_of(sent)
         answered = [plan for plan in plans if all(write.key in results for write in plan.writes)]
-        refused = [plan for plan in answered if sent.refused and _may_all_go_again(plan, results)]
-        again = [plan.claim for plan in refused]
-        ours = [plan for plan in answered if plan not in refused]
+        again = [plan.claim for plan in answered if sent.refused and _may_all_go_again(plan, results)]
+        elsewhere = {claim.lease for claim in again}
+        ours = [plan for plan in answered if plan.claim.lease not in elsewhere]
         if sent.trouble is None:  # what is left in a job under way is not another worker's, but nobody's yet
             with self.reporting:
                 report.fenced += len(plans) - len(ours) - len(again)
