@@ -43,7 +43,7 @@ def _escaped(character: re.Match[str]) -> str:
 
 
 def _secrets(variables: Mapping[str, str]) -> Iterator[str]:
-    """Values of variables that hold one, and the passwords, user parts and paths of addresses that do."""
+    """Values of variables that hold one, and the passwords and paths of addresses that do."""
     for name, value in variables.items():
         if not name.startswith(_PREFIXES):
             continue
@@ -59,6 +59,14 @@ def _secrets(variables: Mapping[str, str]) -> Iterator[str]:
                 yield parts.path
             if parts.password:
                 yield from (parts.password, unquote(parts.password))
+            yield from _passwords_in(parts.query)
+
+
+def _passwords_in(query: str) -> Iterator[str]:
+    """As written and as meant; libpq takes a password there, too."""
+    for name, value in (pair.partition("=")[::2] for pair in query.split("&")):
+        if _SECRET_NAMES.search(name.upper()):
+            yield from (value, unquote(value))
 
 
 @lru_cache(maxsize=8)

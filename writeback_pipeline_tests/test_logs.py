@@ -15,7 +15,7 @@ SECRETS = {
     "SALESFORCE_CLIENT_SECRET": "canary/secret+1",
     "WRITEBACK_ALERT_WEBHOOK": "https://hooks.example.org/services/canaryHook",
     "WRITEBACK_ALERT_SMTP_URL": "smtp://user:canary%20mail@mail.example.org",
-    "WRITEBACK_DATABASE": "postgresql://user:canaryBase@db.example.org/writebacks",
+    "WRITEBACK_DATABASE": "postgresql://user:canaryBase@db.example.org/writebacks?sslpassword=canary%20key&schema=a",
     "WRITEBACK_CONSOLE_SECRET": "canary-console-secret",
 }
 
@@ -98,6 +98,8 @@ def test_libraries_and_tracebacks_pass_the_same_redactor(
         "canary%20mail",
         "canary mail",
         "canaryBase",
+        "canary%20key",
+        "canary key",
         "canary-console-secret",
         "00D5f000000AbCd!AQEAQcanary.token_1",
         "Bearer canaryToken",
