@@ -18,6 +18,7 @@ from writeback_pipeline.domain.ledger import LEASE, QUIET, Intent
 from writeback_pipeline.domain.writebacks import utc_text
 from writeback_pipeline.store.errors import StoreUnusable, unusable
 from writeback_pipeline.store.people import EPOCHS_PER_RESTORE, WINDOW
+from writeback_pipeline.store.schema import pass_over
 from writeback_pipeline.store.session import Session, in_utc
 
 _LENGTH = 160
@@ -96,7 +97,7 @@ class MarkFile:
             raise StoreUnusable(
                 f"{self._path} is damaged, so nobody can tell whether the database beside it is the last one. Nothing "
                 "was changed. If you are sure of the database, remove this file; otherwise ask for a read-back: write "
-                f"{_text(Mark(attempt_id=10**9)).decode().strip()} into it."
+                f"{_text(Mark(attempt_id=10**8)).decode().strip()} into it."
             ) from None
 
 
@@ -145,7 +146,7 @@ def notice_restore(session: Session, mark: Mark, now: datetime) -> None:
         ("writeback_ids", mark.writeback_id - held.writeback_id),
     ):
         if missing > 0:  # an id that was given away once is not given to anything else
-            session.execute(f"SELECT max(nextval('{sequence}')) FROM generate_series(1, $1)", [missing]).fetchall()
+            pass_over(session, sequence, missing)
     session.execute(
         "UPDATE people SET epoch = epoch + $1, lease_owner = NULL, lease_until = NULL, "
         "verify_after = CASE WHEN object_type <> $3 THEN greatest(verify_after, $2::TIMESTAMP) END",

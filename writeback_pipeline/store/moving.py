@@ -14,7 +14,7 @@ from uuid import uuid4
 from writeback_pipeline.domain.writebacks import utc_text
 from writeback_pipeline.store.high_water import Mark, MarkFile, held_by, notice_restore
 from writeback_pipeline.store.location import AnyDatabase
-from writeback_pipeline.store.schema import FILLED_FROM_THE_START, SEQUENCES, Departure, departure, next_ids
+from writeback_pipeline.store.schema import FILLED_FROM_THE_START, SEQUENCES, Departure, departure, pass_over
 from writeback_pipeline.store.session import Session, as_columns, in_utc, unnested
 
 BATCH = 20_000
@@ -178,7 +178,7 @@ def _copy(source: Session, target: Session, mark: Mark, tell: Callable[[str], ob
         "SELECT coalesce(max(greatest(marked_attempt, marked_writeback)), 0) FROM restores"
     ).fetchall()
     for sequence in SEQUENCES:  # an id that was given away once is not given to anything else
-        next_ids(target, sequence, max(highest, marked))
+        pass_over(target, sequence, max(highest, marked))
     target.execute("UPDATE people SET lease_owner = NULL, lease_until = NULL")
 
 
