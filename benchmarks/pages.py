@@ -1,9 +1,8 @@
-"""How quickly the Writeback List's pages come at a million rows, and what pages and a delivery do to each other.
+"""How quickly the Writeback List's pages come at a million rows, and what a file of the whole list takes.
 
-Run `python benchmarks/pages.py [--rows N] [--rounds N] [--people N]`. The console is a process of its own and is asked
-over HTTP; every page opens the database file anew. Milliseconds are those of the quickest and of the middle round;
-processor milliseconds are the console's, with its threads. Then a file of the whole list is fetched, and last a
-delivery of `--people` unsubscribes by Dagster runs while three browsers load pages without a pause. Not a test.
+Run `python benchmarks/pages.py [--rows N] [--rounds N]`. The console is a process of its own and is asked over HTTP;
+every page opens the database file anew. Milliseconds are those of the quickest and of the middle round; processor
+milliseconds are the console's, with its threads. Not a test.
 """
 
 import argparse
@@ -11,22 +10,19 @@ import os
 import statistics
 import subprocess
 import sys
-import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import requests
-from bulk import COMMAND, deliver, fill, served
 
 from writeback_pipeline.store.database import Database
 from writeback_pipeline.store.store import Store
 
+WRITEBACKS = str(Path(sys.executable).with_name("writebacks"))
 FIRST, FILTERED = 200, 500
-BROWSERS, LOADS = 3, 200
 
 # Three years, a row a minute and a half: opt-outs and activity in turns of 5,000, as windows bring it; nine in a
 # thousand need a person, are refused or wait.
@@ -81,7 +77,7 @@ PAGES = {
 def console(home: Path) -> Iterator[tuple[str, int]]:
     """The console of that home in a process of its own; its address and its id."""
     variables = {**os.environ, "WRITEBACK_HOME": str(home), "WRITEBACK_DATABASE": ""}
-    process = subprocess.Popen([*COMMAND, "console", "--port", "0"], env=variables, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([WRITEBACKS, "console", "--port", "0"], env=variables, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         yield process.stdout.readline().split()[-1], process.pid
@@ -128,49 +124,11 @@ def measure_pages(home: Path, rounds: int) -> None:
         )
 
 
-def measure_delivery(number: int) -> None:
-    """Print a delivery alone, and the same one while pages are loaded without a pause."""
-    for pages in (False, True):
-        with TemporaryDirectory() as folder:
-            home = Path(folder)
-            fill(home, number)
-            loads: list[tuple[int, float]] = []
-            done = threading.Event()
-            with served(home) as organisation, console(home) as (address, _):
-                threads = [
-                    threading.Thread(target=_browse, args=(address, done, loads)) for _ in range(BROWSERS * pages)
-                ]
-                for thread in threads:
-                    thread.start()
-                statuses, _, seconds = deliver(home, organisation)
-                done.set()
-                for thread in threads:
-                    thread.join()
-        print(f"  {number:,} unsubscribes {'with' if pages else 'without'} pages: {statuses} in {seconds:.0f} s")
-    answers = Counter(status for status, _ in loads)
-    slow = sorted(seconds for _, seconds in loads)
-    passed = set(answers) == {200} and len(loads) >= LOADS and statuses == {"written": number}
-    print(
-        f"  page loads meanwhile: {dict(answers)}; middle {slow[len(slow) // 2]:.2f} s, slowest {slow[-1]:.2f} s: "
-        f"{'pass' if passed else 'SHORT'}",
-        flush=True,
-    )
-
-
-def _browse(address: str, done: threading.Event, loads: list[tuple[int, float]]) -> None:
-    with requests.Session() as browser:
-        while not (done.is_set() and len(loads) >= LOADS):
-            started = time.perf_counter()
-            status = browser.get(f"{address}/writebacks").status_code
-            loads.append((status, time.perf_counter() - started))
-
-
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--people", type=int, default=20_000)
     chosen = parser.parse_args()
     with TemporaryDirectory() as folder:
         path = Path(folder) / "writebacks.duckdb"
@@ -180,8 +138,7 @@ def main() -> None:
             session.execute(_ATTEMPTS)
         print(f"{chosen.rows:,} rows, {path.stat().st_size // 1_000_000} MB", flush=True)
         measure_pages(Path(folder), chosen.rounds)
-    measure_delivery(chosen.people)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

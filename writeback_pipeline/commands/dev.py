@@ -23,6 +23,9 @@ CONSOLE_PORT = 3001
 ORGANISATION_PORT = 8000
 GRACE_SECONDS = 15.0
 
+POLL_SECONDS = 5
+"""How often the queue is looked at: somebody watches."""
+
 
 def main() -> int:
     """Start everything, print the addresses, wait for Ctrl-C or for one of them to end; 0 after Ctrl-C."""
@@ -31,6 +34,7 @@ def main() -> int:
     variables = dict(os.environ)
     environment = read_environment(variables)
     variables["WRITEBACK_HOME"] = str(environment.home)
+    variables.setdefault("WRITEBACK_POLL_SECONDS", str(POLL_SECONDS))
     use_dagster_home(environment, variables)
     bin_ = Path(sys.executable).parent
     _make_instance(variables)

@@ -21,7 +21,10 @@ from writeback_pipeline.console.ports import Links
 from writeback_pipeline.domain.ledger import AttemptOutcome, WritebackFilter
 from writeback_pipeline.domain.listing import version_of
 from writeback_pipeline.domain.records import Answer, Operation
-from writeback_pipeline.domain.writebacks import Status
+from writeback_pipeline.domain.settings import Occurrence
+from writeback_pipeline.domain.window_ledger import OwedSummary, scope_of
+from writeback_pipeline.domain.windows import Calendar, window_named
+from writeback_pipeline.domain.writebacks import Kind, Status
 from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.commands.support import COMMAND
 from writeback_pipeline_tests.console.listed import fail, queue, rows
@@ -38,6 +41,7 @@ from writeback_pipeline_tests.contracts.story import (
 )
 from writeback_pipeline_tests.words import words
 
+WEEK = window_named("2026-11-16", Calendar(Occurrence.WEEKLY, ZoneInfo("UTC")))
 HOSTILE = '"><script>alert(1)</script>{{7*7}}\u202eevil\u2066'
 
 
@@ -193,7 +197,7 @@ def test_who_retried_is_kept_and_shown(served: Served, client: Client) -> None:
     answer = post(client, {**versions(served.store), "back": f"/writebacks/{row.id}"})
     assert answer.headers["Location"] == f"/writebacks/{row.id}"
     text = words(client.get(answer.headers["Location"]))
-    assert "The writeback is back to pending and will be sent with the next run." in text
+    assert "The writeback was put back to pending." in text
     assert f"Retry by {LOCAL_USER}" in text
 
 
@@ -203,7 +207,7 @@ def test_several_chosen_rows_are_asked_about_first(served: Served, client: Clien
     answer = post(client, {"version": versions(served.store)["version"][:2]})
     assert "Retry 2 writebacks?" in words(answer)
     assert {row.status for row in rows(served.store)} == {Status.FAILED}
-    assert "2 writebacks are back to pending" in confirm(client, answer.text)
+    assert "2 writebacks were put back to pending" in confirm(client, answer.text)
     assert [row.status for row in rows(served.store)] == [Status.PENDING, Status.PENDING, Status.FAILED]
 
 
@@ -251,7 +255,7 @@ def test_more_than_can_go_at_once_is_told(served: Served, client: Client, monkey
     fail(served.store)
     page = client.get("/writebacks/retry?status=failed")
     assert "These are the newest 3 of 5; the others stay as they are." in words(page)
-    assert "3 writebacks are back to pending" in confirm(client, page.text)
+    assert "3 writebacks were put back to pending" in confirm(client, page.text)
 
 
 def test_a_row_opens_to_its_attempts_with_before_and_after(served: Served, client: Client) -> None:
@@ -272,6 +276,20 @@ def test_a_row_opens_to_its_attempts_with_before_and_after(served: Served, clien
     assert "line one\nline two" in client.get(f"/writebacks/{row.id}").text
     assert client.get(f"/writebacks/{row.id + 1}").status_code == 404
     assert client.get("/writebacks/x").status_code == 404
+
+
+def test_activity_leads_to_the_delivery_of_its_window(served: Served, client: Client) -> None:
+    person, scope = contact(1), scope_of(Kind.OPENED, WEEK)
+    found = served.store.lease_window(scope, "worker", START)
+    assert found is not None
+    owed = OwedSummary(f"{scope}:{person.salesforce_id}", Kind.OPENED, person, None, WEEK.start)
+    served.store.owe_summaries(found[0], WEEK, [owed], START, "run-1")
+    page = client.get(f"/writebacks/{rows(served.store)[0].id}")
+    assert "the week of 2026-11-16; nothing does that by itself, as mailing activity is sent by hand." in words(page)
+    link = address(page.text, "send")
+    assert link == "/settings/send?occurrence=weekly&from=2026-11-16&to=2026-11-16&kind=opened"
+    served.store.change_settings({"frequency": "daily"}, "tester", START)
+    assert "at the next daily delivery" in words(client.get(f"/writebacks/{rows(served.store)[0].id}"))
 
 
 def test_addresses_lead_to_the_record_and_the_run_where_they_are_known() -> None:

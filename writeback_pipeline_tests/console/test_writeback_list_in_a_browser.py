@@ -79,7 +79,7 @@ def test_a_failed_writeback_is_found_understood_and_retried_by_mouse(browser: Br
     expect(group.get_by_role("link", name="Retry all 10")).to_be_focused()
     page.keyboard.press("Enter")
     dialog.get_by_role("button", name="Retry 10 writebacks").click()
-    expect(page.get_by_role("status").first).to_contain_text("10 writebacks are back to pending")
+    expect(page.get_by_role("status").first).to_contain_text("10 writebacks were put back to pending")
     assert sum(row.status is Status.PENDING for row in rows(filled.store)) == 10
     page.context.close()
 
@@ -107,7 +107,7 @@ def test_the_keyboard_alone_filters_opens_and_retries(browser: Browser, filled: 
         if page.evaluate("document.activeElement.textContent").strip() == "Retry 2 writebacks":
             break
     page.keyboard.press("Enter")
-    expect(page.get_by_role("status").first).to_contain_text("2 writebacks are back to pending")
+    expect(page.get_by_role("status").first).to_contain_text("2 writebacks were put back to pending")
     page.context.close()
 
 
@@ -128,9 +128,9 @@ def test_everything_works_without_script(browser: Browser, filled: Served) -> No
         page.locator("input[id^=row-]").nth(n).check()
     page.get_by_role("button", name="Retry the chosen").click()
     page.get_by_role("button", name="Retry 2 writebacks").click()
-    expect(page.get_by_role("status").first).to_contain_text("2 writebacks are back to pending")
+    expect(page.get_by_role("status").first).to_contain_text("2 writebacks were put back to pending")
     page.get_by_role("button", name="Retry", exact=False).and_(page.locator("[id^=retry-]")).first.click()
-    expect(page.get_by_role("status").first).to_contain_text("The writeback is back to pending")
+    expect(page.get_by_role("status").first).to_contain_text("The writeback was put back to pending")
     page.context.close()
 
 
@@ -177,7 +177,7 @@ def test_a_session_that_ends_before_a_retry_loses_nothing(browser: Browser, guar
             guarded.clock.forward(timedelta(days=2))
             page.locator("button[id^=retry-]").first.click()
     page.get_by_role("button", name="Send it now").click()
-    expect(page.get_by_role("status").first).to_contain_text("The writeback is back to pending")
+    expect(page.get_by_role("status").first).to_contain_text("The writeback was put back to pending")
     page.context.close()
 
 

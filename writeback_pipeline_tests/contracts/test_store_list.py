@@ -27,7 +27,7 @@ from writeback_pipeline_tests.contracts.story import (
     written,
 )
 
-pytestmark = pytest.mark.parametrize("store", ["duckdb"], indirect=True)  # nobody pages through the ledger in memory
+pytestmark = pytest.mark.parametrize("store", ["duckdb", "postgresql"], indirect=True)  # the one in memory has no pages
 
 ALL = WritebackFilter()
 

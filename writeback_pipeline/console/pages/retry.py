@@ -52,8 +52,8 @@ def retry(visit: Visit) -> Response:
     result = visit.ports.ledger.retry(seen=seen, asked=Asked(visit.user.name, visit.now))
     if result.refused:
         return visit.page("retried.html", status=200 if result.retried else 409, result=result, back=back)
-    what = "The writeback is" if len(seen) == 1 else f"{len(seen):,} writebacks are"
-    return visit.go(back, f"{what} back to pending and will be sent with the next run.")
+    what = "The writeback was" if len(seen) == 1 else f"{len(seen):,} writebacks were"
+    return visit.go(back, f"{what} put back to pending.")
 
 
 def _ask(visit: Visit, rows: Sequence[Writeback], seen: Mapping[int, str], total: int, back: str) -> Response:

@@ -9,7 +9,7 @@ from writeback_pipeline.console.visits import Page, Visit
 from writeback_pipeline.domain.listing import NEEDS_A_PERSON, UNDER_WAY, WAITS, version_of
 from writeback_pipeline.domain.people import ObjectType
 from writeback_pipeline.domain.records import Operation
-from writeback_pipeline.domain.writebacks import RETRYABLE, WHY_NOT_RETRIED, Kind, Status
+from writeback_pipeline.domain.writebacks import ACTIVITY_KINDS, RETRYABLE, WHY_NOT_RETRIED, Kind, Status, Writeback
 
 SIZE = 50
 """Rows of a page."""
@@ -51,6 +51,7 @@ def open_row(visit: Visit) -> Response:
     found = visit.ports.ledger.opened(visit.request.path_params["id"])
     if found is None:
         raise HTTPException(404)
+    settings = visit.ports.ledger.settings()
     return visit.page(
         "writeback.html",
         found=found,
@@ -59,9 +60,19 @@ def open_row(visit: Visit) -> Response:
         why_not=WHY_NOT_RETRIED.get(found.writeback.status),
         live=LIVE_SECONDS if found.writeback.status in UNDER_WAY else None,
         flags={Operation.SET_FLAG: "ticked", Operation.CLEAR_FLAG: "not ticked"},
-        zone=visit.ports.ledger.settings().zone,
+        window=_window(found.writeback),
+        settings=settings,
+        zone=settings.zone,
         links=visit.ports.links,
     )
+
+
+def _window(row: Writeback) -> dict[str, str] | None:
+    """What Send now is asked for to deliver the window of a row of activity, by the row's key; None for an opt-out."""
+    if row.kind not in ACTIVITY_KINDS:
+        return None
+    kind, occurrence, first_day, _ = row.delivery_key.split(":", 3)
+    return {"occurrence": occurrence, "from": first_day, "to": first_day, "kind": kind}
 
 
 def export(visit: Visit) -> Response:

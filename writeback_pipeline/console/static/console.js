@@ -3,9 +3,9 @@
 "use strict";
 
 // <section id="…" data-live="3"> is fetched again every 3 seconds, as long as the answer has that attribute too; less
-// often, up to every 30 seconds, while nothing changes. data-live-from names another address than the page's own;
+// often, up to every 10 seconds, while nothing changes. data-live-from names another address than the page's own;
 // data-tell is a sentence that is read out, from the page's #told, whenever it is another.
-const SLOWEST = 30;
+const SLOWEST = 10;
 const live = () => {
   for (const region of document.querySelectorAll("[data-live]:not([data-watched])")) {
     region.dataset.watched = "";
@@ -41,7 +41,7 @@ const refresh = async (region) => {
     if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
   } else {
     delete region.dataset.watched;
-    region.dataset.wait = Math.min(SLOWEST, 1.5 * Number(region.dataset.wait || region.dataset.live));
+    region.dataset.wait = Math.min(SLOWEST, 1.25 * Number(region.dataset.wait || region.dataset.live));
   }
   live();
 };
