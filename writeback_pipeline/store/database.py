@@ -23,6 +23,9 @@ from writeback_pipeline.store.session import Session
 WAIT = timedelta(seconds=30)
 """How long an open waits for other processes before it gives up."""
 
+MOST_IDLE = 8
+"""Engines that a database keeps: each has a thread for every core, and some megabytes."""
+
 
 class Database:
     """One database file, shared by any number of processes and threads that all come this way.
@@ -112,8 +115,9 @@ class Database:
             with suppress(duckdb.Error):  # what was committed is in the log, even if there is no room to tidy that up
                 engine.execute("USE memory")
                 engine.execute("DETACH platform")
-                stack.pop_all()
-                self._idle.append(engine)
+                if len(self._idle) < MOST_IDLE:
+                    stack.pop_all()
+                    self._idle.append(engine)
 
     def close_idle(self) -> None:
         """End the engines that are kept; the next transaction starts its own."""

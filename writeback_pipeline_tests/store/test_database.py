@@ -4,7 +4,7 @@ import fcntl
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
 from threading import Thread
@@ -13,6 +13,7 @@ import duckdb
 import pytest
 
 from writeback_pipeline.domain.ledger import StoreBusy
+from writeback_pipeline.store import database as database_module
 from writeback_pipeline.store.database import Database
 from writeback_pipeline.store.errors import StoreUnusable, unusable
 
@@ -155,6 +156,31 @@ def test_a_process_that_is_killed_holds_nothing(database: Database) -> None:
     holding.kill()
     holding.communicate()
     put(database, "second")
+
+
+def test_engines_are_kept_but_not_all_that_a_crowd_of_readers_needed(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = 0
+    start = database_module._started
+
+    def counted(path: Path) -> duckdb.DuckDBPyConnection:
+        nonlocal started
+        started += 1
+        return start(path)
+
+    monkeypatch.setattr(database_module, "_started", counted)
+    monkeypatch.setattr(database_module, "MOST_IDLE", 2)
+
+    def read_together(readers: int) -> int:
+        before = started
+        with ExitStack() as stack:
+            for _ in range(readers):
+                stack.enter_context(database.reading())
+        return started - before
+
+    put(database, "a")
+    assert [read_together(readers) for readers in (1, 3, 2, 3)] == [0, 2, 0, 1]
 
 
 def test_children_of_a_fork_end_in_peace_whatever_they_do(database: Database) -> None:
