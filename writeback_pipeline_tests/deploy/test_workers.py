@@ -3,15 +3,17 @@
 import random
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 import pytest
 import redis
 
+from writeback_pipeline.defs.sensors import UNFINISHED
 from writeback_pipeline.local_org import faults
 from writeback_pipeline_tests.deploy.installation import Installation, installation
+from writeback_pipeline_tests.mailings import Mailings, tasks
 from writeback_pipeline_tests.torture import SEED, size, tell
 from writeback_pipeline_tests.torture.stories import Story
 from writeback_pipeline_tests.torture.truth import Platform
@@ -19,6 +21,7 @@ from writeback_pipeline_tests.world import World
 
 CHANGES = size(600, 20_000)
 PEOPLE = size(400, 10_000)
+DAYS = size(4, 60)
 LEASE, QUIET = size(15, 40), size(20, 60)
 """Seconds; in production 180 and 630."""
 
@@ -95,3 +98,39 @@ def test_a_run_that_is_cancelled_ends_as_cancelled_and_is_not_begun_again(world:
     site.wait(lambda: not _owed(world), "what it left is written by the next run")
     assert not [run for run in site.records() if run.dagster_run.parent_run_id]
     assert all(world.opted_out(person) and len(world.notes(person)) == 1 for person in people)
+
+
+@pytest.mark.timeout(size(300, 3_600))
+def test_a_backfill_spreads_over_the_workers_and_what_a_dead_one_left_is_run_once_more(
+    world: World, site: Installation, tmp_path: Path
+) -> None:
+    people = [world.contact() for _ in range(20)]
+    mailings = Mailings(tmp_path / "mailing_activity")
+    days = [date(2025, 9, 1) + timedelta(days=n) for n in range(DAYS)]
+    for day in days:
+        mailings.sent(*people, when=f"{day:%m-%d} 09:05")
+    with world.inside.connection() as connection:
+        hanging = faults.arm(connection, "slow", path="/composite", every=2, seconds=CARRIED_OUT_AFTER, times=1)
+        site.backfill(str(days[0]), str(days[-1]))
+        site.wait(lambda: faults.remaining(connection, hanging) == 0, "a worker is writing")
+    site.processes["one"].die()
+    site.wait(lambda: not _unfinished(site), "every run has ended", seconds=size(150, 1_500))
+    at_once = len(_tasks(world))
+    time.sleep(LEASE)
+    site.backfill(str(days[0]), str(days[-1]))
+    site.wait(lambda: not _unfinished(site), "every run has ended once more", seconds=size(150, 1_500))
+    spread = {name: each.log.read_text().count("] received") for name, each in site.processes.items()}
+    told = _tasks(world)
+    tell(f"Celery worker killed in a backfill of {DAYS} days: {at_once:,} of {len(told):,} Tasks before the second one")
+    tell(f"         {len(set(told)):,} of {DAYS * len(people):,} once; runs received {spread}")
+    assert sorted(told) == sorted(f"sent:daily:{day}:{person}" for day in days for person in people)
+    assert spread["one"]
+    assert spread["two"]
+
+
+def _unfinished(site: Installation) -> list[dg.RunRecord]:
+    return site.records(*UNFINISHED)
+
+
+def _tasks(world: World) -> list[str]:
+    return [task["Writeback_Key__c"] for task in tasks(world)]
