@@ -88,7 +88,8 @@ def decide(events: Iterable[OptOutEvent], taken: frozenset[int], flag: Flag, *, 
     """Fold all of a person's events into the flag that must stand.
 
     `taken` are the ids being delivered now. Of the others an unsubscribe always counts; a resubscribe counts only
-    once it has happened or may have, or a part of it has and it waits: a failed one never opts anybody in.
+    once it has happened or may have, so that a failed one never opts anybody in, or once a part of it has while the
+    rest waits: were the flag set for an older unsubscribe then, nobody could clear it.
     """
     set_by_others = flag.opted_out and not flag.ours and not suppressed
     set_by_us = flag.opted_out and flag.ours

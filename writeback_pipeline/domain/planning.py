@@ -7,7 +7,7 @@ flag must stand is decided in `opt_outs`.
 import hashlib
 import json
 import random
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -102,7 +102,6 @@ def _planned(claim: Claim, held: Live | Gone, settings: WritebackSettings, now: 
     if doubt_until is not None:
         resubscribes = [row for row in claim.taken if row.kind is Kind.RESUBSCRIBE]
         settled += [_waits_for_older_write(claim, taken.pop(row.id), doubt_until) for row in resubscribes]
-        claim = _with_what_is_begun(claim, {row.id for row in resubscribes})
     decision = _decide(claim, frozenset(taken), held, settings)
     settled += [_refused(claim, taken[id_], refusal, settings) for id_, refusal in decision.refusals.items()]
     writes = [_note(claim.person, taken[id_], settings) for id_ in decision.flag_results if not taken[id_].note_id]
@@ -298,18 +297,6 @@ def _all_gone(claim: Claim, held: Gone) -> tuple[Settlement, ...]:
     """Nothing can be written to the record; what is in doubt still arrived there or did not."""
     failed = [_gone(claim, row, held) for row in claim.taken]
     return (*failed, *(_still_unknown(claim, doubt, doubt.readable_at) for doubt in claim.doubts))
-
-
-def _with_what_is_begun(claim: Claim, waiting: Collection[int]) -> Claim:
-    """The claim in which resubscribes that wait count if a part of them is done. They have ended what came before: were
-    the flag set for an older unsubscribe now, nobody could clear it."""
-    return replace(
-        claim,
-        events=tuple(
-            replace(event, status=Status.SENDING) if event.id in waiting and event.was_allowed else event
-            for event in claim.events
-        ),
-    )
 
 
 def _without_plan(claim: Claim, error: Exception) -> tuple[Settlement, ...]:
