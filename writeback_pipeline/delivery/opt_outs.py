@@ -336,10 +336,14 @@ def _outgoing(write: PlannedWrite, claim: Claim) -> Outgoing:
 
 
 def _may_all_go_again(plan: PersonPlan, results: Mapping[WriteKey, RowResult]) -> bool:
-    """Whether something was not sent, and nothing was that must not be sent twice: only a flag may be set again."""
+    """Whether something was not sent, and nothing was that must not be sent twice or is in doubt: only a flag may be
+    set again, once it is known what became of it."""
     left = [write for write in plan.writes if results[write.key].answer is Answer.NOT_SENT]
     sent = [write for write in plan.writes if write not in left]
-    return bool(left) and all(write.write.operation is Operation.SET_FLAG for write in sent)
+    return bool(left) and all(
+        write.write.operation is Operation.SET_FLAG and results[write.key].answer is not Answer.UNKNOWN
+        for write in sent
+    )
 
 
 def _origins(plans: Sequence[PersonPlan], results: dict[WriteKey, RowResult]) -> list[OriginChange]:

@@ -198,6 +198,23 @@ def test_a_note_that_one_job_made_is_not_made_again_by_calls_because_another_job
     everything_is_written_once(world, people)
 
 
+def test_flags_whose_results_cannot_be_read_are_read_back_though_their_notes_got_no_job(
+    world: World, people: list[str]
+) -> None:
+    gone = {"status": 404, "code": "NOT_FOUND", "message": "no such results"}
+    arm(world, "refusal", path="successfulResults", method="GET", times=1, **gone)
+    refusal = {"status": 400, "code": "INVALIDENTITY", "message": "Note is not supported by the Bulk API"}
+    arm(world, "refusal", path="jobs/ingest$", method="POST", every=2, times=1, **refusal)
+    world.deliver()
+    assert {row.status for row in world.rows()} == {Status.UNKNOWN}
+    world.clock.advance(timedelta(minutes=15))
+    world.deliver()
+    everything_is_written_once(world, people)
+    world.resubscribe(people[0])
+    world.deliver()
+    assert not world.opted_out(people[0]), "the flag is known as ours"
+
+
 def test_people_without_a_lease_to_give_are_left_alone_while_their_job_runs(world: World, people: list[str]) -> None:
     with world.inside.connection() as connection:
         org_settings.change(connection, bulk_seconds=3600.0)
