@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ class Site:
     chance: random.Random
     platform: Platform = field(default_factory=Platform)
 
-    @property
+    @cached_property
     def ledger(self) -> Store:
         return Store(self.database, self.home)
 
