@@ -238,6 +238,7 @@ class WritebackFilter:
 
     `since` and `until` bound `occurred_at`, the first included, the second not. `text` is any part of an e-mail
     address, a reason or an error, or the whole of any id.
+    `ids` are the only ones that may be shown; none, when there are none.
     """
 
     statuses: tuple[Status, ...] = ()
@@ -249,5 +250,5 @@ class WritebackFilter:
     until: datetime | None = None
     run_id: str | None = None
     text: str | None = None
-    ids: tuple[int, ...] = ()
+    ids: tuple[int, ...] | None = None
     limit: int | None = None

@@ -47,7 +47,7 @@ def where(only: WritebackFilter) -> tuple[str, list[object]]:
         conditions.append(f"({ids} OR lower(w.email) = lower({who}))")
     if only.text is not None:
         conditions.append(f"({' OR '.join(_about(only.text, bind))})")
-    if only.ids:
+    if only.ids is not None:
         conditions.append(f"w.id IN (SELECT unnest({bind(list(only.ids))}::BIGINT[]))")
     return " AND ".join(conditions), values
 

@@ -14,6 +14,9 @@ from writeback_pipeline.store.filtering import where
 from writeback_pipeline.store.rows import WRITEBACK, writebacks_from
 from writeback_pipeline.store.session import Session, in_utc
 
+FEW = 10_000
+"""Rows that a filter may name."""
+
 
 def page(
     session: Session,
@@ -79,6 +82,20 @@ def tally(session: Session, only: WritebackFilter) -> Tally:
         "SELECT w.id, w.advice FROM writebacks w WHERE w.id IN (SELECT unnest($1::BIGINT[]))", [newest]
     ).fetchall()
     return Tally(cells, dict(advice))
+
+
+def narrowed(session: Session, only: WritebackFilter) -> WritebackFilter:
+    """The same filter; one that looks into texts names the rows that it finds, where they are few enough to be named.
+
+    Looking into a million rows' texts takes most of the time of such a page, and a page and its tally look twice.
+    """
+    if only.person is None and only.text is None:
+        return only
+    conditions, values = where(replace(only, statuses=(), error_codes=()))
+    found = session.execute(f"SELECT w.id FROM writebacks w WHERE {conditions} LIMIT {FEW + 1}", values).fetchall()
+    if len(found) > FEW:
+        return only
+    return replace(only, person=None, text=None, ids=tuple(id_ for (id_,) in found))
 
 
 def listed(session: Session, only: WritebackFilter) -> list[int]:

@@ -470,6 +470,7 @@ class Store:
     ) -> tuple[Page, Tally]:
         """A page of the Writeback List beside a place in it, the first without one, and how much there is in all."""
         with self._database.reading() as session:
+            only = paging.narrowed(session, only)
             return (
                 paging.page(session, only, size, older_than=older_than, newer_than=newer_than),
                 paging.tally(session, only),

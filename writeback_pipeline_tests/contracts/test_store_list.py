@@ -10,6 +10,7 @@ from writeback_pipeline.domain.listing import NEEDS_A_PERSON, WAITS, Position, v
 from writeback_pipeline.domain.records import Answer
 from writeback_pipeline.domain.story import Move
 from writeback_pipeline.domain.writebacks import Kind, Status, Writeback
+from writeback_pipeline.store import paging
 from writeback_pipeline.store.queue import CHANGED, UnknownWriteback
 from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.contracts.story import (
@@ -136,7 +137,20 @@ def test_a_text_is_looked_for_in_words_and_ids(store: Store, text: str, found: l
         unsubscribe(contact(2), reason="I am 100% not, n!t, interested", key="b"),
     ]
     store.enqueue(changes, NOW)
-    assert keys(store.writebacks(WritebackFilter(text=text))) == found
+    only = WritebackFilter(text=text)
+    page, tally = store.page(only, 5)
+    assert keys(store.writebacks(only)) == keys(page.rows) == found
+    assert tally.total(only) == len(found)
+
+
+def test_a_text_of_many_rows_is_paged_and_counted_as_that_of_few(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue(store, range(6))
+    monkeypatch.setattr(paging, "FEW", 2)
+    store.enqueue([unsubscribe(contact(n), NOW - n * MINUTE, email="zoe@x.example") for n in range(10, 15)], NOW)
+    only = WritebackFilter(text="ZOE")
+    page, tally = store.page(only, 3)
+    assert (len(page.rows), page.older is not None, tally.total(only)) == (3, True, 5)
+    assert store.listed(WritebackFilter(ids=())) == []
 
 
 def test_rows_are_found_by_object_error_and_number(store: Store) -> None:
