@@ -82,8 +82,11 @@ def _serve(host: str, port: int) -> None:
         look=lambda person: look(environment, store, person),
     )
     app = create_app(ports, access)
-    keep_looking(store, channels, troubles=troubles())
-    serve(app, listener, lambda: click.echo(f"Console   {address_of(host, listener)}"))
+    stop_looking = keep_looking(store, channels, troubles=troubles())
+    try:
+        serve(app, listener, lambda: click.echo(f"Console   {address_of(host, listener)}"))
+    finally:
+        stop_looking()
 
 
 def look(environment: Environment, store: Store, person: PersonRef) -> Held:

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from writeback_pipeline.delivery.watching import Teller, WatchedLedger, watch
 
 SECONDS = 60.0
+LAST_LOOK_SECONDS = 2.0
+"""How long the end waits for a look that is under way."""
 
 _log = logging.getLogger(__name__)
 
@@ -29,4 +31,9 @@ def keep_looking(
 
     thread = threading.Thread(target=run, name="lookout", daemon=True)
     thread.start()
-    return ended.set
+
+    def end() -> None:
+        ended.set()
+        thread.join(LAST_LOOK_SECONDS)
+
+    return end

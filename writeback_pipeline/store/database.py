@@ -5,6 +5,7 @@ for as long as a transaction lasts. Nobody else in this project opens the file. 
 the other modules' work; who may have the file open is `file_lock`'s, and what its troubles are called `errors`'.
 """
 
+import atexit
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -159,12 +160,14 @@ _databases: WeakSet[Database] = WeakSet()
 
 
 def _close_all_idle() -> None:
-    """A forked child has none of an engine's threads: it would crash when it ended what it got from its parent."""
+    """A forked child has none of an engine's threads: it would crash when it ended what it got from its parent. And at
+    the end of a process DuckDB complains of what is open."""
     for database in list(_databases):
         database.close_idle()
 
 
 os.register_at_fork(before=_close_all_idle)
+atexit.register(_close_all_idle)
 
 
 def _started(path: Path) -> duckdb.DuckDBPyConnection:
