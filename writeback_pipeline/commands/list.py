@@ -32,6 +32,8 @@ TABLE_LIMIT = 50
 WIDTH_OF_A_PIPE = 120
 """Characters of a line where nobody tells how many there is room for: what matters most, as at a terminal."""
 
+LINES_AT_ONCE = 100
+
 _TEXTS = ("advice", "reason", "error_message", "email", "delivery_key", "subscriber_id")
 _BY_IMPORTANCE = (
     "id", "status", "kind", "salesforce_id", "occurred_at", "error_code", "flag_result", "reason", "email",
@@ -124,7 +126,11 @@ def _print_table(store: Store, only: WritebackFilter) -> None:
     columns = {name: [_cell(getattr(row, name)) for row in rows] for name in COLUMNS}
     width = terminal_width() or WIDTH_OF_A_PIPE
     text, left_out = table(columns, width, texts=_TEXTS, by_importance=_BY_IMPORTANCE)
-    click.echo(text if rows else "No writebacks match.", err=not rows)
+    lines = text.split("\n") if rows else []
+    for start in range(0, len(lines), LINES_AT_ONCE):  # the next write notices a reader that left in mid write
+        click.echo("\n".join(lines[start : start + LINES_AT_ONCE]))
+    if not rows:
+        message("No writebacks match.")
     if left_out:
         message(f"Not shown for want of room: {', '.join(left_out)}. --format json or csv has everything.")
     for code, advice in dict.fromkeys((row.error_code, row.advice) for row in rows if row.advice):
