@@ -156,7 +156,7 @@ def test_activity_is_sent_from_the_console_by_runs_that_it_follows(delivered: Ru
     expect(page.get_by_role("status").first).to_contain_text(f"A run is on the way: daily sent, {DAY}.")
     expect(page.locator("#recent .status-success")).to_have_count(1, timeout=90_000)
     picture(page, "sent-from-the-console")
-    run = page.get_by_role("link", name=DAY).get_attribute("href")
+    run = page.get_by_role("link", name=f"{DAY} in Dagster").get_attribute("href")
     assert run is not None
     assert run.startswith(f"{delivered.address}/runs/")
     (row,) = Store(delivered.home / "writebacks.duckdb").writebacks(WritebackFilter(kinds=(Kind.SENT,)))
