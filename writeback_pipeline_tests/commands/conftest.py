@@ -20,6 +20,12 @@ def home(tmp_path: Path) -> Path:
     return tmp_path / "home"
 
 
+@pytest.fixture(autouse=True)
+def no_other_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that ran in this process has left its Dagster home in the environment, and that folder may be gone."""
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+
+
 @pytest.fixture
 def writebacks(home: Path) -> Writebacks:
     def call(*arguments: object, **variables: str) -> Result:
