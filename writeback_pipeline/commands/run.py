@@ -4,9 +4,10 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,15 +17,23 @@ from writeback_pipeline.commands.output import NEEDS_A_PERSON, message
 from writeback_pipeline.commands.run_activity import activity
 from writeback_pipeline.commands.run_sync import sync
 from writeback_pipeline.commands.trouble import ending_in_words, exit_code_of_trouble
+from writeback_pipeline.commands.waiting import may_go_on, sleep_until_next_try, wait_option
 from writeback_pipeline.delivery.dry_run import dry_run
 from writeback_pipeline.delivery.report import DeliveryReport, PlannedChange
+from writeback_pipeline.domain.budget import Purpose
 from writeback_pipeline.domain.ledger import WritebackFilter
-from writeback_pipeline.domain.writebacks import Status, Writeback
+from writeback_pipeline.domain.writebacks import OPEN_STATUSES, OPT_OUT_KINDS, FlagResult, Status
 from writeback_pipeline.environment import Environment, read_environment
 from writeback_pipeline.salesforce.connection import from_environment
+from writeback_pipeline.store.store import Store
+
+if TYPE_CHECKING:
+    from writeback_pipeline.commands.runs import FinishedRun
 
 ROWS_NEEDING_A_PERSON = 10
-"""How many of them the summary spells out."""
+"""How many of them the summary spells out of a run."""
+
+OWED = WritebackFilter(statuses=OPEN_STATUSES, kinds=OPT_OUT_KINDS)
 
 
 @click.group()
@@ -39,9 +48,12 @@ run.add_command(sync)
 @run.command("opt-outs")
 @click.option("--dry-run", "only_plan", is_flag=True, help="Show what would be written; write nothing.")
 @click.option("--limit", type=click.IntRange(min=1), help="Serve at most this many people.")
+@wait_option
 @click.option("--format", "format_", type=click.Choice(["table", "json"]), default="table", help="Output format.")
-def opt_outs(only_plan: bool, limit: int | None, format_: str) -> None:
+def opt_outs(only_plan: bool, limit: int | None, wait: bool, format_: str) -> None:
     """Write every unsubscribe and resubscribe that is due to Salesforce."""
+    if wait and (limit is not None or only_plan):
+        raise click.UsageError("--wait goes on until nothing is owed; it takes neither --limit nor --dry-run")
     environment = read_environment(os.environ)
     from_environment(os.environ)  # an incomplete set of variables is refused before anything starts
     if only_plan:
@@ -50,14 +62,20 @@ def opt_outs(only_plan: bool, limit: int | None, format_: str) -> None:
     use_dagster_home(environment)
     from writeback_pipeline.commands.runs import run_opt_outs  # imports dagster
 
-    finished = run_opt_outs({} if limit is None else {"limit": limit})
-    if finished.failure:
-        click.echo(f"Error: run {finished.run_id} failed. {finished.failure}", err=True)
-        sys.exit(exit_code_of_trouble(passing=finished.passing))
-    rows = open_store(environment).writebacks(WritebackFilter(run_id=finished.run_id))
-    _show_run(finished.run_id, rows, finished.numbers, format_)
-    if finished.failed_checks:
-        red = ", ".join(finished.failed_checks)
+    store, config = open_store(environment), {} if limit is None else {"limit": limit}
+    runs = [run_opt_outs(config)]
+    while wait and may_go_on(runs) and (runs[-1].failure or store.count(OWED)):
+        if runs[-1].failure:
+            message(f"Run {runs[-1].run_id} failed. {runs[-1].failure}")
+        sleep_until_next_try(store, Purpose.OPT_OUTS, OWED)
+        runs.append(run_opt_outs(config))
+    last = runs[-1]
+    if last.failure:
+        click.echo(f"Error: run {last.run_id} failed. {last.failure}", err=True)
+        sys.exit(exit_code_of_trouble(passing=last.passing))
+    _show_runs(store, runs, format_)
+    if last.failed_checks:
+        red = ", ".join(last.failed_checks)
         message(f"Red checks: {red}. What needs a person, of earlier runs too: writebacks list --status failed.")
         sys.exit(NEEDS_A_PERSON)
 
@@ -95,25 +113,32 @@ def planned_text(change: PlannedChange) -> str:
     return "\n".join(lines)
 
 
-def _show_run(run_id: str, rows: list[Writeback], numbers: Mapping[str, int], format_: str) -> None:
-    counts = Counter(row.status for row in rows)
-    flags = Counter(row.flag_result for row in rows if row.flag_result)
+def _show_runs(store: Store, runs: Sequence["FinishedRun"], format_: str) -> None:
+    """What became of the rows that these runs, of one command, were the last to move."""
+    run_id, statuses, flags = runs[-1].run_id, Counter[Status](), Counter[FlagResult]()
+    for run in runs:
+        for became in store.became(WritebackFilter(run_id=run.run_id)):
+            statuses[became.status] += became.rows
+            if became.flag_result is not None:
+                flags[became.flag_result] += became.rows
+    calls, left = sum(run.numbers["api_calls"] for run in runs), runs[-1].numbers["api_calls_left"]
     if format_ == "json":
-        cost = {"api_calls": numbers["api_calls"], "api_calls_left": numbers["api_calls_left"]}
-        click.echo(json.dumps({"run_id": run_id, "statuses": counts, "flags": flags, **cost}, indent=2))
+        cost = {"api_calls": calls, "api_calls_left": left}
+        click.echo(json.dumps({"run_id": run_id, "statuses": statuses, "flags": flags, **cost}, indent=2))
         return
-    if not rows:
+    if not statuses:
         click.echo(f"Run {run_id}: nothing was due.")
         return
-    click.echo(f"Run {run_id}: " + ", ".join(f"{counts[s]} {s.value.replace('_', ' ')}" for s in Status if counts[s]))
+    began = "" if len(runs) == 1 else f", the last of {len(runs)}"
+    became_of = (f"{statuses[each]} {each.value.replace('_', ' ')}" for each in Status if statuses[each])
+    click.echo(f"Run {run_id}{began}: {', '.join(became_of)}")
     if flags:
         click.echo("Email Opt Out: " + ", ".join(f"{count} {flag}" for flag, count in sorted(flags.items())))
-    calls, left = numbers["api_calls"], numbers["api_calls_left"]
-    click.echo(
-        f"{calls:,} API calls, {1000 * calls / len(rows):,.1f} per 1,000 writebacks; {left:,} left of our budget"
-    )
-    failed = [row for row in rows if row.status is Status.FAILED]
-    for row in failed[:ROWS_NEEDING_A_PERSON]:
-        click.echo(f"  {row.id} {row.kind} {row.salesforce_id}: {row.error_code}. {row.advice}")
-    if failed:
+    per_thousand = 1000 * calls / statuses.total()
+    click.echo(f"{calls:,} API calls, {per_thousand:,.1f} per 1,000 writebacks; {left:,} left of our budget")
+    for run in runs:
+        only = WritebackFilter(run_id=run.run_id, statuses=(Status.FAILED,), limit=ROWS_NEEDING_A_PERSON)
+        for row in store.writebacks(only):
+            click.echo(f"  {row.id} {row.kind} {row.salesforce_id}: {row.error_code}. {row.advice}")
+    if statuses[Status.FAILED]:
         click.echo("All of them: writebacks list --status failed. Once mended: writebacks retry --status failed.")

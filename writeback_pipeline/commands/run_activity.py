@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -20,7 +21,9 @@ from writeback_pipeline.commands.dagster_home import use_dagster_home
 from writeback_pipeline.commands.delivery_bar import delivery_bar
 from writeback_pipeline.commands.output import NEEDS_A_PERSON, InputError, format_option, message, print_json
 from writeback_pipeline.commands.trouble import exit_code_of_trouble
+from writeback_pipeline.commands.waiting import may_go_on, sleep_until_next_try, wait_option
 from writeback_pipeline.delivery.activity_preview import preview_windows
+from writeback_pipeline.domain.budget import Purpose
 from writeback_pipeline.domain.ledger import WritebackFilter
 from writeback_pipeline.domain.partitions import deliverable_windows, partition_of_window
 from writeback_pipeline.domain.settings import Occurrence, WritebackSettings
@@ -30,7 +33,7 @@ from writeback_pipeline.domain.windows import (
     Window,
     chosen_kinds,
 )
-from writeback_pipeline.domain.writebacks import ACTIVITY_KINDS, Kind, Status
+from writeback_pipeline.domain.writebacks import ACTIVITY_KINDS, OPEN_STATUSES, Kind, Status
 from writeback_pipeline.environment import Environment, read_environment
 from writeback_pipeline.store.store import Store
 
@@ -50,11 +53,20 @@ if TYPE_CHECKING:
     help="Default: the settings.",
 )
 @click.option("--dry-run", "only_plan", is_flag=True, help="Show what would be written; write nothing.")
+@wait_option
 @format_option("table", "json")
 def activity(
-    occurrence: str | None, first: str, last: str | None, kinds: tuple[str, ...], only_plan: bool, format_: str
+    occurrence: str | None,
+    first: str,
+    last: str | None,
+    kinds: tuple[str, ...],
+    only_plan: bool,
+    wait: bool,
+    format_: str,
 ) -> None:
     """Write the mailings sent and opened in these windows to the people's Activity History."""
+    if wait and only_plan:
+        raise click.UsageError("--dry-run writes nothing, so there is nothing to --wait for")
     from writeback_pipeline.salesforce.connection import from_environment
 
     environment = read_environment(os.environ)
@@ -73,7 +85,7 @@ def activity(
     if only_plan:
         _show_plan(environment, store, settings, windows, chosen, format_)
     else:
-        _deliver(environment, store, windows, chosen, format_)
+        _deliver(environment, store, windows, chosen, format_, wait=wait)
 
 
 def _windows(occurrence: Occurrence, first: str, last: str, settings: WritebackSettings) -> list[Window]:
@@ -105,21 +117,26 @@ def _show_plan(
 
 
 def _deliver(
-    environment: Environment, store: Store, windows: Sequence[Window], kinds: Sequence[Kind], format_: str
+    environment: Environment,
+    store: Store,
+    windows: Sequence[Window],
+    kinds: Sequence[Kind],
+    format_: str,
+    *,
+    wait: bool,
 ) -> None:
     use_dagster_home(environment)
-    from writeback_pipeline.commands.runs import run_activity  # imports dagster
+    runs: dict[Window, list[FinishedRun]] = {window: [] for window in windows}
+    _run_each(windows, kinds, runs)
+    owed = WritebackFilter(statuses=OPEN_STATUSES, kinds=tuple(kinds), since=windows[0].start, until=windows[-1].end)
+    while wait and (left := [window for window in windows if _is_left(runs[window])]):
+        for window in left:
+            if failure := runs[window][-1].failure:
+                message(f"{window.name}: {failure}")
+        sleep_until_next_try(store, Purpose.ACTIVITY, owed)
+        _run_each(left, kinds, runs)
 
-    names = iter(windows)
-    results = []
-    with delivery_bar(len(windows)) as one_more:
-
-        def finished(run: FinishedRun) -> None:
-            one_more()
-            results.append((next(names), run, statuses_of_run(store, run.run_id)))
-
-        run_activity(windows[0].occurrence, kinds, [partition_of_window(each) for each in windows], finished=finished)
-
+    results = [(window, runs[window][-1], _statuses(store, runs[window])) for window in windows]
     lines = [
         {
             "window": window.name,
@@ -142,6 +159,24 @@ def _deliver(
     sys.exit(max((_exit_code(run) for _, run, _ in results), default=0) or (NEEDS_A_PERSON if failed else 0))
 
 
+def _run_each(windows: Sequence[Window], kinds: Sequence[Kind], runs: Mapping[Window, list[FinishedRun]]) -> None:
+    """Deliver the windows, a run each, and add each to its window's runs."""
+    from writeback_pipeline.commands.runs import run_activity  # imports dagster
+
+    left = iter(windows)
+    with delivery_bar(len(windows)) as one_more:
+
+        def finished(run: FinishedRun) -> None:
+            one_more()
+            runs[next(left)].append(run)
+
+        run_activity(windows[0].occurrence, kinds, [partition_of_window(each) for each in windows], finished=finished)
+
+
+def _is_left(runs: Sequence[FinishedRun]) -> bool:
+    return may_go_on(runs) and bool(runs[-1].failure or runs[-1].left)
+
+
 def _exit_code(run: FinishedRun) -> int:
     """Of one window's run: what may pass needs a look, what will not is wrong configuration."""
     if run.failure is None:
@@ -151,8 +186,15 @@ def _exit_code(run: FinishedRun) -> int:
 
 def statuses_of_run(store: Store, run_id: str) -> dict[Status, int]:
     """How many rows the run left in which status; a window may have a hundred thousand, so none is read."""
-    counts = {status: store.count(WritebackFilter(run_id=run_id, statuses=(status,))) for status in Status}
-    return {status: count for status, count in counts.items() if count}
+    counts = Counter[Status]()
+    for became in store.became(WritebackFilter(run_id=run_id)):
+        counts[became.status] += became.rows
+    return dict(counts)
+
+
+def _statuses(store: Store, runs: Sequence[FinishedRun]) -> dict[Status, int]:
+    """The same of several runs: a row is that of the run that moved it last."""
+    return dict(sum((Counter(statuses_of_run(store, run.run_id)) for run in runs), Counter[Status]()))
 
 
 def in_words(run: FinishedRun, statuses: Mapping[Status, int]) -> str:

@@ -30,6 +30,11 @@ class FinishedRun:
     failed_checks: tuple[str, ...]
     numbers: Mapping[str, int]
 
+    @property
+    def left(self) -> int:
+        """Writebacks of mailing activity that wait for a later run."""
+        return sum(self.numbers[name] for name in ("waiting", "unknown", "left_to_another_run"))
+
 
 @contextmanager
 def open_instance() -> Iterator[dg.DagsterInstance]:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from writeback_pipeline.domain.ledger import Attempt, OperatorAction, WritebackFilter
 from writeback_pipeline.domain.story import Move
-from writeback_pipeline.domain.writebacks import Kind, Status, Writeback
+from writeback_pipeline.domain.writebacks import FlagResult, Kind, Status, Writeback
 
 _VERSION_DIGITS = 12
 
@@ -43,6 +43,15 @@ class Cell(NamedTuple):
     newest: int
     last_event_at: datetime
     next_attempt_at: datetime | None
+
+
+class Became(NamedTuple):
+    """How many rows have this status and flag result; from `due_at` on the first of them may be tried, if owed."""
+
+    status: Status
+    flag_result: FlagResult | None
+    rows: int
+    due_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,12 @@ for a hundred thousand rows, Python several seconds. Instants read as `domain.wr
 from typing import Any
 
 from writeback_pipeline.domain.ledger import WritebackFilter
-from writeback_pipeline.domain.writebacks import Writeback
+from writeback_pipeline.domain.listing import Became
+from writeback_pipeline.domain.writebacks import FlagResult, Status, Writeback
 from writeback_pipeline.store.dialect import Dialect
 from writeback_pipeline.store.filtering import where
 from writeback_pipeline.store.rows import INSTANTS, NAMES, WRITEBACK, writebacks_from
-from writeback_pipeline.store.session import Session
+from writeback_pipeline.store.session import Session, in_utc
 
 _NEWEST_FIRST = "ORDER BY w.occurred_at DESC, w.id DESC"
 
@@ -44,6 +45,20 @@ def _newest(session: Session, selected: str, only: WritebackFilter) -> list[Any]
     # Sorted before they are put into words: sorting the finished texts took as long again as making them.
     rows = f"(SELECT * FROM writebacks w WHERE {conditions} {_NEWEST_FIRST}) w"
     return session.execute(f"SELECT {selected} FROM {rows}", values).fetchall()
+
+
+def became(session: Session, only: WritebackFilter) -> list[Became]:
+    """The rows that the filter shows, whatever its limit, counted by status and flag result."""
+    conditions, values = where(only)
+    rows = session.execute(
+        "SELECT w.status, w.flag_result, count(*), min(coalesce(w.next_attempt_at, w.created_at)) "
+        f"FROM writebacks w WHERE {conditions} GROUP BY w.status, w.flag_result",
+        values,
+    ).fetchall()
+    return [
+        Became(Status(status), FlagResult(flag) if flag else None, count, in_utc(due_at))
+        for status, flag, count, due_at in rows
+    ]
 
 
 def count(session: Session, only: WritebackFilter) -> int:

@@ -40,7 +40,7 @@ from writeback_pipeline.domain.ledger import (
     Settlement,
     WritebackFilter,
 )
-from writeback_pipeline.domain.listing import OpenedWriteback, Page, Position, Tally
+from writeback_pipeline.domain.listing import Became, OpenedWriteback, Page, Position, Tally
 from writeback_pipeline.domain.measures import MEASURED_OVER, Measures
 from writeback_pipeline.domain.overview import Overview
 from writeback_pipeline.domain.people import PersonRef
@@ -525,6 +525,11 @@ class Store:
         """How many rows the filter shows, whatever its limit."""
         with self._database.reading() as session:
             return listing.count(session, only)
+
+    def became(self, only: WritebackFilter) -> list[Became]:
+        """The rows that the filter shows, whatever its limit, counted by status and flag result."""
+        with self._database.reading() as session:
+            return listing.became(session, only)
 
     def settings(self) -> WritebackSettings:
         """The settings now, activity off where one of its own has a value that it does not take."""

@@ -53,6 +53,17 @@ def fail(store: Store, code: str, advice: str | None = None, status: Status = St
     store.record([], settlements, [], NOW, release=True)
 
 
+def test_what_became_of_rows_is_counted_by_status_and_flag_with_the_first_that_is_due(store: Store) -> None:
+    store.enqueue([unsubscribe(contact(1)), unsubscribe(contact(2))], NOW)
+    for claim in store.claim("worker", NOW, limit=2):
+        store.record([], [settled(claim, Status.WAITING)], [], NOW, release=True)
+    store.enqueue([unsubscribe(contact(3))], NOW - MINUTE)
+    assert sorted(store.became(WritebackFilter(limit=1))) == [
+        (Status.PENDING, None, 1, NOW - MINUTE),
+        (Status.WAITING, None, 2, NOW + 10 * MINUTE),
+    ]
+
+
 def test_pages_forward_and_back_show_every_row_once(store: Store) -> None:
     queue(store, range(7))
     same_time = [unsubscribe(contact(n), NOW - 3 * MINUTE, key=f"same {n}") for n in range(50, 54)]

@@ -3,49 +3,50 @@
 import random
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from writeback_pipeline.domain.ledger import WritebackFilter
 from writeback_pipeline.domain.writebacks import Kind, Status
-from writeback_pipeline_tests.mailings import Mailings
+from writeback_pipeline.local_org.state import Organisation
+from writeback_pipeline.store.store import Store
+from writeback_pipeline_tests.mailings import DAY, Mailings
 from writeback_pipeline_tests.torture.truth import Verdict
-from writeback_pipeline_tests.world import World
 
-_SEVERAL = re.compile(r"^Sent ([\d,]+) times", re.MULTILINE)
+_SEVERAL = re.compile(r"^(?:Sent|Opened) ([\d,]+) times", re.MULTILINE)
 
 
 @dataclass
 class Newsletter:
-    """One mailing that goes out again and again on one day, to some of the people each time."""
+    """One mailing, sent or opened again and again on one day, by some of the people each time."""
 
     mailings: Mailings
-    chance: random.Random
-    people: Sequence[str]
-    sent: Counter[str] = field(default_factory=Counter)
+    kind: Kind = Kind.SENT
+    day: str = DAY
+    events: Counter[str] = field(default_factory=Counter)
 
-    def goes_out(self, to: int) -> None:
-        """Send it to that many, some of them twice."""
-        self.goes_to(self.chance.choices(self.people, k=to))
+    def reaches(self, people: Iterable[str], chance: random.Random) -> None:
+        """An event of everybody, in some order, and a second one of every tenth: two files."""
+        people = list(people)
+        again = chance.sample(people, len(people) // 10)
+        for whom in (chance.sample(people, len(people)), again):
+            when = f"{self.day.partition('-')[2]} {chance.randrange(24):02}:05"
+            self.mailings.add(*(self.mailings.event(self.kind, person, when) for person in whom))
+            self.events.update(whom)
 
-    def goes_to(self, whom: Sequence[str]) -> None:
-        """Send it to them."""
-        self.mailings.sent(*whom)
-        self.sent.update(whom)
-
-    def judge(self, world: World) -> Verdict:
-        """Every person who was sent something has one Task, which tells how often."""
-        told = [
-            (task["Writeback_Key__c"].rpartition(":")[2], _times(task["Description"]))
-            for task in world.select("SELECT * FROM Task")
-        ]
+    def judge(self, ledger: Store, inside: Organisation) -> Verdict:
+        """Everybody who had an event has one Task, which tells how many."""
+        key = f"{self.kind}:daily:{self.day}:"
+        with inside.connection() as connection:
+            found = connection.execute("SELECT * FROM Task WHERE Writeback_Key__c LIKE ?", (f"{key}%",)).fetchall()
+        told = [(task["Writeback_Key__c"].removeprefix(key), _times(task["Description"])) for task in found]
         tasks, counts = Counter(person for person, _ in told), dict(told)
-        rows = world.ledger.writebacks(WritebackFilter(kinds=(Kind.SENT,)))
+        rows = ledger.writebacks(WritebackFilter(kinds=(self.kind,)))
         return Verdict(
-            events=len(self.sent),
-            lost=tuple(person for person in self.sent if not tasks[person]),
+            events=len(self.events),
+            lost=tuple(person for person in self.events if not tasks[person]),
             duplicated=tuple(person for person, count in tasks.items() if count > 1),
-            stale=tuple(person for person, count in counts.items() if count != self.sent[person]),
+            stale=tuple(person for person, count in counts.items() if count != self.events[person]),
             unfinished=tuple(
                 f"{row.salesforce_id} {row.status} {row.error_code}" for row in rows if row.status is not Status.WRITTEN
             ),
