@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from writeback_pipeline.bridges import CHOSEN, read_bridges, variables_of
+from writeback_pipeline.bridges_toml import BridgesMisconfigured
 from writeback_pipeline.commands.output import InputError
 from writeback_pipeline.logs import LogsMisconfigured, configure
 
@@ -30,8 +32,15 @@ _COMMANDS = {
     "settings": ("settings:settings", "Show and change the writeback settings."),
     "console": ("console:console", "Serve the pages, Writeback Settings and the others, until Ctrl-C."),
     "org": ("org:org", "Serve, reset and look into the embedded organisation; make it misbehave."),
+    "bridges": ("bridges:bridges", "Several organisations: list them, and write Dagster's workspace."),
 }
 """Name to where it is, and its line in the overview, which is shown without loading it."""
+
+_OF_ALL_BRIDGES = ("bridges", "console")
+"""Commands that need no bridge named where there are several; the first is about all of them anyway."""
+
+_HELP = "writeback_pipeline.help"
+"""Whether only a command's help is asked for, which needs no bridge."""
 
 
 class _Commands(click.Group):
@@ -56,6 +65,7 @@ class _Commands(click.Group):
         for stream in (sys.stdout, sys.stderr):  # a terminal that lacks a character shows a mark in its place
             if isinstance(stream, TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace" if stream is sys.stderr else "replace")
+        ctx.meta[_HELP] = not {"-h", "--help"}.isdisjoint(ctx.args)
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
@@ -76,16 +86,33 @@ def troubles() -> tuple[type[Exception], ...]:
     from writeback_pipeline.salesforce.connection import ConfigurationError
     from writeback_pipeline.store.errors import StoreUnusable
 
-    configuration = (AlertsMisconfigured, ConfigurationError, InvalidSetting, LogsMisconfigured)
+    configuration = (AlertsMisconfigured, BridgesMisconfigured, ConfigurationError, InvalidSetting, LogsMisconfigured)
     return ActivityDataError, StoreBusy, StoreUnusable, UnreadableFile, *configuration
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="writeback-pipeline")
-def main() -> None:
+@click.option("--bridge", envvar=CHOSEN, metavar="NAME", help="Of several organisations, the one that this is about.")
+@click.pass_context
+def main(context: click.Context, bridge: str | None) -> None:
     """Deliver opt-outs and mailing activity from the e-mail platform to Salesforce.
 
     State lies in WRITEBACK_HOME (default: data). Exit codes: 0 done; 1 done, but something needs a person; 2 the input
     or the configuration is wrong, nothing was changed.
     """
+    if not context.meta[_HELP]:
+        _enter(bridge, context.invoked_subcommand or "")
     configure(os.environ, "warning")
+
+
+def _enter(bridge: str | None, command: str) -> None:
+    """Make this a process of that bridge; where there are several, a command for one does nothing without a name."""
+    if bridge and command != "bridges":
+        variables = variables_of(bridge, os.environ)
+        os.environ.clear()
+        os.environ.update(variables)
+    elif command not in _OF_ALL_BRIDGES and (several := read_bridges(os.environ)):
+        names = ", ".join(each.name for each in several)
+        raise BridgesMisconfigured(
+            f"there are several bridges: say which, --bridge NAME or {CHOSEN}. There are {names}"
+        )

@@ -7,15 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+SHARED_HOME = "WRITEBACK_SHARED_HOME"
+"""Set for the processes of one bridge of several: the home of all of them together."""
+
 
 @dataclass(frozen=True, slots=True)
 class Environment:
     """The paths of one home. `database` is a file or a `postgresql://` URL with its password; `activity` a folder or a
-    URL."""
+    URL. Where the home is that of one bridge of several, `shared` is what they have in common."""
 
     home: Path
     database: str = field(repr=False)
     activity: str
+    shared: Path | None = None
 
     @property
     def has_database(self) -> bool:
@@ -34,8 +38,8 @@ class Environment:
 
     @property
     def dagster_home(self) -> Path:
-        """The folder of this home's Dagster instance: its configuration, runs and logs."""
-        return self.home / "dagster"
+        """The folder of the Dagster instance, one for all bridges: its configuration, runs and logs."""
+        return (self.shared or self.home) / "dagster"
 
 
 def read_environment(variables: Mapping[str, str]) -> Environment:
@@ -45,6 +49,7 @@ def read_environment(variables: Mapping[str, str]) -> Environment:
         home=home,
         database=variables.get("WRITEBACK_DATABASE") or str(home / "writebacks.duckdb"),
         activity=variables.get("WRITEBACK_ACTIVITY") or _default_activity(home),
+        shared=Path(variables[SHARED_HOME]) if variables.get(SHARED_HOME) else None,
     )
 
 

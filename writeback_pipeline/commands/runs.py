@@ -13,8 +13,10 @@ from typing import Any
 
 import dagster as dg
 
+from writeback_pipeline.bridges import CHOSEN
 from writeback_pipeline.commands.dagster_home import one_at_a_time
 from writeback_pipeline.definitions import defs
+from writeback_pipeline.defs.scope import Scope
 from writeback_pipeline.domain.settings import Occurrence
 from writeback_pipeline.domain.writebacks import Kind
 
@@ -82,7 +84,7 @@ def run_activity(
 ) -> None:
     """Deliver windows one after the other, a run each; `finished` hears of every one."""
     job = {Occurrence.DAILY: deliver_daily_activity, Occurrence.WEEKLY: deliver_weekly_activity}[occurrence]
-    assets = [dg.AssetKey(f"{occurrence}_{kind}_writebacks") for kind in kinds]
+    assets = [Scope(os.environ.get(CHOSEN, "")).key(f"{occurrence}_{kind}_writebacks") for kind in kinds]
     with open_instance() as instance:
         for partition in partitions:
             finished(_run(job, instance, {}, partition=partition, assets=assets))

@@ -18,6 +18,7 @@ from writeback_pipeline.defs.failures import failing_in_words
 from writeback_pipeline.defs.metadata import cost_metadata, table
 from writeback_pipeline.defs.ports import CountedWindow, MailingActivity, PlatformDatabase, SalesforceConnector
 from writeback_pipeline.defs.runs import is_manual
+from writeback_pipeline.defs.scope import beside
 from writeback_pipeline.delivery.activity import PROGRESS, ActivityDelivery, ActivityReport
 from writeback_pipeline.delivery.window_plan import WindowPlan, plan_window
 from writeback_pipeline.domain.activity import Presentation
@@ -53,7 +54,7 @@ def summaries_asset(occurrence: Occurrence, zone: str) -> dg.AssetsDefinition:
         simplefilter("ignore", dg.BetaWarning)  # backfill policies are still called beta
 
         @dg.asset(
-            name=f"{occurrence}_activity_summaries",
+            name=_summaries(occurrence),
             partitions_def=partitions(occurrence, zone),
             backfill_policy=dg.BackfillPolicy.single_run(),
             group_name=GROUP,
@@ -85,6 +86,10 @@ def summaries_asset(occurrence: Occurrence, zone: str) -> dg.AssetsDefinition:
     return asset
 
 
+def _summaries(occurrence: Occurrence) -> str:
+    return f"{occurrence}_activity_summaries"
+
+
 def _presentation(settings: WritebackSettings) -> Presentation:
     return Presentation(settings.platform_name, settings.zone)
 
@@ -100,14 +105,12 @@ def _counted(window: CountedWindow) -> dict[str, int]:
     return numbers
 
 
-def writebacks_asset(
-    occurrence: Occurrence, kind: Kind, zone: str, summaries: dg.AssetsDefinition
-) -> dg.AssetsDefinition:
+def writebacks_asset(occurrence: Occurrence, kind: Kind, zone: str) -> dg.AssetsDefinition:
     """The asset that writes a window's Tasks of one kind; a window is a run of its own."""
 
     @dg.asset(
         name=f"{occurrence}_{kind}_writebacks",
-        deps=[summaries],
+        deps=[_summaries(occurrence)],
         partitions_def=partitions(occurrence, zone),
         group_name=GROUP,
         owners=OWNERS,
@@ -137,8 +140,9 @@ def writebacks_asset(
         ):
             events = counted.of(kind)
             # The window was counted on the way: its summaries are as fresh as its Tasks.
+            summaries = beside(context.asset_key, _summaries(occurrence))
             context.log_event(
-                dg.AssetMaterialization(summaries.key, partition=context.partition_key, metadata=_counted(counted))
+                dg.AssetMaterialization(summaries, partition=context.partition_key, metadata=_counted(counted))
             )
             if config.dry_run:
                 known = ledger.known_summaries(scope_of(kind, window))

@@ -4,14 +4,16 @@ It launches nothing. A sensor cannot notice that nothing ticks any more: `writeb
 too, at what the ticks left in the ledger.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import dagster as dg
 
 from writeback_pipeline.defs.failures import WRONG_ORGANISATION
 from writeback_pipeline.defs.ports import AlertChannels, PlatformDatabase
 from writeback_pipeline.defs.schedules import PARTITION
+from writeback_pipeline.defs.scope import ALONE, Scope
 from writeback_pipeline.defs.sensors import tick
 from writeback_pipeline.delivery.watching import watch
 from writeback_pipeline.domain.health import DagsterHealth, FailedRun, RedCheck
@@ -26,50 +28,71 @@ FAILURES_LOOKED_AT = 200
 UNFORESEEN = "an error that nobody foresaw"
 
 
-@dg.sensor(
-    name=NAME,
-    minimum_interval_seconds=int(INTERVAL.total_seconds()),
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Looks for what is wrong with the pipeline, and tells the channels of the alerts, once per incident.",
-)
-def alert_sensor(
-    context: dg.SensorEvaluationContext,
-    platform_database: dg.ResourceParam[PlatformDatabase],
-    alert_channels: dg.ResourceParam[AlertChannels],
-) -> dg.SkipReason:
-    """One look; the reason for skipping says what it found."""
-    ledger, now = platform_database.ledger(), datetime.now(UTC)
-    tick(ledger, NAME, INTERVAL, now)
-    assert context.repository_def is not None
-    checks = list(context.repository_def.asset_checks_defs_by_key)
-    health = DagsterHealth(list(failed_runs(context.instance, now)), list(red_checks(context.instance, checks)))
-    try:
-        found = watch(ledger, alert_channels.teller(), lambda: datetime.now(UTC), health)
-    except StoreBusy:
-        return dg.SkipReason("the store is busy")
-    untold = "".join(f"; not told by {channel}: {why}" for channel, why in found.trouble.items())
-    return dg.SkipReason(f"{len(found.incidents)} incidents are open, {found.told} notices were told{untold}")
+def alert_sensor(scope: Scope = ALONE) -> dg.SensorDefinition:
+    """The sensor that looks at this bridge."""
+
+    @dg.sensor(
+        name=NAME,
+        minimum_interval_seconds=int(INTERVAL.total_seconds()),
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Looks for what is wrong with the pipeline, and tells the channels, once per incident.",
+    )
+    def sensor(
+        context: dg.SensorEvaluationContext,
+        platform_database: dg.ResourceParam[PlatformDatabase],
+        alert_channels: dg.ResourceParam[AlertChannels],
+    ) -> dg.SkipReason:
+        """One look; the reason for skipping says what it found."""
+        ledger, now = platform_database.ledger(), datetime.now(UTC)
+        tick(ledger, NAME, INTERVAL, now)
+        assert context.repository_def is not None
+        checks = list(context.repository_def.asset_checks_defs_by_key)
+        runs = failed_runs(context.instance, now, scope)
+        health = DagsterHealth(list(runs), list(red_checks(context.instance, checks)))
+        try:
+            found = watch(ledger, alert_channels.teller(), lambda: datetime.now(UTC), health)
+        except StoreBusy:
+            return dg.SkipReason("the store is busy")
+        untold = "".join(f"; not told by {channel}: {why}" for channel, why in found.trouble.items())
+        return dg.SkipReason(f"{len(found.incidents)} incidents are open, {found.told} notices were told{untold}")
+
+    return sensor
 
 
-def failed_runs(instance: dg.DagsterInstance, now: datetime) -> Iterator[FailedRun]:
+def failed_runs(instance: dg.DagsterInstance, now: datetime, scope: Scope = ALONE) -> Iterator[FailedRun]:
     """The last failed run of each job, and of each partition of one, that no success followed."""
-    failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=now - REACH)
     seen = set()
-    for record in instance.get_run_records(failed, limit=FAILURES_LOOKED_AT):
+    failed = [dg.DagsterRunStatus.FAILURE]
+    for record in _records(instance, scope, FAILURES_LOOKED_AT, statuses=failed, updated_after=now - REACH):
         run = record.dagster_run
         partition = run.tags.get(PARTITION)
         if (run.job_name, partition) in seen:
             continue
         seen.add((run.job_name, partition))
-        mended = dg.RunsFilter(
-            job_name=run.job_name,
+        mended = _records(
+            instance,
+            scope,
+            1,
             statuses=[dg.DagsterRunStatus.SUCCESS],
-            tags={} if partition is None else {PARTITION: partition},
+            job_name=run.job_name,
             created_after=record.create_timestamp,
+            tags={} if partition is None else {PARTITION: partition},
         )
-        if not instance.get_run_records(mended, limit=1):
+        if not mended:
             words, passing, elsewhere = _failure(instance, run.run_id)
             yield FailedRun(run.job_name, run.run_id, words, passing, partition, elsewhere)
+
+
+def _records(
+    instance: dg.DagsterInstance, scope: Scope, limit: int, *, tags: Mapping[str, str] | None = None, **only: Any
+) -> list[dg.RunRecord]:
+    """The latest runs of this bridge that the filter shows, newest first."""
+    found = {
+        record.storage_id: record
+        for mark in scope.marks
+        for record in instance.get_run_records(dg.RunsFilter(tags={**(tags or {}), **mark}, **only), limit=limit)
+    }
+    return [found[id_] for id_ in sorted(found, reverse=True)]
 
 
 def red_checks(instance: dg.DagsterInstance, keys: list[dg.AssetCheckKey]) -> Iterator[RedCheck]:

@@ -37,7 +37,8 @@ def organisation_is_ready(
     What may pass by itself, or concerns some people only, is met by the delivery, which does what can be done.
     """
     now = datetime.now(UTC)
-    earlier = _earlier_today(context.instance, now)
+    (spec,) = context.check_specs
+    earlier = _earlier_today(context.instance, spec.key, now)
     if earlier is not None:
         yield earlier
         return
@@ -74,9 +75,9 @@ def _told(findings: Sequence[Finding]) -> str:
     return " ".join(f"{each.subject}: {each.told}. {each.remedy}" for each in findings)
 
 
-def _earlier_today(instance: dg.DagsterInstance, now: datetime) -> dg.AssetCheckResult | None:
+def _earlier_today(instance: dg.DagsterInstance, key: dg.AssetCheckKey, now: datetime) -> dg.AssetCheckResult | None:
     """The newest evaluation, if it was made today and found no failure."""
-    for record in instance.event_log_storage.get_asset_check_execution_history(_SPEC.key, limit=2):
+    for record in instance.event_log_storage.get_asset_check_execution_history(key, limit=2):
         event = record.event.dagster_event if record.event else None
         if event is None or event.event_type is not dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             continue  # the run that asks is planned already

@@ -7,9 +7,11 @@ import dagster as dg
 
 from writeback_pipeline.defs.assets import GROUP, OWNERS
 from writeback_pipeline.defs.failures import failing_in_words
+from writeback_pipeline.defs.jobs import AssetJob
 from writeback_pipeline.defs.metadata import report_metadata, writeback_table
 from writeback_pipeline.defs.ports import PlatformDatabase, SalesforceConnector
 from writeback_pipeline.defs.runs import is_manual
+from writeback_pipeline.defs.scope import Scope
 from writeback_pipeline.delivery.opt_outs import OptOutDelivery
 from writeback_pipeline.delivery.reconciling import reconcile
 from writeback_pipeline.domain.budget import Purpose
@@ -42,19 +44,22 @@ def opt_out_reconciliation(
     )
 
 
-reconcile_opt_outs = dg.define_asset_job(
-    name="reconcile_opt_outs",
-    selection=dg.AssetSelection.assets(opt_out_reconciliation),
-    description="Compare the opt-outs of the last 30 days with Salesforce; set flags again that are gone.",
-    executor_def=dg.in_process_executor,
-)
+def reconciliation_job(scope: Scope) -> AssetJob:
+    """Compare what was written lately."""
+    return dg.define_asset_job(
+        name="reconcile_opt_outs",
+        selection=dg.AssetSelection.assets(scope.key("opt_out_reconciliation")),
+        description="Compare the opt-outs of the last 30 days with Salesforce; set flags again that are gone.",
+        tags=scope.tags,
+        executor_def=dg.in_process_executor,
+    )
 
 
-def daily_reconciliation(zone: str) -> dg.ScheduleDefinition:
+def daily_reconciliation(zone: str, job: AssetJob) -> dg.ScheduleDefinition:
     """Once a night, in that zone."""
     return dg.ScheduleDefinition(
         name="daily_reconciliation",
-        job=reconcile_opt_outs,
+        job=job,
         cron_schedule=DAILY_AT,
         execution_timezone=zone,
         default_status=dg.DefaultScheduleStatus.RUNNING,

@@ -13,6 +13,7 @@ import dagster as dg
 
 from writeback_pipeline.defs.jobs import AssetJob, activity_job_name
 from writeback_pipeline.defs.ports import Ledger, MailingActivity, PlatformDatabase
+from writeback_pipeline.defs.scope import Scope
 from writeback_pipeline.defs.sensors import UNFINISHED, tick
 from writeback_pipeline.delivery.owed_windows import window_states
 from writeback_pipeline.domain.budget import Purpose
@@ -38,7 +39,9 @@ PARTITION = "dagster/partition"
 FAILURES_LOOKED_AT = 200
 
 
-def activity_schedule(occurrence: Occurrence, cadence: Frequency, job: AssetJob, zone: str) -> dg.ScheduleDefinition:
+def activity_schedule(
+    occurrence: Occurrence, cadence: Frequency, job: AssetJob, zone: str, scope: Scope
+) -> dg.ScheduleDefinition:
     """The schedule that delivers windows of that occurrence when the settings choose that cadence."""
 
     @dg.schedule(
@@ -65,14 +68,14 @@ def activity_schedule(occurrence: Occurrence, cadence: Frequency, job: AssetJob,
                 occurrence,
                 cadence,
                 at,
-                _failures(context.instance, job_name),
+                _failures(context.instance, scope, job_name),
             )
         except StoreBusy:
             return dg.SkipReason("the store is busy")
         if isinstance(answer, Skip):
             return dg.SkipReason(answer.reason)
-        under_way = _partitions_under_way(context.instance, job_name)
-        requests = [_run(request, occurrence) for request in answer]
+        under_way = _partitions_under_way(context.instance, scope, job_name)
+        requests = [_run(request, occurrence, scope) for request in answer]
         return [each for each in requests if each.partition_key not in under_way] or dg.SkipReason(
             "every window that is owed is being delivered"
         )
@@ -101,15 +104,15 @@ def _requests(
     return requests_of_tick(settings, occurrence, cadence, at, states, failed=failed)
 
 
-def _run(request: WindowRequest, occurrence: Occurrence) -> dg.RunRequest:
+def _run(request: WindowRequest, occurrence: Occurrence, scope: Scope) -> dg.RunRequest:
     key = partition_of_window(request.window)
-    assets = [dg.AssetKey(f"{occurrence}_{kind}_writebacks") for kind in request.kinds]
+    assets = [scope.key(f"{occurrence}_{kind}_writebacks") for kind in request.kinds]
     return dg.RunRequest(run_key=key, partition_key=key, asset_selection=assets)
 
 
-def _failures(instance: dg.DagsterInstance, job_name: str) -> dict[str, datetime]:
+def _failures(instance: dg.DagsterInstance, scope: Scope, job_name: str) -> dict[str, datetime]:
     """When the partitions failed last, as far as the latest failures tell."""
-    failed = dg.RunsFilter(job_name=job_name, statuses=[dg.DagsterRunStatus.FAILURE])
+    failed = scope.runs_of(job_name, [dg.DagsterRunStatus.FAILURE])
     records = instance.get_run_records(failed, limit=FAILURES_LOOKED_AT)
     return {
         record.dagster_run.tags[PARTITION]: record.create_timestamp
@@ -118,7 +121,7 @@ def _failures(instance: dg.DagsterInstance, job_name: str) -> dict[str, datetime
     }
 
 
-def _partitions_under_way(instance: dg.DagsterInstance, job_name: str) -> set[str]:
-    unfinished = dg.RunsFilter(job_name=job_name, statuses=UNFINISHED)
-    tags: list[Mapping[str, str]] = [record.dagster_run.tags for record in instance.get_run_records(unfinished)]
+def _partitions_under_way(instance: dg.DagsterInstance, scope: Scope, job_name: str) -> set[str]:
+    unfinished = instance.get_run_records(scope.runs_of(job_name, UNFINISHED))
+    tags: list[Mapping[str, str]] = [record.dagster_run.tags for record in unfinished]
     return {each[PARTITION] for each in tags if PARTITION in each}

@@ -1,13 +1,13 @@
 """The sensor that polls the queue. It only looks; what is owed and who may deliver it is decided in the store."""
 
-from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from writeback_pipeline.defs.jobs import deliver_opt_outs
+from writeback_pipeline.defs.jobs import DELIVER_OPT_OUTS
 from writeback_pipeline.defs.ports import Ledger, PlatformDatabase
+from writeback_pipeline.defs.scope import ALONE, Scope
 from writeback_pipeline.domain.budget import Purpose
 from writeback_pipeline.domain.ledger import LEASE, StoreBusy
 
@@ -35,7 +35,7 @@ def tick(ledger: Ledger, name: str, interval: timedelta, now: datetime) -> None:
         ledger.beat(name, interval, now)
 
 
-def opt_out_queue_sensor(interval_seconds: int) -> dg.SensorDefinition:
+def opt_out_queue_sensor(interval_seconds: int, scope: Scope = ALONE) -> dg.SensorDefinition:
     """A sensor that requests one run whenever something is due and no run of the job is unfinished.
 
     It asks for the level, not for the edge, and gives no run_key: a run that failed is simply followed by another
@@ -44,7 +44,7 @@ def opt_out_queue_sensor(interval_seconds: int) -> dg.SensorDefinition:
 
     @dg.sensor(
         name=NAME,
-        job=deliver_opt_outs,
+        job_name=DELIVER_OPT_OUTS,
         minimum_interval_seconds=interval_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Polls the queue of opt-out changes and starts a delivery when something is due.",
@@ -55,7 +55,7 @@ def opt_out_queue_sensor(interval_seconds: int) -> dg.SensorDefinition:
         ledger, now = platform_database.ledger(), datetime.now(UTC)
         tick(ledger, NAME, timedelta(seconds=interval_seconds), now)
         try:
-            if _is_under_way(context.instance, ledger, now):
+            if _is_under_way(context.instance, scope, ledger, now):
                 return dg.SkipReason("a delivery is under way")
             due = ledger.due(now)
             hold = ledger.hold(Purpose.OPT_OUTS, now) if due else None
@@ -70,20 +70,14 @@ def opt_out_queue_sensor(interval_seconds: int) -> dg.SensorDefinition:
     return sensor
 
 
-def _is_under_way(instance: dg.DagsterInstance, ledger: Ledger, now: datetime) -> bool:
+def _is_under_way(instance: dg.DagsterInstance, scope: Scope, ledger: Ledger, now: datetime) -> bool:
     """Whether a run of the job is unfinished, and not only because its host died."""
-    if _records(instance, [dg.DagsterRunStatus.QUEUED], limit=1):
+    if instance.get_run_records(scope.runs_of(DELIVER_OPT_OUTS, [dg.DagsterRunStatus.QUEUED]), limit=1):
         return True  # it begins by itself, whatever happened to a host
-    begun = _records(instance, BEGUN, limit=RUNS_LOOKED_AT)
+    begun = instance.get_run_records(scope.runs_of(DELIVER_OPT_OUTS, BEGUN), limit=RUNS_LOOKED_AT)
     return bool(begun) and (
         any(_last_heard_of(instance, record) > now - SILENT_AFTER for record in begun) or ledger.is_delivering(now)
     )
-
-
-def _records(
-    instance: dg.DagsterInstance, statuses: list[dg.DagsterRunStatus], *, limit: int
-) -> Sequence[dg.RunRecord]:
-    return instance.get_run_records(dg.RunsFilter(job_name=deliver_opt_outs.name, statuses=statuses), limit=limit)
 
 
 def _last_heard_of(instance: dg.DagsterInstance, record: dg.RunRecord) -> datetime:

@@ -7,9 +7,11 @@ import dagster as dg
 
 from writeback_pipeline.defs.assets import GROUP, OWNERS
 from writeback_pipeline.defs.failures import failing_in_words
+from writeback_pipeline.defs.jobs import AssetJob
 from writeback_pipeline.defs.metadata import table
 from writeback_pipeline.defs.ports import PlatformDatabase, SalesforceConnector
 from writeback_pipeline.defs.runs import is_manual
+from writeback_pipeline.defs.scope import Scope
 from writeback_pipeline.delivery.auditing import audit
 from writeback_pipeline.delivery.synchronising import synchronise
 from writeback_pipeline.domain.budget import Purpose
@@ -70,19 +72,22 @@ def flag_matches_ledger(
     )
 
 
-audit_opt_outs = dg.define_asset_job(
-    name="audit_opt_outs",
-    selection=dg.AssetSelection.checks(flag_matches_ledger),
-    description="Compare who stands opted out in the ledger with whom Salesforce shows opted out.",
-    executor_def=dg.in_process_executor,
-)
+def audit_job(scope: Scope) -> AssetJob:
+    """Compare both sides."""
+    return dg.define_asset_job(
+        name="audit_opt_outs",
+        selection=dg.AssetSelection.checks(scope.of(flag_matches_ledger)),
+        description="Compare who stands opted out in the ledger with whom Salesforce shows opted out.",
+        tags=scope.tags,
+        executor_def=dg.in_process_executor,
+    )
 
 
-def daily_audit(zone: str) -> dg.ScheduleDefinition:
+def daily_audit(zone: str, job: AssetJob) -> dg.ScheduleDefinition:
     """Once a night, in that zone, after the reconciliation."""
     return dg.ScheduleDefinition(
         name="daily_audit",
-        job=audit_opt_outs,
+        job=job,
         cron_schedule=DAILY_AT,
         execution_timezone=zone,
         default_status=dg.DefaultScheduleStatus.RUNNING,
@@ -90,17 +95,23 @@ def daily_audit(zone: str) -> dg.ScheduleDefinition:
     )
 
 
-sync_salesforce = dg.define_asset_job(
-    name="sync_salesforce",
-    selection=dg.AssetSelection.assets(salesforce_opt_outs).without_checks(),
-    description="Bring opt-outs that were made or taken back in Salesforce to the platform.",
-    executor_def=dg.in_process_executor,
-)
+def sync_job(scope: Scope) -> AssetJob:
+    """Read what changed in Salesforce."""
+    return dg.define_asset_job(
+        name="sync_salesforce",
+        selection=dg.AssetSelection.assets(scope.key("salesforce_opt_outs")).without_checks(),
+        description="Bring opt-outs that were made or taken back in Salesforce to the platform.",
+        tags=scope.tags,
+        executor_def=dg.in_process_executor,
+    )
 
-quarter_hourly_sync = dg.ScheduleDefinition(
-    name="quarter_hourly_sync",
-    job=sync_salesforce,
-    cron_schedule=EVERY_15_MINUTES,
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Reads what changed in Salesforce since the last reading.",
-)
+
+def quarter_hourly_sync(job: AssetJob) -> dg.ScheduleDefinition:
+    """Every quarter of an hour."""
+    return dg.ScheduleDefinition(
+        name="quarter_hourly_sync",
+        job=job,
+        cron_schedule=EVERY_15_MINUTES,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Reads what changed in Salesforce since the last reading.",
+    )
