@@ -1,13 +1,13 @@
 """The SQL that counts a window's events into tables, in as few passes over the files as will do.
 
-A row of `people` holds all events of one person, each packed into one number, so that millions of events stay small.
-A label is a mailing with the name and subject that an event gave it. `repeated` and `kept` exist because a platform
-may deliver an event twice: one event id counts once.
+A row of `events` is one event that names somebody, as few numbers as will do; a row of `people` is one person's events
+of one kind, with their content: a number that changes whenever one of them does. A label is a mailing with the name and
+subject that an event gave it. `repeated` and `kept` exist because a platform may deliver an event twice: one event id
+counts once.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil
 from typing import Any
 
 from duckdb import DuckDBPyConnection
@@ -16,71 +16,73 @@ from writeback_pipeline.activity.salesforce_ids import normal_id_sql
 from writeback_pipeline.domain.windows import Window
 from writeback_pipeline.domain.writebacks import ACTIVITY_KINDS, Kind
 
-LABEL_SHIFT = 42
-"""Bits of a packed event below its label's number: its moment, which are microseconds since the window's start, one
-bit for opened, one for made by a machine."""
+BY_A_MACHINE, OPENED = 1, 2
+"""Bits of an event's moment: above them are the microseconds since the window's start."""
 
-_EVENTS_AT_ONCE = 3_000_000
-"""Events packed in one go: their lists are the one thing here that DuckDB cannot spill to disk."""
-
-_EVENTS = """
-SELECT event_id, kind, mailing_id, mailing_name, subject, subscriber_id, salesforce_id,
-       (epoch_us(occurred_at) - epoch_us($start)) * 4 + (kind = 'opened')::BIGINT * 2
-       + (is_machine_open IS TRUE)::BIGINT AS moment
+_FILES = """
 FROM read_parquet($files, hive_partitioning = false)
 WHERE occurred_at >= $start AND occurred_at < $end
 """
-_ONCE = f"""
-SELECT * FROM ({_EVENTS}) AS event ANTI JOIN repeated ON repeated.id_hash = hash(event.event_id)
-UNION ALL
-SELECT * FROM kept
-"""
-_FIND_REPEATED = f"""
-CREATE TABLE repeated AS
-SELECT hash(event_id) AS id_hash, count(*) AS events FROM ({_EVENTS}) WHERE event_id <> '' GROUP BY id_hash
-HAVING events > 1
-"""
-_KEEP_ONE_EACH = f"""
-CREATE TABLE kept AS
-SELECT DISTINCT ON (event.event_id) event.*
-FROM ({_EVENTS}) AS event SEMI JOIN repeated ON repeated.id_hash = hash(event.event_id)
-ORDER BY event_id, moment, kind, salesforce_id, mailing_id, mailing_name, subject, subscriber_id
+_MOMENT = f"""
+(epoch_us(occurred_at) - epoch_us($start)) * 4 + (kind = 'opened')::BIGINT * {OPENED}
+    + (is_machine_open IS TRUE)::BIGINT * {BY_A_MACHINE}
 """
 _LABEL = "hash(mailing_id, mailing_name, subject)"
-_FIND_LABELS = f"""
-INSERT INTO labels
-SELECT {_LABEL}, coalesce(mailing_id, ''), coalesce(mailing_name, ''), coalesce(subject, '')
-FROM (SELECT DISTINCT mailing_id, mailing_name, subject FROM ({_EVENTS}))
-"""
-_KNOWN_KIND = "kind IN ('sent', 'opened')"
+_ID_HASH = "CASE WHEN event_id <> '' THEN hash(event_id) END"
 _TABLES = """
-CREATE TABLE people (salesforce_id VARCHAR, events HUGEINT[], sent HUGEINT, opened HUGEINT);
+CREATE TABLE events (id_hash UBIGINT, kind VARCHAR, salesforce_id VARCHAR, label UBIGINT, moment BIGINT);
+CREATE TABLE people (salesforce_id VARCHAR, opened BOOLEAN, content HUGEINT);
 CREATE TABLE labels (label UBIGINT, mailing_id VARCHAR, name VARCHAR, subject VARCHAR);
 CREATE TABLE nobody (subscriber_id VARCHAR, kind VARCHAR, events BIGINT, last_moment BIGINT);
 """
-_CONTENT = f"sum(hash(xor({_LABEL}, moment::UBIGINT)))"
-_PACK = f"""
-INSERT INTO people
-SELECT salesforce_id, list({_LABEL}::HUGEINT * {1 << LABEL_SHIFT} + moment),
-       {_CONTENT} FILTER (WHERE kind = 'sent'), {_CONTENT} FILTER (WHERE kind = 'opened')
-FROM ({{events}})
-WHERE salesforce_id <> '' AND {_KNOWN_KIND} AND {{share}}
-GROUP BY salesforce_id
+_READ = f"INSERT INTO events SELECT {_ID_HASH}, kind, salesforce_id, {_LABEL}, {_MOMENT} {_FILES}"
+_BY_KIND = "SELECT coalesce(kind, ''), count(*), count(*) FILTER (salesforce_id <> '') FROM events GROUP BY ALL"
+_FIND_REPEATED = """
+CREATE TABLE repeated AS
+SELECT id_hash, count(*) AS events FROM events WHERE id_hash IS NOT NULL GROUP BY id_hash HAVING events > 1
 """
-_ODD_IDS = "SELECT count(*) FROM people WHERE length(salesforce_id) <> 18 OR suffix(salesforce_id, ' ')"
-_MERGE = f"""
-INSERT INTO merged
-SELECT {normal_id_sql("salesforce_id")} AS normal_id, flatten(list(events)), sum(sent), sum(opened)
-FROM people
-WHERE {{share}}
-GROUP BY normal_id
+_KEEP_ONE_EACH = f"""
+CREATE TABLE kept AS
+SELECT DISTINCT ON (event_id) * EXCLUDE (id_hash) FROM (
+    SELECT event_id, {_ID_HASH} AS id_hash, kind, salesforce_id, {_LABEL} AS label, {_MOMENT} AS moment, subscriber_id,
+        mailing_id, mailing_name, subject
+    {_FILES}
+) SEMI JOIN repeated USING (id_hash)
+ORDER BY event_id, moment, kind, salesforce_id, mailing_id, mailing_name, subject, subscriber_id
 """
+_PUT_ONE_EACH = f"""
+DELETE FROM events USING repeated WHERE events.id_hash = repeated.id_hash;
+INSERT INTO events SELECT {_ID_HASH}, kind, salesforce_id, label, moment FROM kept
+"""
+_FIND_LABELS = f"""
+INSERT INTO labels
+SELECT {_LABEL}, coalesce(mailing_id, ''), coalesce(mailing_name, ''), coalesce(subject, '')
+FROM (SELECT DISTINCT mailing_id, mailing_name, subject {_FILES})
+"""
+_KNOWN_KIND = "kind IN ('sent', 'opened')"
+_NAMES_NOBODY = "(salesforce_id <> '') IS NOT TRUE"
 _SET_NOBODY_ASIDE = f"""
 INSERT INTO nobody
 SELECT coalesce(subscriber_id, ''), kind, count(*), max(moment)
 FROM ({{events}})
-WHERE (salesforce_id <> '') IS NOT TRUE AND {_KNOWN_KIND}
+WHERE {_NAMES_NOBODY} AND {_KNOWN_KIND}
 GROUP BY ALL
+"""
+_EVERY_EVENT = f"SELECT subscriber_id, kind, salesforce_id, {_MOMENT} AS moment {_FILES}"
+_EVERY_EVENT_ONCE = f"""
+SELECT * EXCLUDE (id_hash)
+FROM (SELECT subscriber_id, kind, salesforce_id, {_MOMENT} AS moment, {_ID_HASH} AS id_hash {_FILES})
+ANTI JOIN repeated USING (id_hash)
+UNION ALL
+SELECT subscriber_id, kind, salesforce_id, moment FROM kept
+"""
+_LEAVE_THE_USEFUL = f"DELETE FROM events WHERE {_NAMES_NOBODY} OR ({_KNOWN_KIND}) IS NOT TRUE"
+_IS_ODD = "length(salesforce_id) <> 18 OR suffix(salesforce_id, ' ')"
+# Most windows have no id that is not in its normal form, and looking for one is quicker than mending all.
+_MEND_ODD_IDS = f"UPDATE events SET salesforce_id = {normal_id_sql('salesforce_id')} WHERE {_IS_ODD}"
+_COUNT = f"""
+INSERT INTO people
+SELECT salesforce_id, moment & {OPENED} > 0, sum(hash(xor(label, moment::UBIGINT))) FROM events GROUP BY ALL
 """
 
 
@@ -123,7 +125,7 @@ def no_events() -> Totals:
 
 
 def create_tables(connection: DuckDBPyConnection) -> None:
-    """The empty tables `people`, `labels` and `nobody`, in the connection's schema."""
+    """The empty tables `events`, `people`, `labels` and `nobody`, in the connection's schema."""
     connection.execute(_TABLES)
 
 
@@ -134,62 +136,51 @@ def count_events(connection: DuckDBPyConnection, files: Sequence[str], window: W
         "start": window.start.replace(tzinfo=None),
         "end": window.end.replace(tzinfo=None),
     }
-    in_kinds = _by_kind(connection, _EVENTS, bound)
+    connection.execute(_READ, bound)
+    in_kinds, named = _by_kind(connection)
     events_read = sum(in_kinds.values())
     duplicates = _set_duplicates_aside(connection, bound)
-    events = _ONCE if duplicates else _EVENTS
     if duplicates:
-        in_kinds = _by_kind(connection, events, bound)
+        in_kinds, named = _by_kind(connection)
     connection.execute(_FIND_LABELS, bound)
-    _pack(connection, events, events_read, bound)
-    packed, *people = _row(
-        connection, "SELECT coalesce(sum(len(events)), 0)::BIGINT, count(sent), count(opened) FROM people"
-    )
-    if packed < sum(in_kinds.get(kind, 0) for kind in ACTIVITY_KINDS):
+    useful = sum(named.get(kind, 0) for kind in ACTIVITY_KINDS)
+    if useful < sum(in_kinds.get(kind, 0) for kind in ACTIVITY_KINDS):
+        events = _EVERY_EVENT_ONCE if duplicates else _EVERY_EVENT
         connection.execute(_SET_NOBODY_ASIDE.format(events=events), bound)
-    return _totals(connection, events_read, duplicates, in_kinds, people)
+    if useful < sum(in_kinds.values()):
+        connection.execute(_LEAVE_THE_USEFUL)
+    if _row(connection, f"SELECT count(*) FROM events WHERE {_IS_ODD}")[0]:
+        connection.execute(_MEND_ODD_IDS)
+    connection.execute(_COUNT)
+    return _totals(connection, events_read, duplicates, in_kinds)
 
 
-def _by_kind(connection: DuckDBPyConnection, events: str, bound: dict[str, Any]) -> dict[str, int]:
-    rows = connection.execute(f"SELECT coalesce(kind, ''), count(*) FROM ({events}) GROUP BY ALL", bound).fetchall()
-    return dict(rows)
+def _by_kind(connection: DuckDBPyConnection) -> tuple[dict[str, int], dict[str, int]]:
+    """Events of each kind, and those of them that name somebody."""
+    rows = connection.execute(_BY_KIND).fetchall()
+    return {kind: events for kind, events, _ in rows}, {kind: named for kind, _, named in rows}
 
 
 def _set_duplicates_aside(connection: DuckDBPyConnection, bound: dict[str, Any]) -> int:
     """Keep one event, the earliest, of each id that occurs several times; the number of the others."""
-    connection.execute(_FIND_REPEATED, bound)
+    connection.execute(_FIND_REPEATED)
     (repeated,) = _row(connection, "SELECT coalesce(sum(events), 0)::BIGINT FROM repeated")
     if not repeated:
         return 0
     connection.execute(_KEEP_ONE_EACH, bound)
+    connection.execute(_PUT_ONE_EACH)
     (kept,) = _row(connection, "SELECT count(*) FROM kept")
     return int(repeated - kept)
 
 
-def _pack(connection: DuckDBPyConnection, events: str, number: int, bound: dict[str, Any]) -> None:
-    """Fill `people`. Ids that are not in their normal form, of which most windows have none, are mended afterwards."""
-    parts = ceil(number / _EVENTS_AT_ONCE)
-    shares = (
-        [f"hash(left(trim(salesforce_id), 15)) % {parts} = {part}" for part in range(parts)] if parts > 1 else ["true"]
-    )
-    for share in shares:
-        connection.execute(_PACK.format(events=events, share=share), bound)
-    if not _row(connection, _ODD_IDS)[0]:
-        return
-    connection.execute("CREATE TABLE merged AS FROM people LIMIT 0")
-    for share in shares:
-        connection.execute(_MERGE.format(share=share))
-    connection.execute("DROP TABLE people; ALTER TABLE merged RENAME TO people")
-
-
-def _totals(
-    connection: DuckDBPyConnection, events_read: int, duplicates: int, in_kinds: Mapping[str, int], people: list[int]
-) -> Totals:
+def _totals(connection: DuckDBPyConnection, events_read: int, duplicates: int, in_kinds: Mapping[str, int]) -> Totals:
     rows = connection.execute("SELECT kind, count(*), sum(events)::BIGINT FROM nobody GROUP BY kind").fetchall()
     nobody = {kind: WithoutRecipient(subscribers, events) for kind, subscribers, events in rows}
+    people = dict(connection.execute("SELECT opened, count(*) FROM people GROUP BY opened").fetchall())
     by_kind = {}
-    for kind, in_kind in zip(ACTIVITY_KINDS, people, strict=True):
+    for kind in ACTIVITY_KINDS:
         without = nobody.get(kind, WithoutRecipient())
+        in_kind = people.get(kind is Kind.OPENED, 0)
         by_kind[kind] = KindTotals(in_kind, in_kinds.get(kind, 0) - without.events, without)
     unknown_kinds = {kind: number for kind, number in in_kinds.items() if kind not in ACTIVITY_KINDS}
     return Totals(events_read, duplicates, by_kind, unknown_kinds)

@@ -5,14 +5,23 @@ of the open. Neither the order of events and files nor the machine plays a part.
 DuckDB; Python sees the summaries that are asked for, such as those whose revision is not the one last written.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from itertools import groupby
+from typing import Any
 from uuid import uuid4
 
 from duckdb import DuckDBPyConnection
 
-from writeback_pipeline.activity.counting import LABEL_SHIFT, Totals, count_events, create_tables, no_events
+from writeback_pipeline.activity.counting import (
+    BY_A_MACHINE,
+    OPENED,
+    Totals,
+    count_events,
+    create_tables,
+    no_events,
+)
 from writeback_pipeline.activity.database import naming_the_file
 from writeback_pipeline.activity.files import window_files
 from writeback_pipeline.activity.salesforce_ids import is_person_sql
@@ -23,12 +32,11 @@ from writeback_pipeline.domain.windows import Window
 from writeback_pipeline.domain.writebacks import Kind
 
 _BATCH = 2_000
-_MOMENT = (1 << LABEL_SHIFT) - 1
+_REVISION = "printf('%016x', hash(content, $digest::UBIGINT))"
 _READ_EVERYTHING = f"SELECT max(hash({', '.join(COLUMNS)})) FROM read_parquet($files, hive_partitioning = false)"
-_OPENED, _BY_A_MACHINE = 2, 1
 
-Texts = Mapping[int, tuple[str, str, str]]
-"""Mailing id, name and subject by label."""
+Event = tuple[str, str, str, int]
+"""Mailing id, name and subject, and the moment."""
 
 
 class WindowSummaries:
@@ -48,12 +56,11 @@ class WindowSummaries:
         """Key and revision of every summary, in no order."""
         cursor = self._with_ids_checked()
         cursor.execute(
-            f"SELECT $prefix || salesforce_id, {_revision_sql(kind)} "
-            f"FROM people ANTI JOIN no_person USING (salesforce_id) WHERE {kind} IS NOT NULL",
-            {"prefix": task_key(kind, self.window, ""), "digest": self._digest},
+            f"SELECT $prefix || salesforce_id, {_REVISION} "
+            "FROM people ANTI JOIN no_person USING (salesforce_id) WHERE opened = $opened",
+            {"prefix": task_key(kind, self.window, ""), "digest": self._digest, "opened": kind is Kind.OPENED},
         )
-        while rows := cursor.fetchmany(_BATCH):
-            yield from rows
+        yield from _fetched(cursor)
 
     def summaries(self, kind: Kind, keys: Collection[str] | None = None) -> Iterator[Summary]:
         """The summaries with these keys, or all, by Salesforce id."""
@@ -67,16 +74,15 @@ class WindowSummaries:
             )
             chosen = "SEMI JOIN chosen USING (salesforce_id)"
         cursor.execute(
-            f"SELECT salesforce_id, {_revision_sql(kind)}, events "
-            f"FROM people {chosen} ANTI JOIN no_person USING (salesforce_id) "
-            f"WHERE {kind} IS NOT NULL ORDER BY salesforce_id",
-            {"digest": self._digest},
+            f"SELECT salesforce_id, {_REVISION}, mailing_id, name, subject, moment "
+            f"FROM (FROM people {chosen} WHERE opened = $opened) "
+            "JOIN events USING (salesforce_id) JOIN labels USING (label) ANTI JOIN no_person USING (salesforce_id) "
+            f"WHERE (moment & {OPENED} > 0) = $opened ORDER BY salesforce_id, moment, label",
+            {"digest": self._digest, "opened": kind is Kind.OPENED},
         )
-        while rows := cursor.fetchmany(_BATCH):
-            texts = self._texts({event >> LABEL_SHIFT for _, _, events in rows for event in events})
-            for salesforce_id, revision, events in rows:
-                mailings = _mailings([event for event in events if _kind_of(event) is kind], self.window, texts)
-                yield Summary(_person(salesforce_id), kind, self.window, mailings, revision)
+        for (salesforce_id, revision), rows in groupby(_fetched(cursor), lambda row: row[:2]):
+            mailings = _mailings([row[2:] for row in rows], self.window)
+            yield Summary(_person(salesforce_id), kind, self.window, mailings, revision)
 
     def nobody(self, kind: Kind) -> list[tuple[str, datetime]]:
         """Whom events name that have no record to write to, with the time of the last one.
@@ -86,9 +92,9 @@ class WindowSummaries:
         cursor = self._with_ids_checked()
         cursor.execute(
             "SELECT subscriber_id, last_moment FROM nobody WHERE kind = $kind "
-            "UNION ALL SELECT salesforce_id, list_max([event & $mask FOR event IN events IF event & 2 = $bit]) "
-            f"FROM people SEMI JOIN no_person USING (salesforce_id) WHERE {kind} IS NOT NULL ORDER BY 1",
-            {"kind": kind.value, "mask": _MOMENT, "bit": _OPENED if kind is Kind.OPENED else 0},
+            "UNION ALL SELECT salesforce_id, max(moment) FROM events SEMI JOIN no_person USING (salesforce_id) "
+            "WHERE kind = $kind GROUP BY salesforce_id ORDER BY 1",
+            {"kind": kind.value},
         )
         return [(who, _instant(moment, self.window)) for who, moment in cursor.fetchall()]
 
@@ -98,8 +104,8 @@ class WindowSummaries:
             in_schema(self._database, self._schema)
             .execute(
                 "SELECT coalesce(sum(events), 0)::BIGINT FROM (SELECT events FROM nobody WHERE kind = $kind "
-                "UNION ALL SELECT len([1 FOR event IN events IF event & 2 = $bit]) FROM people)",
-                {"kind": kind.value, "bit": _OPENED if kind is Kind.OPENED else 0},
+                "UNION ALL SELECT count(*) FROM events WHERE kind = $kind)",
+                {"kind": kind.value},
             )
             .fetchone()
         )
@@ -116,13 +122,6 @@ class WindowSummaries:
             )
             self._ids_checked = True
         return cursor
-
-    def _texts(self, labels: set[int]) -> Texts:
-        rows = in_schema(self._database, self._schema).execute(
-            "SELECT label, mailing_id, name, subject FROM labels WHERE label IN (SELECT unnest($labels::UBIGINT[]))",
-            {"labels": list(labels)},
-        )
-        return {label: (mailing_id, name, subject) for label, mailing_id, name, subject in rows.fetchall()}
 
 
 @contextmanager
@@ -151,8 +150,9 @@ def in_schema(database: DuckDBPyConnection, schema: str) -> DuckDBPyConnection:
     return cursor
 
 
-def _revision_sql(kind: Kind) -> str:
-    return f"printf('%016x', hash({kind}, $digest::UBIGINT))"
+def _fetched(cursor: DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
+    while rows := cursor.fetchmany(_BATCH):
+        yield from rows
 
 
 def _person(salesforce_id: str) -> PersonRef:
@@ -162,29 +162,22 @@ def _person(salesforce_id: str) -> PersonRef:
     return PersonRef(object_type, salesforce_id)
 
 
-def _mailings(events: list[int], window: Window, texts: Texts) -> tuple[MailingActivity, ...]:
-    """The packed events by mailing, in the order of each one's first."""
-    by_mailing: dict[str, list[int]] = {}
-    for event in sorted(events, key=lambda event: (event & _MOMENT, event)):
-        by_mailing.setdefault(texts[event >> LABEL_SHIFT][0], []).append(event)
-    return tuple(_mailing(of_mailing, window, texts) for of_mailing in by_mailing.values())
+def _mailings(events: Sequence[Event], window: Window) -> tuple[MailingActivity, ...]:
+    """One person's events, which come in order of time, by mailing, in the order of each one's first."""
+    by_mailing: dict[str, list[Event]] = {}
+    for event in events:
+        by_mailing.setdefault(event[0], []).append(event)
+    return tuple(_mailing(of_mailing, window) for of_mailing in by_mailing.values())
 
 
-def _mailing(events: list[int], window: Window, texts: Texts) -> MailingActivity:
-    """One mailing's packed events, in order of time; the latest has the last word on name and subject."""
-    first, last = events[0], events[-1]
-    by_machine = sum(event & _BY_A_MACHINE for event in events)
+def _mailing(events: Sequence[Event], window: Window) -> MailingActivity:
+    """One mailing's events, in order of time; the latest has the last word on name and subject."""
+    mailing_id, name, subject, last = events[-1]
+    by_machine = sum(moment & BY_A_MACHINE for *_, moment in events)
+    first = events[0][-1]
     return MailingActivity(
-        *texts[last >> LABEL_SHIFT],
-        len(events),
-        by_machine,
-        _instant(first & _MOMENT, window),
-        _instant(last & _MOMENT, window),
+        mailing_id, name, subject, len(events), by_machine, _instant(first, window), _instant(last, window)
     )
-
-
-def _kind_of(event: int) -> Kind:
-    return Kind.OPENED if event & _OPENED else Kind.SENT
 
 
 def _instant(moment: int, window: Window) -> datetime:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import duckdb
 import pytest
 
-from writeback_pipeline.activity import counting
 from writeback_pipeline.activity.counting import WithoutRecipient
 from writeback_pipeline.activity.database import event_database
 from writeback_pipeline.activity.summaries import summarise
@@ -333,19 +333,20 @@ def test_several_results_can_be_read_at_once(tmp_path: Path) -> None:
     assert len({summary.key for summary, _ in pairs}) == len({key for _, (key, _) in pairs}) == len(ids)
 
 
-def test_a_window_too_large_for_one_go_is_counted_in_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ids = [f"003wb0000{number:06}" for number in range(500)]
-    events = [
-        event(f"{each}{n}", f"2026-11-10T0{n}:00:00", salesforce_id=form)
-        for each in ids
-        for n, form in enumerate((each, f"{each}   "))
-    ]
-    whole = found(tmp_path, *events)
-    monkeypatch.setattr(counting, "_EVENTS_AT_ONCE", 90)
-    in_parts = read(tmp_path, DAY)
-    assert in_parts.summaries == whole.summaries
-    assert in_parts.counted.totals == whole.counted.totals
-    assert {each.count for each in in_parts.summaries[Kind.SENT]} == {2}
+def test_a_window_larger_than_the_memory_is_counted_all_the_same(tmp_path: Path) -> None:
+    folder = tmp_path / "date=2026-11-10"
+    folder.mkdir()
+    duckdb.sql(
+        "SELECT 'e' || n AS event_id, 'sent' AS kind, TIMESTAMP '2026-11-10 09:00:00' + to_microseconds(n) AS "
+        "occurred_at, 'm-' || n % 3 AS mailing_id, 'Name' AS mailing_name, 'Subject' AS subject, "
+        "'s' || n AS subscriber_id, 'Contact' AS object_type, '003wb' || lpad((n // 2)::VARCHAR, 10, '0') AS "
+        "salesforce_id, false AS is_machine_open FROM range(600_000) AS t(n)"
+    ).write_parquet(str(folder / "events.parquet"))
+    with event_database("64MB", threads=1) as database, summarise(database, str(tmp_path), DAY, SHOWN) as counted:
+        assert counted.totals.by_kind[Kind.SENT].people == 300_000
+        assert sum(1 for _ in counted.revisions(Kind.SENT)) == 300_000
+        (spilled,) = database.execute("SELECT sum(size) FROM duckdb_temporary_files()").fetchone() or ()
+    assert spilled > 0
 
 
 def test_what_was_counted_is_gone_after_the_block(tmp_path: Path) -> None:
