@@ -1,0 +1,1 @@
+"""The project's Markdown pages are held to what there is: links, names, tables, commands."""
