@@ -9,11 +9,13 @@ Standard library only: structlog would add half a second to every command.
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from writeback_pipeline.bridges import CHOSEN
 from writeback_pipeline.redaction import redacted
 
 FORMAT = "WRITEBACK_LOG_FORMAT"
@@ -78,6 +80,8 @@ class _Json(logging.Formatter):
             "logger": record.name,
             "process": record.process,
         }
+        if bridge := os.environ.get(CHOSEN):
+            line["bridge"] = bridge
         fields = getattr(record, _FIELDS, None) or {"event": record.getMessage()}
         line |= {name: redacted(value) if isinstance(value, str) else value for name, value in fields.items()}
         if record.exc_info:

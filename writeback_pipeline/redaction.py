@@ -14,7 +14,9 @@ REMOVED = "***"
 PERSONAL_DATA = "WRITEBACK_LOG_PERSONAL_DATA"
 """Set to 1, it leaves e-mail addresses in."""
 
-_PREFIXES = ("SALESFORCE_", "WRITEBACK_", "DAGSTER_", "CELERY_")
+_OURS = re.compile("(^|_)(SALESFORCE|WRITEBACK|DAGSTER|CELERY)_")
+"""Also in the middle of a name: where there are several bridges, each has a prefix of its own before its variables."""
+
 _SECRET_NAMES = re.compile("SECRET|PASSWORD|TOKEN|WEBHOOK")
 _SHORTEST = 8
 """Secrets of fewer characters would take ordinary words out of every line; the embedded organisation's is one."""
@@ -45,7 +47,7 @@ def _escaped(character: re.Match[str]) -> str:
 def _secrets(variables: Mapping[str, str]) -> Iterator[str]:
     """Values of variables that hold one, and the passwords and paths of addresses that do."""
     for name, value in variables.items():
-        if not name.startswith(_PREFIXES):
+        if not _OURS.search(name):
             continue
         secret = _SECRET_NAMES.search(name) is not None
         if secret:

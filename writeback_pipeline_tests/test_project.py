@@ -8,6 +8,7 @@ import dagster as dg
 import yaml
 from dagster._core.instance.config import dagster_instance_config
 
+from writeback_pipeline.bridges import variables_of
 from writeback_pipeline.commands.dagster_home import use_dagster_home
 from writeback_pipeline.definitions import defs
 from writeback_pipeline.environment import Environment, read_environment
@@ -46,8 +47,23 @@ def test_dagster_takes_the_configuration_of_an_installation_with_workers() -> No
     assert config["run_monitoring"]["enabled"]
     assert config["run_retries"]["enabled"]
     runs = config["concurrency"]["runs"]
+    limits = {each["key"]: each["limit"] for each in runs["tag_concurrency_limits"]}
+    assert limits["dagster/backfill"] < runs["max_concurrent_runs"], "a backfill leaves opt-outs a place"
+
+
+def test_each_of_several_bridges_has_as_many_runs_as_one_that_is_alone(tmp_path: Path) -> None:
+    (tmp_path / "bridges.toml").write_text("".join(f'[[bridge]]\nname = "{name}"\n' for name in ("a", "b", "c")))
+    alone = dagster_instance_config(str(PROJECT))[0]["concurrency"]["runs"]
+    shared = {"WRITEBACK_HOME": str(tmp_path)}
+    folders = [
+        use_dagster_home(read_environment(variables), dict(variables))
+        for variables in (shared, variables_of("a", shared), variables_of("b", shared))
+    ]
+    assert set(folders) == {tmp_path / "dagster"}
+    runs = dagster_instance_config(str(folders[0]))[0]["concurrency"]["runs"]
     (limit,) = runs["tag_concurrency_limits"]
-    assert limit["limit"] < runs["max_concurrent_runs"], "a backfill leaves opt-outs a place"
+    assert (limit["key"], limit["limit"]) == ("dagster/code_location", alone["max_concurrent_runs"])
+    assert runs["max_concurrent_runs"] == 3 * alone["max_concurrent_runs"]
 
 
 def test_two_homes_have_two_instances(tmp_path: Path) -> None:

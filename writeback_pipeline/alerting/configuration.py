@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from writeback_pipeline.alerting.mail import Mail
 from writeback_pipeline.alerting.messages import RUNBOOK
 from writeback_pipeline.alerting.webhook import Webhook
+from writeback_pipeline.bridges import CHOSEN
 
 WEBHOOK = "WRITEBACK_ALERT_WEBHOOK"
 SMTP_URL = "WRITEBACK_ALERT_SMTP_URL"
@@ -53,7 +54,7 @@ def read_alerting(variables: Mapping[str, str]) -> Alerting:
     return Alerting(
         tuple(channels),
         timedelta(hours=_hours(given.get(REMINDER, "24"))),
-        given.get(NAME) or socket.gethostname(),
+        ", ".join([given.get(NAME) or socket.gethostname(), *([f"bridge {given[CHOSEN]}"] if CHOSEN in given else [])]),
         given.get(RUNBOOK_URL, RUNBOOK),
     )
 

@@ -4,11 +4,14 @@ Imports dagster, which takes seconds, so it is imported only where a home has an
 definitions.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.scheduler.instigation import InstigatorState
 
+from writeback_pipeline.bridges import CHOSEN
 from writeback_pipeline.domain.findings import Finding, Level
 
 AREA = "Dagster"
@@ -32,14 +35,19 @@ def _daemon(instance: dg.DagsterInstance) -> Finding:
 
 def _stopped(instance: dg.DagsterInstance) -> Finding:
     # What was never touched has no state and runs as the code says: the sensor and the schedules do.
-    states = instance.all_instigator_state()
-    stopped = sorted(state.instigator_name for state in states if state.status.value == "STOPPED")
+    states = [state for state in instance.all_instigator_state() if state.status.value == "STOPPED"]
+    bridge = os.environ.get(CHOSEN)
+    stopped = sorted(each.instigator_name for each in states if bridge in (None, _location(each)))
     if stopped:
         told = f"somebody stopped {', '.join(stopped)}"
         return Finding(
             AREA, "sensor and schedules", Level.WARNING, told, "Start them again in Dagster's UI, Automation."
         )
     return Finding(AREA, "sensor and schedules", Level.OK, "none was stopped")
+
+
+def _location(state: InstigatorState) -> str:
+    return state.origin.repository_origin.code_location_origin.location_name
 
 
 def _pools(instance: dg.DagsterInstance) -> Finding:

@@ -2,26 +2,15 @@
 
 import os
 import sys
-from datetime import UTC, datetime, timedelta
 
 import click
 
-from writeback_pipeline.bindings import open_activity, open_channels, open_organisation, open_store
+from writeback_pipeline.bridges import CHOSEN, read_bridges
 from writeback_pipeline.commands.operator import operator
 from writeback_pipeline.commands.output import InputError
-from writeback_pipeline.delivery.pinning import check_pinned
-from writeback_pipeline.domain.people import PersonRef
-from writeback_pipeline.domain.records import Held
-from writeback_pipeline.environment import Environment, read_environment
-from writeback_pipeline.store.store import Store
 
 HOST = "127.0.0.1"
 PORT = 3001
-PATIENCE = timedelta(seconds=10)
-"""How long a page waits for the database before it says that it is busy."""
-
-LOOK_SECONDS = 8.0
-"""How long a person at a page waits for Salesforce."""
 
 
 @click.group(invoke_without_command=True)
@@ -53,11 +42,10 @@ def hash_password_() -> None:
 
 def _serve(host: str, port: int) -> None:
     from writeback_pipeline.cli import troubles
-    from writeback_pipeline.commands.dagster_webserver import DagsterWebserver
+    from writeback_pipeline.commands.console_ports import pipeline, pipeline_of
     from writeback_pipeline.commands.lookout import keep_looking
     from writeback_pipeline.console.access import AccessError, read_access
-    from writeback_pipeline.console.app import create_app
-    from writeback_pipeline.console.ports import Links, Ports
+    from writeback_pipeline.console.app import create_app, create_app_of
     from writeback_pipeline.console.server import address_of, listen, serve
 
     try:
@@ -67,30 +55,14 @@ def _serve(host: str, port: int) -> None:
         raise InputError(str(error)) from None
     except OSError as error:
         raise InputError(f"{host} port {port} cannot be used ({error.strerror}): choose others, or port 0") from None
-    environment, channels = read_environment(os.environ), open_channels(os.environ)
-    store = open_store(environment, wait=PATIENCE)
-    links = Links(
-        *(os.environ.get(name, "").rstrip("/") or None for name in ("SALESFORCE_URL", "WRITEBACK_DAGSTER_URL"))
-    )
-    ports = Ports(
-        ledger=store,
-        clock=lambda: datetime.now(UTC),
-        troubles=troubles(),
-        activity=lambda: open_activity(environment),
-        runs=DagsterWebserver(links.dagster),
-        links=links,
-        look=lambda person: look(environment, store, person),
-    )
-    app = create_app(ports, access)
-    stop_looking = keep_looking(store, channels, troubles=troubles())
+    several = [] if os.environ.get(CHOSEN) else [bridge.name for bridge in read_bridges(os.environ)]
+    served = {name: pipeline_of(name) for name in several} or {"": pipeline(os.environ)}
+    ports = {name: each.ports for name, each in served.items()}
+    app = create_app_of(ports, access) if several else create_app(ports[""], access)
+    watched = [each.watched for each in served.values() if each.watched is not None]
+    ends = [keep_looking(*each, troubles=troubles()) for each in watched]
     try:
         serve(app, listener, lambda: click.echo(f"Console   {address_of(host, listener)}"))
     finally:
-        stop_looking()
-
-
-def look(environment: Environment, store: Store, person: PersonRef) -> Held:
-    """What the ledger's organisation holds under a person's id now; not waited for very long."""
-    with open_organisation(environment, os.environ, read_seconds=LOOK_SECONDS) as organisation:
-        check_pinned(store.pinned_organisation(), organisation.organisation_id)
-        return organisation.look([person])[person.salesforce_id]
+        for end in ends:
+            end()

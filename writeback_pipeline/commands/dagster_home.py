@@ -8,13 +8,18 @@ import os
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from writeback_pipeline.bridges import read_bridges
 from writeback_pipeline.environment import Environment
 
 PROJECT = Path(__file__).parents[2]
 _DEFAULT_HOME = "data"
+
+TICKS_AT_ONCE = 4
+"""Of each kind, for each of several bridges."""
 
 
 def use_dagster_home(environment: Environment, variables: MutableMapping[str, str] = os.environ) -> Path:
@@ -29,7 +34,9 @@ def use_dagster_home(environment: Environment, variables: MutableMapping[str, st
         raise ConfigurationError(f"{template} is missing: run from a checkout of the project, or set DAGSTER_HOME")
     folder = environment.dagster_home
     folder.mkdir(parents=True, exist_ok=True)
-    configuration = _moved(yaml.safe_load(template.read_text()), environment.home)
+    configuration = _moved(yaml.safe_load(template.read_text()), folder.parent)
+    if bridges := read_bridges(variables):
+        _share(configuration, len(bridges))
     _write(folder / "dagster.yaml", yaml.safe_dump(configuration, sort_keys=False))
     variables["DAGSTER_HOME"] = str(folder)
     return folder
@@ -43,7 +50,14 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
         yield
 
 
-def _moved(value: object, home: Path) -> object:
+def _share(configuration: dict[str, Any], bridges: int) -> None:
+    """As many runs for each bridge as for one that is alone, and ticks that wait for no other bridge's."""
+    configuration["concurrency"]["runs"]["max_concurrent_runs"] *= bridges
+    for daemon in ("sensors", "schedules"):
+        configuration[daemon] = {"use_threads": True, "num_workers": TICKS_AT_ONCE * bridges}
+
+
+def _moved(value: Any, home: Path) -> Any:
     """The configuration with every `base_dir` below the default home moved to this one."""
     if not isinstance(value, dict):
         return value

@@ -9,6 +9,7 @@ from typing import Any
 
 import requests
 
+from writeback_pipeline.bridges_toml import key_prefix
 from writeback_pipeline.console.ports import Launch, Run, RunsUnavailable
 
 LOCATION = "writeback_pipeline"
@@ -44,17 +45,19 @@ _UNKNOWN = ("PipelineNotFoundError", "InvalidSubsetError", "RepositoryNotFoundEr
 
 @dataclass(frozen=True, slots=True)
 class DagsterWebserver:
-    """The webserver at that address, which has no slash at its end; None when nobody said where it is."""
+    """The webserver at that address, which has no slash at its end; None when nobody said where it is. `bridge` is the
+    one whose runs these are, where it has several."""
 
     url: str | None
+    bridge: str = ""
 
     def launch(self, launch: Launch) -> str:
         """Start a run of our code location; its id. RunsUnavailable says whether it may have started all the same."""
         selector = {
-            "repositoryLocationName": LOCATION,
+            "repositoryLocationName": self._location,
             "repositoryName": REPOSITORY,
             "jobName": launch.job,
-            "assetSelection": [{"path": [name]} for name in launch.assets],
+            "assetSelection": [{"path": [*self._prefix, name]} for name in launch.assets],
         }
         tags = {"dagster/partition": launch.partition, **launch.tags}
         metadata = {"tags": [{"key": key, "value": value} for key, value in tags.items()]}
@@ -62,8 +65,8 @@ class DagsterWebserver:
         answer = self._ask(_LAUNCH, {"executionParams": params}, LAUNCH_SECONDS, "launchRun")
         if answer["__typename"] in _UNKNOWN:
             raise RunsUnavailable(
-                f"Dagster at {self.url} does not know the job {launch.job} of the code location {LOCATION}. Look at "
-                "Deployment in its UI: reload the location, or correct what keeps it from loading."
+                f"Dagster at {self.url} does not know the job {launch.job} of the code location {self._location}. "
+                "Look at Deployment in its UI: reload the location, or correct what keeps it from loading."
             )
         if answer["__typename"] != "LaunchRunSuccess":
             raise RunsUnavailable(f"Dagster did not start the run: {_message(answer)}")
@@ -79,6 +82,14 @@ class DagsterWebserver:
             Run(run["runId"], run["status"].lower(), {each["key"]: each["value"] for each in run["tags"]})
             for run in answer["results"]
         ]
+
+    @property
+    def _location(self) -> str:
+        return self.bridge or LOCATION
+
+    @property
+    def _prefix(self) -> list[str]:
+        return [key_prefix(self.bridge)] if self.bridge else []
 
     def _ask(self, query: str, variables: Mapping[str, Any], seconds: float, name: str) -> dict[str, Any]:
         if self.url is None:

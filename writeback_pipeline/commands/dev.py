@@ -11,11 +11,15 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from writeback_pipeline.bindings import EMBEDDED_CLIENT
+from writeback_pipeline.bridges import read_bridges
+from writeback_pipeline.bridges_toml import Bridge
+from writeback_pipeline.commands.bridges import workspace_text
 from writeback_pipeline.commands.dagster_home import PROJECT, use_dagster_home
-from writeback_pipeline.environment import read_environment
+from writeback_pipeline.environment import Environment, read_environment
 
 HOST = "127.0.0.1"
 DAGSTER_PORT = 3000
@@ -40,13 +44,16 @@ def main() -> int:
     _make_instance(variables)
     commands: list[Sequence[str]] = []
     lines = []
-    if not variables.get("SALESFORCE_URL"):
-        port = free_port(ORGANISATION_PORT)
-        variables |= _embedded_organisation(port)
-        commands.append([str(bin_ / "writebacks"), "org", "serve", "--port", str(port)])
-        lines.append(f"  embedded organisation   {variables['SALESFORCE_URL']}")
+    bridges = read_bridges(variables)
+    for number, (prefix, name) in enumerate([(each.prefix, each.name) for each in bridges] or [("", "")]):
+        if not variables.get(f"{prefix}SALESFORCE_URL"):
+            port = free_port(ORGANISATION_PORT + number)
+            variables |= {f"{prefix}{variable}": value for variable, value in _embedded_organisation(port).items()}
+            chosen = ["--bridge", name] if name else []
+            commands.append([str(bin_ / "writebacks"), *chosen, "org", "serve", "--port", str(port)])
+            lines.append(f"  embedded organisation   http://{HOST}:{port} {name}".rstrip())
     port = free_port(DAGSTER_PORT)
-    workspace = ["-w", str(PROJECT / "workspace.yaml")]
+    workspace = ["-w", str(_workspace(bridges, environment))]
     commands.append([str(bin_ / "dagster-webserver"), "-h", HOST, "-p", str(port), *workspace])
     commands.append([str(bin_ / "dagster-daemon"), "run", *workspace])
     variables["WRITEBACK_DAGSTER_URL"] = f"http://{HOST}:{port}"
@@ -67,6 +74,15 @@ def main() -> int:
         _end(processes)
     print("One of the processes ended by itself; its last words are above.", file=sys.stderr)  # noqa: T201
     return 1
+
+
+def _workspace(bridges: Sequence[Bridge], environment: Environment) -> Path:
+    """The project's own workspace; where there are several bridges, one of all of them, none of them elsewhere."""
+    if not bridges:
+        return PROJECT / "workspace.yaml"
+    path = environment.dagster_home / "workspace.yaml"
+    path.write_text(workspace_text([replace(bridge, server=None) for bridge in bridges]))
+    return path
 
 
 def free_port(preferred: int) -> int:

@@ -9,7 +9,8 @@ import secrets
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from starlette.concurrency import run_in_threadpool
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -21,7 +22,7 @@ from writeback_pipeline.console.keeping import kept_fields, kept_while_signing_i
 from writeback_pipeline.console.ports import Ports
 from writeback_pipeline.console.rendering import TOKEN, Templates
 from writeback_pipeline.console.sessions import Sessions
-from writeback_pipeline.console.visits import NOBODY, Action, Page, Visit
+from writeback_pipeline.console.visits import EVERYWHERE, NOBODY, Action, Page, Place, Visit
 
 MOST_FIELDS = 10_000
 """The most fields that a form may have; as many rows can be chosen at once."""
@@ -43,11 +44,13 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class Gate:
-    """What every request passes."""
+    """What every request to one part of the console passes. Its pages wait in `threads` of their own, if it has any."""
 
     ports: Ports
     access: Access
     sessions: Sessions
+    place: Place = EVERYWHERE
+    threads: CapacityLimiter | None = None
     templates: Templates = field(default_factory=Templates)
 
     def route(self, entry: Page | Action) -> Route:
@@ -58,12 +61,12 @@ class Gate:
             try:
                 if isinstance(entry, Action):
                     visit.form = await _form(request)
-                response = await run_in_threadpool(self._answer, visit, entry)
+                response = await run_sync(self._answer, visit, entry, limiter=self.threads)
             except HTTPException as error:
                 response = refusal(visit, error)
             return self._leave(visit, response)
 
-        return Route(entry.path, endpoint, methods=["POST" if isinstance(entry, Action) else "GET"])
+        return Route(self.place.path + entry.path, endpoint, methods=["POST" if isinstance(entry, Action) else "GET"])
 
     async def refuse(self, request: Request, error: Exception) -> Response:
         """The page for a path or a method that there is not."""
@@ -79,7 +82,7 @@ class Gate:
         user = self.sessions.user_of(session) or NOBODY
         if now.timestamp() - session.seen > _TOUCHED.total_seconds():
             session = replace(session, seen=now.timestamp())
-        return Visit(request, self.ports, self.templates, self.sessions, user, session, FormData(), now)
+        return Visit(request, self.ports, self.templates, self.sessions, user, session, FormData(), now, self.place)
 
     def _answer(self, visit: Visit, entry: Page | Action) -> Response:
         if not entry.open and visit.user is NOBODY:

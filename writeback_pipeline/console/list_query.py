@@ -56,17 +56,19 @@ class Chip:
 
 @dataclass(frozen=True, slots=True)
 class ListQuery:
-    """A list as an address asks for it. `pairs` are the parts of the filter; `problems` say what means nothing."""
+    """A list as the address at `path` asks for it. `pairs` are the parts of the filter; `problems` say what means
+    nothing."""
 
     pairs: Pairs
     only: WritebackFilter
     older: Position | None
     newer: Position | None
     problems: tuple[str, ...]
+    path: str = LIST
 
-    def address(self, path: str = LIST, **more: str) -> str:
+    def address(self, path: str = "", **more: str) -> str:
         """The address of the same filter, from its first page."""
-        return _address(path, (*self.pairs, *more.items()))
+        return _address(path or self.path, (*self.pairs, *more.items()))
 
     def beside(self, place: Position, name: str) -> str:
         """The address of the page that begins `older` or `newer` than a place."""
@@ -75,13 +77,13 @@ class ListQuery:
     def having(self, name: str, *values: str) -> str:
         """The address of the same filter with these values of one part in place of what it asks for."""
         rest = (pair for pair in self.pairs if pair[0] != name)
-        return _address(LIST, (*rest, *((name, value) for value in values)))
+        return _address(self.path, (*rest, *((name, value) for value in values)))
 
-    def group_address(self, group: ErrorGroup, path: str = LIST) -> str:
+    def group_address(self, group: ErrorGroup, path: str = "") -> str:
         """The address of the rows of an error group, within the rest of the filter."""
         rest = (pair for pair in self.pairs if pair[0] not in ("status", "error_code"))
         code = (("error_code", group.error_code),) if group.error_code else ()
-        return _address(path, (*rest, ("status", group.status.value), *code))
+        return _address(path or self.path, (*rest, ("status", group.status.value), *code))
 
     def values(self, name: str) -> tuple[str, ...]:
         """What the filter asks for of one part."""
@@ -99,18 +101,23 @@ class ListQuery:
         ]
 
     def _without(self, pair: tuple[str, str]) -> str:
-        return _address(LIST, (each for each in self.pairs if each != pair))
+        return _address(self.path, (each for each in self.pairs if each != pair))
 
 
 def understood(visit: Visit) -> ListQuery:
     """The list that a request asks for; one that means nothing is refused."""
-    query = read_query(visit.request.query_params.multi_items(), visit.ports.ledger.settings().zone)
+    query = query_of(visit, visit.ports.ledger.settings().zone)
     if query.problems:
         raise HTTPException(400, " ".join(query.problems))
     return query
 
 
-def read_query(parts: Iterable[tuple[str, str]], zone: ZoneInfo) -> ListQuery:
+def query_of(visit: Visit, zone: ZoneInfo) -> ListQuery:
+    """The list that a request asks for, whatever it means."""
+    return read_query(visit.request.query_params.multi_items(), zone, visit.at(LIST))
+
+
+def read_query(parts: Iterable[tuple[str, str]], zone: ZoneInfo, path: str = LIST) -> ListQuery:
     """The list that the parts of an address ask for; days begin and end in that zone."""
     found = {name: value.strip() for name, value in parts if name in _PLACES and value.strip()}
     pairs = tuple(dict.fromkeys((name, value.strip()) for name, value in parts if name in _LABELS and value.strip()))
@@ -154,7 +161,7 @@ def read_query(parts: Iterable[tuple[str, str]], zone: ZoneInfo) -> ListQuery:
         run_id=next(iter(values("run")), None),
         text=next(iter(values("text")), None),
     )
-    return ListQuery(pairs, only, place("older"), place("newer"), tuple(problems))
+    return ListQuery(pairs, only, place("older"), place("newer"), tuple(problems), path)
 
 
 def _next_midnight(midnight: datetime, zone: ZoneInfo) -> datetime:

@@ -6,6 +6,7 @@ in it is about a person.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from importlib.metadata import version
 from secrets import compare_digest
@@ -25,8 +26,9 @@ from writeback_pipeline.domain.latency import Latency
 from writeback_pipeline.domain.measures import Measures
 
 
-def metrics_route(ports: Ports, access: Access) -> Route:
-    """The route, which stands beside the pages' gate: no session, no form."""
+def metrics_route(ports: Mapping[str, Ports], access: Access) -> Route:
+    """The route, which stands beside the pages' gate: no session, no form. Where there are several bridges their ports
+    are given by name, else those of the pipeline by an empty one."""
 
     async def metrics(request: Request) -> Response:
         refusal = _refused(request, access)
@@ -46,14 +48,17 @@ def _refused(request: Request, access: Access) -> Response | None:
     return PlainTextResponse("A bearer token is needed.\n", 401, {"WWW-Authenticate": "Bearer"})
 
 
-def _answer(request: Request, ports: Ports) -> Response:
-    now = ports.clock()
-    try:
-        measures = ports.ledger.measures(now)
-    except ports.troubles as error:
-        return PlainTextResponse(f"{error}\n", 503)
+def _answer(request: Request, ports: Mapping[str, Ports]) -> Response:
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Measured(measures, now))
+    alone = ports.get("")
+    if alone is None:
+        registry.register(_OfBridges(ports))
+    else:
+        now = alone.clock()
+        try:
+            registry.register(_Measured(alone.ledger.measures(now), now))
+        except alone.troubles as error:
+            return PlainTextResponse(f"{error}\n", 503)
     encode, content_type = choose_encoder(request.headers.get("accept", ""))
     return Response(encode(registry), headers={"Content-Type": content_type})
 
@@ -103,6 +108,36 @@ class _Measured(Collector):
         version_ = self._measures.schema_version
         yield _gauge("writebacks_schema_version", "Migrations that the database has seen.", version_)
         yield InfoMetricFamily("writebacks_build", "What is running.", {"version": version("writeback-pipeline")})
+
+
+class _OfBridges(Collector):
+    """The measures of several bridges, each sample with its bridge; one whose ledger does not answer is down."""
+
+    def __init__(self, ports: Mapping[str, Ports]) -> None:
+        self._ports = ports
+
+    def collect(self) -> Iterator[Metric]:
+        """Every metric with the samples of all bridges."""
+        merged: dict[str, Metric] = {}
+        up: dict[tuple[str, ...], float] = {}
+        with ThreadPoolExecutor(len(self._ports)) as threads:
+            for name, found in zip(self._ports, threads.map(_collected, self._ports.values()), strict=True):
+                up[(name,)] = float(found is not None)
+                for metric in found or ():
+                    merged.setdefault(metric.name, Metric(metric.name, metric.documentation, metric.type))
+                    merged[metric.name].samples += [
+                        sample._replace(labels={"bridge": name, **sample.labels}) for sample in metric.samples
+                    ]
+        yield _labelled("writebacks_up", "1 if the bridge's ledger answered.", ("bridge",), up)
+        yield from merged.values()
+
+
+def _collected(ports: Ports) -> list[Metric] | None:
+    now = ports.clock()
+    try:
+        return list(_Measured(ports.ledger.measures(now), now).collect())
+    except ports.troubles:
+        return None
 
 
 def _quantiles(latency: Latency | None) -> dict[tuple[str, ...], float]:

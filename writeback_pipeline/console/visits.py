@@ -16,11 +16,28 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from writeback_pipeline.console.access import Role, User
 from writeback_pipeline.console.ports import Ports
-from writeback_pipeline.console.rendering import TOKEN, Templates
+from writeback_pipeline.console.rendering import NAVIGATION, TOKEN, Templates
 from writeback_pipeline.console.sessions import Session, Sessions
 
 NOBODY = User("", Role.VIEWER)
 """Who visits before anybody signed in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which part of the console a page belongs to: of several bridges one, or none where it is about all of them."""
+
+    bridge: str = ""
+    bridges: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> str:
+        """What the addresses of its pages begin with."""
+        return f"/{self.bridge}" if self.bridge else ""
+
+
+EVERYWHERE = Place()
+"""The whole console, where there is but one pipeline."""
 
 
 @dataclass(slots=True)
@@ -38,11 +55,23 @@ class Visit:
     session: Session
     form: FormData
     now: datetime
+    place: Place = EVERYWHERE
 
     @property
     def may_change(self) -> bool:
         """Whether the user is an operator."""
         return self.user.role is Role.OPERATOR
+
+    def at(self, path: str) -> str:
+        """The whole address of a page that is there for each bridge."""
+        return self.place.path + path
+
+    @property
+    def section(self) -> str:
+        """Where the menu leads to this page, so that another bridge can be looked at in the same way."""
+        shown = self.request.url.path.removeprefix(self.place.path)
+        menu = [path for path, _ in NAVIGATION if path != "/"]
+        return next((path for path in menu if shown == path or shown.startswith(f"{path}/")), "/")
 
     @property
     def token(self) -> str:
@@ -65,7 +94,7 @@ class Visit:
 
     def page(self, template: str, *, status: int = 200, **context: Any) -> HTMLResponse:
         """The page made of that template; it shows the notice that was left for it."""
-        html = self.templates.render(template, visit=self, notice=self.session.notice, **context)
+        html = self.templates.render(template, visit=self, at=self.place.path, notice=self.session.notice, **context)
         self.session = self.session.saying(None)
         return HTMLResponse(html, status)
 

@@ -17,8 +17,8 @@ from writeback_pipeline.bridges_toml import key_prefix
 BRIDGE = "writebacks/bridge"
 """The tag of a run that names its bridge."""
 
-_LOCATION = ".dagster/repository"
-"""The tag that Dagster itself puts on what it launches, whatever job it is of."""
+_LOCATION = "dagster/code_location"
+"""The tag that Dagster itself puts on what it launches, whatever job it is of; there is none on the command line's."""
 
 _Definition = TypeVar("_Definition", dg.AssetsDefinition, dg.AssetChecksDefinition)
 
@@ -58,7 +58,7 @@ class Scope:
     def marks(self) -> Sequence[Mapping[str, str]]:
         """Tags of which each of its runs has one: its jobs' own, or those of a run that somebody starts from an asset's
         page, which is of none of them."""
-        return [self.tags, {_LOCATION: f"__repository__@{self.bridge}"}] if self.bridge else [{}]
+        return [self.tags, {_LOCATION: self.bridge}] if self.bridge else [{}]
 
 
 ALONE = Scope()

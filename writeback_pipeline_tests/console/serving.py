@@ -4,17 +4,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
 import requests
+from starlette.applications import Starlette
 
 from writeback_pipeline.activity.source import MailingEvents
 from writeback_pipeline.cli import troubles
 from writeback_pipeline.console.access import Access, read_access
-from writeback_pipeline.console.app import create_app
+from writeback_pipeline.console.app import create_app, create_app_of
 from writeback_pipeline.console.passwords import hash_password
 from writeback_pipeline.console.ports import Launch, Links, Ports, Run, RunsUnavailable
 from writeback_pipeline.console.server import address_of, listen, make_server
@@ -106,6 +107,20 @@ def no_salesforce(_: PersonRef) -> Held:
 @contextmanager
 def serving(home: Path, access: Access, look: Callable[[PersonRef], Held] = no_salesforce) -> Iterator[Served]:
     """The console of that home."""
+    served, ports = _over(home, look)
+    with _answering(create_app(ports, access)) as address:
+        yield replace(served, address=address)
+
+
+@contextmanager
+def serving_bridges(homes: Mapping[str, Path], access: Access) -> Iterator[dict[str, Served]]:
+    """The console of several bridges, by name; each is served below its own address."""
+    over = {name: _over(home, no_salesforce) for name, home in homes.items()}
+    with _answering(create_app_of({name: ports for name, (_, ports) in over.items()}, access)) as address:
+        yield {name: replace(served, address=f"{address}/{name}") for name, (served, _) in over.items()}
+
+
+def _over(home: Path, look: Callable[[PersonRef], Held]) -> tuple[Served, Ports]:
     store, clock, runs = Store(home / "writebacks.duckdb", wait=timedelta(seconds=0.3)), Clock(), MemoryRuns()
     folder = home / "mailing_activity"
     ports = Ports(
@@ -117,14 +132,20 @@ def serving(home: Path, access: Access, look: Callable[[PersonRef], Held] = no_s
         links=Links(dagster="http://dagster.example"),
         look=look,
     )
+    return Served("", store, clock, runs, Mailings(folder)), ports
+
+
+@contextmanager
+def _answering(app: Starlette) -> Iterator[str]:
+    """The application on a port of its own; the address."""
     listener = listen(HOST, 0)
-    server = make_server(create_app(ports, access))
+    server = make_server(app)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     while not server.started:
         time.sleep(0.005)
     try:
-        yield Served(address_of(HOST, listener), store, clock, runs, Mailings(folder))
+        yield address_of(HOST, listener)
     finally:
         server.should_exit = True
         thread.join()
@@ -147,7 +168,7 @@ class Client:
         return self.session.post(
             self.address + path,
             data=sent,
-            headers={"Origin": self.address, "Sec-Fetch-Site": "same-origin"} | headers,
+            headers={"Origin": "/".join(self.address.split("/")[:3]), "Sec-Fetch-Site": "same-origin"} | headers,
             allow_redirects=False,
             timeout=20,
         )
@@ -155,7 +176,7 @@ class Client:
     def token(self) -> str:
         """The token of this client's session, as a form of its pages carries it."""
         page = self.get("/settings")
-        if page.is_redirect:
+        if page.status_code != 200:
             page = self.get("/sign-in")
         return page.text.partition('name="csrf" value="')[2].partition('"')[0]
 

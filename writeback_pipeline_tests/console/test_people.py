@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
-from writeback_pipeline.commands.console import look
+from writeback_pipeline.commands.console_ports import look
 from writeback_pipeline.delivery.synchronising import synchronise
 from writeback_pipeline.domain.budget import Purpose
 from writeback_pipeline.domain.story import moments, standing

@@ -27,7 +27,9 @@ _recent: OrderedDict[str, Chart] = OrderedDict()
 def show(visit: Visit) -> Response:
     """The page; it keeps itself up to date."""
     seen = visit.ports.ledger.overview(visit.now)
-    return visit.page("overview.html", seen=seen, charts=_shown(seen), settings=visit.ports.ledger.settings())
+    return visit.page(
+        "overview.html", seen=seen, charts=_shown(seen, visit.at("/charts")), settings=visit.ports.ledger.settings()
+    )
 
 
 def picture(visit: Visit) -> Response:
@@ -53,7 +55,7 @@ def _remembered(chart: Chart) -> str:
     return version
 
 
-def _shown(seen: Overview) -> list[dict[str, Any]]:
+def _shown(seen: Overview, path: str) -> list[dict[str, Any]]:
     return [
         {
             "name": name,
@@ -61,7 +63,7 @@ def _shown(seen: Overview) -> list[dict[str, Any]]:
             "about": _TITLES[name][1],
             "chart": chart,
             "summary": summary(chart),
-            "address": f"/charts/{name}.svg?v={_remembered(chart)}",
+            "address": f"{path}/{name}.svg?v={_remembered(chart)}",
         }
         for name, chart in charts(seen).items()
     ]

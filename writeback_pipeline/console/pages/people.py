@@ -32,7 +32,7 @@ def find(visit: Visit) -> Response:
     """Where the search box leads."""
     wanted = visit.request.query_params.get("q", "").strip()
     if wanted:
-        return RedirectResponse(_path(wanted), 303)
+        return RedirectResponse(visit.at(_path(wanted)), 303)
     return visit.page("people.html", who="", stories=[], looked={})
 
 

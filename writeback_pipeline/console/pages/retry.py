@@ -41,7 +41,7 @@ def ask(visit: Visit) -> Response:
 def retry(visit: Visit) -> Response:
     """Retry the rows of the form; when they are several, once somebody has said yes."""
     seen = {int(id_): version for id_, version in _SEEN.findall(" ".join(visit.form_texts("version")))}
-    back = local_path(visit.text("back") or LIST)
+    back = local_path(visit.text("back") or visit.at(LIST))
     known = visit.ports.ledger.listed(WritebackFilter(ids=tuple(seen)))
     seen = {id_: seen[id_] for id_ in known}
     if len(seen) > 1 and visit.text("confirmed") != "yes":

@@ -49,7 +49,7 @@ def send(visit: Visit) -> Response:
     kinds = [text for name, text in visit.texts() if name == "kind"]
     sending = visit.text("sending") or secrets.token_hex(8)
     if any(sending_id(action) == sending for action in visit.ports.ledger.latest_actions(ACTION, 50)):
-        return visit.go(PATH, "This was sent already: its runs are below.")
+        return visit.go(visit.at(PATH), "This was sent already: its runs are below.")
     try:
         asked_for = _wanted(visit, settings, values, kinds)
     except ValueError as error:
@@ -64,7 +64,7 @@ def send(visit: Visit) -> Response:
         told = f"{started} of {len(asked_for.windows)} runs were started. {error}" if started else str(error)
         return _page(visit, settings, values, kinds, status=502, problem=told)
     runs = "A run is" if started == 1 else f"{started} runs are"
-    return visit.go(PATH, f"{runs} on the way: {asked_for.words}.")
+    return visit.go(visit.at(PATH), f"{runs} on the way: {asked_for.words}.")
 
 
 ROUTES = (Page(PATH, show), Action(PATH, send))

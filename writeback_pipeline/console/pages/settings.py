@@ -60,9 +60,9 @@ def save(visit: Visit) -> Response:
     except SettingsMoved:
         return _conflict(visit, mine, _number(seen))
     if not changes:
-        return visit.go(PATH, "Nothing was changed: everything is as it was.")
+        return visit.go(visit.at(PATH), "Nothing was changed: everything is as it was.")
     settings = settings_from(visit.ports.ledger.setting_texts())
-    return visit.go(PATH, "\n".join(["Saved.", *map(told, changes), *effects(changes, settings, visit.now)]))
+    return visit.go(visit.at(PATH), "\n".join(["Saved.", *map(told, changes), *effects(changes, settings, visit.now)]))
 
 
 def history(visit: Visit) -> Response:

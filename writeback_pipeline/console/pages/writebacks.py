@@ -4,7 +4,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
 from writeback_pipeline.console.list_files import FILES
-from writeback_pipeline.console.list_query import LIST, read_query, understood
+from writeback_pipeline.console.list_query import LIST, query_of, understood
 from writeback_pipeline.console.visits import Page, Visit
 from writeback_pipeline.domain.listing import NEEDS_A_PERSON, UNDER_WAY, WAITS, version_of
 from writeback_pipeline.domain.people import ObjectType
@@ -21,7 +21,7 @@ LIVE_SECONDS = 2
 def show(visit: Visit) -> Response:
     """The list, what is in it by status, and what keeps rows from being written."""
     settings = visit.ports.ledger.settings()
-    query = read_query(visit.request.query_params.multi_items(), settings.zone)
+    query = query_of(visit, settings.zone)
     if query.problems:
         return visit.page("writebacks_refused.html", status=400, query=query)
     page, tally = visit.ports.ledger.page(query.only, SIZE, older_than=query.older, newer_than=query.newer)

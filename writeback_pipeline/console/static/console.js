@@ -114,3 +114,17 @@ addEventListener("pageshow", () => {
 });
 
 live();
+
+// The list of bridges closes by Escape, and when somebody goes elsewhere.
+const bridges = document.querySelector("details.switch");
+if (bridges) {
+  document.addEventListener("click", (event) => bridges.contains(event.target) || bridges.removeAttribute("open"));
+  bridges.addEventListener("focusout", (event) => {
+    if (event.relatedTarget && !bridges.contains(event.relatedTarget)) bridges.removeAttribute("open");
+  });
+  bridges.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !bridges.open) return;
+    bridges.removeAttribute("open");
+    bridges.querySelector("summary").focus();
+  });
+}
