@@ -28,6 +28,7 @@ _COMMANDS = {
     "audit": ("audit:audit", "Compare who stands opted out here with whom Salesforce shows opted out."),
     "undo": ("undo:undo", "Take a run back: its Notes and Tasks, and the flags that it changed."),
     "move": ("move:move", "Carry the ledger over to another database, such as from DuckDB to PostgreSQL."),
+    "erase": ("erase:erase", "Erase a person's names and words; their opt-out goes on being honoured."),
     "prune": ("prune:prune", "Move old, settled mailing activity out of the ledger."),
     "settings": ("settings:settings", "Show and change the writeback settings."),
     "console": ("console:console", "Serve the pages, Writeback Settings and the others, until Ctrl-C."),

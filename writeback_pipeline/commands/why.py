@@ -24,10 +24,15 @@ def why(who: str, format_: str) -> None:
     person is named by a record id of 15 or 18 characters, an earlier one too, by e-mail address or by subscriber. An
     address that several people share gives several stories.
     """
-    stories = open_store(read_environment(os.environ)).story(who)
+    store = open_store(read_environment(os.environ))
+    stories = store.story(who)
     if not stories:
+        gone = "".join(
+            f"; {each.person or 'somebody without a record'} was until {utc_text(each.at)}, when the name was erased"
+            for each in store.erased(who)
+        )
         raise InputError(
-            f"nobody is known as {plain(who)}: give a record id of 15 or 18 characters, an e-mail address or a "
+            f"nobody is known as {plain(who)}{gone}: give a record id of 15 or 18 characters, an e-mail address or a "
             "subscriber as the platform queued it"
         )
     if format_ == "json":

@@ -34,7 +34,7 @@ def dry_run(
     claims = _with_predecessors(claims, ledger, organisation, now)
     there = [claim for claim in claims if not isinstance(held[claim.person.salesforce_id], Moved)]
     found = search(there, organisation, settings, now)
-    read = read_back_all(there, held, found, settings)
+    read = read_back_all(there, held, found, ledger, settings)
     plans = [plan_person(each.claim, still_there(held, each.claim), settings, now) for each in read]
     carried = carried_by_bulk([[write.write for write in plan.writes] for plan in plans], settings.bulk_threshold)
     report.planned = [

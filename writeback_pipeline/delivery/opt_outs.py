@@ -137,7 +137,7 @@ class OptOutDelivery:
             claims += more
             if not more:
                 break
-        return claims
+        return claims or self.ledger.claim_suspects(self.owner, self.now(), limit=at_most)
 
     @contextmanager
     def _released_on_error(self, claims: Sequence[Claim]) -> Iterator[None]:
@@ -222,7 +222,7 @@ class OptOutDelivery:
     def _read_back(
         self, claims: Sequence[Claim], held: Mapping[str, Held], found: Search, settings: WritebackSettings
     ) -> list[Claim]:
-        read = read_back_all(claims, held, found, settings)
+        read = read_back_all(claims, held, found, self.ledger, settings)
         settlements = [settlement for each in read for settlement in each.settlements]
         if settlements:
             origins = [origin for each in read for origin in each.origins]

@@ -82,7 +82,11 @@ class OptOutLedger(BulkLedger, Protocol):
         """Settle changes of people without a Salesforce record; returns how many."""
 
     def claim(self, owner: str, now: datetime, *, limit: int) -> list[Claim]:
-        """Lease up to `limit` people to whom something is owed."""
+        """Lease up to `limit` people to whom something is owed, suspects not among them."""
+
+    def claim_suspects(self, owner: str, now: datetime, *, limit: int) -> list[Claim]:
+        """Lease people whose workers ended again and again, who are to be served with nobody else: few together, in the
+        end each alone."""
 
     def due(self, now: datetime) -> int:
         """About how many opt-outs a claim would take if it had no limit."""
@@ -95,6 +99,9 @@ class OptOutLedger(BulkLedger, Protocol):
 
     def unjoined(self, moves: Mapping[str, PersonRef]) -> Mapping[str, PersonRef]:
         """Those of the moves that lead away from people who are known and are not recorded as gone there yet."""
+
+    def notes_known(self, ids: Collection[str]) -> Collection[str]:
+        """Those of the Notes that are a writeback's already."""
 
     def question_suppressed(self, now: datetime) -> int:
         """Have the flag verified of everybody whose unsubscribe left it alone, once the policy is not in force any

@@ -5,10 +5,10 @@ away by a merge in between, and whoever is not is searched again where they are.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from writeback_pipeline.delivery.protocols import Organisation
+from writeback_pipeline.delivery.protocols import OptOutLedger, Organisation
 from writeback_pipeline.domain.ledger import Claim
 from writeback_pipeline.domain.reading_back import NoteKey, ReadBack, note_keys, read_back, record_keys
 from writeback_pipeline.domain.records import FoundNote, Gone, Held, Live, Moved
@@ -24,6 +24,12 @@ class Search:
     notes: Mapping[NoteKey, Sequence[FoundNote]]
     keyed: Mapping[str, str | None]
 
+    @property
+    def note_ids(self) -> set[str]:
+        """Every Note that was found."""
+        notes = (note.note_id for found in self.notes.values() for note in found)
+        return {*notes, *(id_ for id_ in self.keyed.values() if id_ is not None)}
+
 
 def search(claims: Sequence[Claim], organisation: Organisation, settings: WritebackSettings, now: datetime) -> Search:
     """Look for the Notes of everything that is in doubt; no call where nothing is."""
@@ -36,11 +42,26 @@ def search(claims: Sequence[Claim], organisation: Organisation, settings: Writeb
 
 
 def read_back_all(
-    claims: Sequence[Claim], held: Mapping[str, Held], found: Search, settings: WritebackSettings
+    claims: Sequence[Claim],
+    held: Mapping[str, Held],
+    found: Search,
+    ledger: OptOutLedger,
+    settings: WritebackSettings,
 ) -> list[ReadBack]:
-    """The claims as they are after the read-back, in their order."""
+    """The claims as they are after the read-back, in their order.
+
+    What the ledger knows as anybody's Note proves nothing here: a merge that nobody has heard of may have brought it.
+    """
+    known = ledger.notes_known(found.note_ids) if found.note_ids else ()
     return [
-        read_back(claim, still_there(held, claim), found.notes, found.keyed, settings, found.began_at)
+        read_back(
+            replace(claim, known_notes=claim.known_notes.union(known)),
+            still_there(held, claim),
+            found.notes,
+            found.keyed,
+            settings,
+            found.began_at,
+        )
         for claim in claims
     ]
 

@@ -19,6 +19,15 @@ QUIET = timedelta(minutes=10, seconds=30)
 """How long after its last possible send a request may still be committed: only then does "absent" mean not done."""
 
 
+SUSPECT_AFTER = 2
+"""How many claims of a person in a row are never given back before that person goes with few others."""
+
+SUSPECTS_TOGETHER = 100
+"""People who go together then; whoever is among them when their worker ends goes alone."""
+
+ALONE_AFTER = 3
+"""How many claims in a row are never given back before a person goes alone; one more, and a person has to look."""
+
 MAX_HOPS = 5
 """How many conversions and merges in a row are followed from one record to the next."""
 

@@ -54,7 +54,7 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.WAITING: frozenset(
         {Status.SENDING, Status.UNKNOWN, Status.WRITTEN, Status.FAILED, Status.REFUSED, Status.PENDING}
     ),
-    Status.UNKNOWN: frozenset({Status.WAITING}),
+    Status.UNKNOWN: frozenset({Status.WAITING, Status.FAILED}),
     Status.WRITTEN: frozenset({Status.PENDING, Status.FAILED}),
     Status.FAILED: frozenset({Status.PENDING, Status.UNKNOWN}),
     Status.REFUSED: frozenset({Status.PENDING}),
@@ -63,7 +63,8 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
 """Legal moves. PENDING reaches WRITTEN directly when Salesforce already holds everything the writeback asks for.
 
 What was not sent becomes UNKNOWN only when the database was put back to an earlier state: it may have been sent since.
-UNKNOWN ends with a read-back: what that found is kept, and the rest waits to be planned anew. A summary of activity
+UNKNOWN ends with a read-back: what that found is kept, and the rest waits to be planned anew; where the worker itself
+ends again and again, it becomes FAILED, and UNKNOWN again when it is retried. A summary of activity
 leaves WRITTEN or REFUSED when its events change; an opt-out leaves WRITTEN only when Salesforce no longer shows it.
 What a person undoes becomes FAILED.
 """

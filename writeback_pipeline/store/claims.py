@@ -1,7 +1,8 @@
 """Leases: whom a worker may serve now, alone and for how long, and everything it needs to know about them.
 
 A person is claimed, never a row, so that one person's events cannot overtake one another. Each claim raises the
-person's epoch; whatever is written under an older one is fenced off.
+person's epoch; whatever is written under an older one is fenced off. `unreturned` counts a person's claims in a row
+whose lease nobody gave back, the present one included: whoever kills the workers is known by it.
 """
 
 from collections import defaultdict
@@ -10,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from writeback_pipeline.domain.ledger import LEASE, Claim
+from writeback_pipeline.domain.ledger import ALONE_AFTER, LEASE, SUSPECT_AFTER, SUSPECTS_TOGETHER, Claim
 from writeback_pipeline.domain.opt_outs import OptOutEvent
 from writeback_pipeline.domain.people import ObjectType, PersonRef
 from writeback_pipeline.domain.writebacks import FlagResult, Kind, Status, Writeback
@@ -30,8 +31,18 @@ _FREE = "NOT EXISTS (SELECT 1 FROM people p WHERE p.person_id = w.person_id AND 
 
 _UNLEASED = "(p.lease_until IS NULL OR p.lease_until <= $1::TIMESTAMP)"
 
-_TO_VERIFY = f"p.verify_after <= $1::TIMESTAMP AND p.moved_to_id IS NULL AND {_UNLEASED}"
-"""Nothing may be owed, but a flag write of ours could have landed late: what the flag shows has to be looked at."""
+_TO_VERIFY = (
+    f"p.verify_after <= $1::TIMESTAMP AND p.moved_to_id IS NULL AND p.unreturned <= {ALONE_AFTER} AND {_UNLEASED}"
+)
+"""Nothing may be owed, but a flag write of ours could have landed late: what the flag shows has to be looked at, unless
+a person has to look first at who kills the workers."""
+
+_ANYBODY = "TRUE"
+_TRUSTED = f"p.unreturned < {SUSPECT_AFTER}"
+_SUSPECTS = (
+    (f"p.unreturned BETWEEN {SUSPECT_AFTER} AND {ALONE_AFTER - 1}", SUSPECTS_TOGETHER),
+    (f"p.unreturned >= {ALONE_AFTER}", 1),
+)
 
 FLAGS_LEFT = (
     "SELECT DISTINCT w.person_id FROM writebacks w WHERE w.flag_left AND w.person_id IS NOT NULL "
@@ -54,15 +65,29 @@ _SAME = "p.person_id = n.person_id AND p.epoch = n.epoch"
 def claim(session: Session, owner: str, now: datetime, limit: int, lease: timedelta) -> list[Claim]:
     """Lease up to `limit` people to whom something is owed, those with the oldest event first.
 
-    Whoever is being claimed by another worker at this moment is passed over.
+    Whoever is being claimed by another worker at this moment is passed over, and so are suspects.
     """
+    return _claim(session, owner, now, limit, lease, _TRUSTED)
+
+
+def claim_suspects(session: Session, owner: str, now: datetime, limit: int, lease: timedelta) -> list[Claim]:
+    """Lease people whose workers ended again and again: few of them together, in the end each alone."""
+    for suspects, together in _SUSPECTS:
+        claimed = _claim(session, owner, now, min(limit, together), lease, suspects)
+        if claimed:
+            return claimed
+    return []
+
+
+def _claim(session: Session, owner: str, now: datetime, limit: int, lease: timedelta, among: str) -> list[Claim]:
     if session.dialect.locks_rows:
-        chosen = _taken_hold_of(session, now, limit, _due(session, now, limit + OTHERS))
+        chosen = _taken_hold_of(session, now, limit, _due(session, now, limit + OTHERS, among), among)
     else:
-        chosen = _due(session, now, limit)
+        chosen = _due(session, now, limit, among)
     until = now + lease
     session.execute(
         "UPDATE people AS p SET lease_owner = $2, lease_until = $3::TIMESTAMP, epoch = p.epoch + 1, "
+        "unreturned = p.unreturned + 1, "
         "verify_after_at_claim = CASE WHEN p.verify_after > $1::TIMESTAMP THEN p.verify_after END "
         "WHERE p.person_id IN (SELECT unnest($4::TEXT[])) "
         "AND (p.lease_until IS NULL OR p.lease_until <= $1::TIMESTAMP)",
@@ -137,7 +162,7 @@ def release(session: Session, owner: str, claims: Sequence[Claim]) -> None:
     """Give the leases back that are still the owner's."""
     hold(session, [claim.person.salesforce_id for claim in claims])
     session.execute(
-        "UPDATE people AS p SET lease_owner = NULL, lease_until = NULL "
+        "UPDATE people AS p SET lease_owner = NULL, lease_until = NULL, unreturned = greatest(p.unreturned - 1, 0) "
         f"FROM ({unnested(_LEASE)}) n WHERE {_SAME} AND p.lease_owner = $3",
         [*_leases(claims), owner],
     )
@@ -147,7 +172,7 @@ def _leases(claims: Sequence[Claim]) -> list[list[object]]:
     return as_columns([(claim.person.salesforce_id, claim.epoch) for claim in claims], len(_LEASE))
 
 
-def _taken_hold_of(session: Session, now: datetime, limit: int, candidates: Sequence[str]) -> list[str]:
+def _taken_hold_of(session: Session, now: datetime, limit: int, candidates: Sequence[str], among: str) -> list[str]:
     """The first `limit` of the candidates whom nobody else holds and who are still due, held until the transaction
     ends.
 
@@ -157,7 +182,7 @@ def _taken_hold_of(session: Session, now: datetime, limit: int, candidates: Sequ
     rows = session.execute(
         "SELECT p.person_id FROM people p JOIN (SELECT unnest($2::TEXT[]) AS person_id, "
         "generate_subscripts($2::TEXT[], 1) AS place) c ON c.person_id = p.person_id "
-        f"WHERE {_UNLEASED} AND (({_TO_VERIFY}) "
+        f"WHERE {_UNLEASED} AND {among} AND (({_TO_VERIFY}) "
         f"OR EXISTS (SELECT 1 FROM writebacks w WHERE w.person_id = p.person_id AND {_OWED_NOW})) "
         "ORDER BY c.place LIMIT $3 FOR UPDATE OF p SKIP LOCKED",
         [now, candidates, limit],
@@ -165,12 +190,12 @@ def _taken_hold_of(session: Session, now: datetime, limit: int, candidates: Sequ
     return [person for (person,) in rows.fetchall()]
 
 
-def _due(session: Session, now: datetime, limit: int) -> list[str]:
+def _due(session: Session, now: datetime, limit: int, among: str = _ANYBODY) -> list[str]:
     rows = session.execute(
         "SELECT p.person_id FROM people p JOIN (SELECT o.person_id, min(o.since) AS since FROM ("
         f"SELECT w.person_id, w.occurred_at AS since FROM writebacks w WHERE {_OWED_NOW} "
         f"UNION ALL SELECT p.person_id, p.verify_after FROM people p WHERE {_TO_VERIFY}) o GROUP BY o.person_id) d "
-        f"ON d.person_id = p.person_id WHERE {_UNLEASED} AND p.person_id NOT IN ({PEOPLE_IN_JOBS}) "
+        f"ON d.person_id = p.person_id WHERE {_UNLEASED} AND {among} AND p.person_id NOT IN ({PEOPLE_IN_JOBS}) "
         f"ORDER BY d.since, p.person_id LIMIT $2",
         [now, limit],
     )

@@ -93,3 +93,11 @@ def known_notes(session: Session, people: Mapping[str, object]) -> dict[str, fro
     for person, *ids in rows:
         notes[person] |= {id_ for id_ in ids if id_ is not None}
     return {person: frozenset(ids) for person, ids in notes.items()}
+
+
+def notes_known(session: Session, ids: Collection[str]) -> set[str]:
+    """Those of the Notes that are a writeback's already, whosever it is."""
+    rows = session.execute(
+        "SELECT w.note_id FROM writebacks w WHERE w.note_id IN (SELECT unnest($1::TEXT[]))", [list(ids)]
+    ).fetchall()
+    return {note_id for (note_id,) in rows}

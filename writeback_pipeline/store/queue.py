@@ -13,8 +13,10 @@ from writeback_pipeline.domain.ledger import QUIET, EnqueueResult, QueueDepth, R
 from writeback_pipeline.domain.listing import version_of
 from writeback_pipeline.domain.people import PersonRef
 from writeback_pipeline.domain.writebacks import OPEN_STATUSES, RETRYABLE, WHY_NOT_RETRIED, Change, Status
+from writeback_pipeline.store.erasing import erased_keys
 from writeback_pipeline.store.high_water import Restore, last_restore
 from writeback_pipeline.store.people import add_people
+from writeback_pipeline.store.recovery import WORKER_LOST
 from writeback_pipeline.store.redirects import where_they_went
 from writeback_pipeline.store.rows import WRITEBACK, writebacks_from
 from writeback_pipeline.store.schema import next_ids
@@ -77,12 +79,13 @@ def enqueue(session: Session, changes: Sequence[Change], now: datetime) -> Enque
 
 
 def _known(session: Session, keys: list[str]) -> set[str]:
+    erased = {hashed: key for key, hashed in erased_keys(session, keys).items()}
     rows = session.execute(
         "SELECT w.delivery_key FROM writebacks w "
         f"JOIN ({unnested({'delivery_key': 'TEXT'})}) n ON n.delivery_key = w.delivery_key",
-        [keys],
+        [[*keys, *erased]],
     )
-    return {key for (key,) in rows.fetchall()}
+    return {erased.get(key, key) for (key,) in rows.fetchall()}
 
 
 def _insert(session: Session, fresh: Mapping[str, Change], now: datetime) -> int:
@@ -141,8 +144,9 @@ def retry(
     """Put failed and waiting writebacks back to pending: those named, and all of the statuses named.
 
     Of `seen`, ids with the versions in which somebody saw them, only what is as it was then. A retry starts a new
-    series of attempts; what is older than a restore is read back first. Raises ValueError for a status that cannot be
-    retried, UnknownWriteback when an id is nobody's; what exists but cannot go back is told beside what went.
+    series of attempts; what is older than a restore, or what workers ended of, is read back first. Raises ValueError
+    for a status that cannot be retried, UnknownWriteback when an id is nobody's; what exists but cannot go back is told
+    beside what went.
     """
     never = [status.value for status in statuses if status not in RETRYABLE]
     if never:
@@ -165,9 +169,10 @@ def retry(
     refused |= dict.fromkeys(_changed(session, seen) - refused.keys(), CHANGED)
     retried = tuple(id_ for id_ in known if id_ not in refused)
     session.execute(
-        "UPDATE writebacks SET status = 'pending', attempts = 0, next_attempt_at = NULL, error_code = NULL, "
-        "error_message = NULL, advice = NULL WHERE id IN (SELECT unnest($1::BIGINT[]))",
-        [list(retried)],
+        "UPDATE writebacks SET status = CASE WHEN error_code = $2 THEN 'unknown' ELSE 'pending' END, attempts = 0, "
+        "next_attempt_at = NULL, error_code = NULL, error_message = NULL, advice = NULL "
+        "WHERE id IN (SELECT unnest($1::BIGINT[]))",
+        [list(retried), WORKER_LOST],
     )
     restore = last_restore(session)
     if restore:

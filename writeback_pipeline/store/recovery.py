@@ -1,18 +1,32 @@
 """What workers left behind: sends under a lease that ran out, whose outcome nobody recorded.
 
-Nothing of it is sent again from here. It becomes unknown, for a read-back to decide.
+Nothing of it is sent again from here. It becomes unknown, for a read-back to decide. Whoever had a worker alone that
+ended, after several others had, is left to a person.
 """
 
 from datetime import datetime
 
-from writeback_pipeline.store.bulk_jobs import IN_UNFINISHED_JOB, WRITEBACKS_IN_JOBS
+from writeback_pipeline.domain.ledger import ALONE_AFTER
+from writeback_pipeline.store.bulk_jobs import IN_UNFINISHED_JOB, PEOPLE_IN_JOBS, WRITEBACKS_IN_JOBS
 from writeback_pipeline.store.evidence import settle_left
-from writeback_pipeline.store.session import Session
+from writeback_pipeline.store.session import Session, as_columns, unnested
 
 _ADVICE = (
     "The worker that sent it ended before it recorded an answer. What Salesforce holds is read back before anything "
     "is sent again."
 )
+
+WORKER_LOST = "WORKER_LOST"
+
+_ADVICE_WHEN_ALONE = (
+    "Find what ends the worker: the log of its last run, the memory of its machine, anything odd about the person in "
+    "Salesforce. Mend that, then retry: what Salesforce holds is read back first, and the person goes alone again. "
+    "Nobody else waits for it."
+)
+
+_OWED = "('pending', 'waiting', 'unknown')"
+
+_KILLER = f"p.unreturned > {ALONE_AFTER} AND p.lease_until <= $1::TIMESTAMP AND p.person_id NOT IN ({PEOPLE_IN_JOBS})"
 
 _ABANDONED = "(p.lease_until IS NULL OR p.lease_until <= $1::TIMESTAMP)"
 
@@ -25,7 +39,8 @@ def anything_left(session: Session, now: datetime) -> bool:
         f"AND {_ABANDONED} AND NOT {IN_UNFINISHED_JOB}) "
         "OR EXISTS (SELECT 1 FROM writebacks w JOIN people p ON p.person_id = w.person_id WHERE w.status = 'sending' "
         f"AND {_ABANDONED} AND w.id NOT IN ({WRITEBACKS_IN_JOBS}) AND (w.kind IN ('unsubscribe', 'resubscribe') "
-        "OR EXISTS (SELECT 1 FROM delivery_attempts a WHERE a.writeback_id = w.id AND a.lane = 'bulk')))",
+        "OR EXISTS (SELECT 1 FROM delivery_attempts a WHERE a.writeback_id = w.id AND a.lane = 'bulk'))) "
+        f"OR EXISTS (SELECT 1 FROM people p WHERE {_KILLER})",
         [now],
     ).fetchall()
     return bool(left)
@@ -38,6 +53,7 @@ def recover(session: Session, now: datetime) -> None:
     ended stays as it is, for a worker to take the job over.
     """
     people = settle_left(session, now) | _unanswered_attempts(session, now) | _unsettled_writebacks(session, now)
+    people |= _left_to_a_person(session, now)
     if not people:
         return
     session.execute(
@@ -78,3 +94,26 @@ def _unsettled_writebacks(session: Session, now: datetime) -> set[str]:
             [[id_ for id_, _ in left], now, _ADVICE],
         )
     return {person for _, person in left}
+
+
+def _left_to_a_person(session: Session, now: datetime) -> set[str]:
+    """People whose worker ended though they were alone with it: what is owed to them fails, and where nothing is, their
+    last unsubscribe, for somebody to see it."""
+    killers = session.execute(
+        f"SELECT p.person_id, p.object_type, p.unreturned FROM people p WHERE {_KILLER}", [now]
+    ).fetchall()
+    if not killers:
+        return set()
+    told = [(person, f"{type_} {person}", times) for person, type_, times in killers]
+    session.execute(
+        "UPDATE writebacks AS w SET status = 'failed', next_attempt_at = NULL, settled_at = $4::TIMESTAMP, "
+        "error_code = $5, advice = $6, error_message = 'The worker ended ' || n.times || ' times in a row while "
+        "it served ' || n.shown || ', the last time with nobody else.' "
+        f"FROM ({unnested({'person_id': 'TEXT', 'shown': 'TEXT', 'times': 'BIGINT'})}) n "
+        "WHERE w.person_id = n.person_id AND w.kind IN ('unsubscribe', 'resubscribe') "
+        f"AND (w.status IN {_OWED} OR w.id = (SELECT max(l.id) FROM writebacks l WHERE l.person_id = w.person_id "
+        "AND l.kind = 'unsubscribe' AND l.status = 'written' AND NOT EXISTS (SELECT 1 FROM writebacks o "
+        f"WHERE o.person_id = l.person_id AND o.kind IN ('unsubscribe', 'resubscribe') AND o.status IN {_OWED})))",
+        [*as_columns(told, 3), now, WORKER_LOST, _ADVICE_WHEN_ALONE],
+    )
+    return {person for person, _, _ in killers}

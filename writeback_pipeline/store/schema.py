@@ -390,6 +390,18 @@ CREATE TABLE moves (
 )
 """
 
+# What erased names and delivery keys are known again by: hashes with a salt of this ledger's own. One row, slot 1.
+_ERASURE_SALT = "CREATE TABLE erasure_salt (slot INTEGER PRIMARY KEY, salt TEXT NOT NULL)"
+
+_ERASED_NAMES = """
+CREATE TABLE erased_names (
+    name_hash TEXT NOT NULL,
+    person_id TEXT NOT NULL,
+    erased_at TIMESTAMP NOT NULL,
+    PRIMARY KEY (name_hash, person_id)
+)
+"""
+
 MIGRATIONS: tuple[Migration, ...] = (
     (
         "CREATE SEQUENCE writeback_ids",
@@ -450,6 +462,12 @@ MIGRATIONS: tuple[Migration, ...] = (
     ),
     (_MOVES, OnPostgreSQL("CREATE INDEX writebacks_flag_left ON writebacks (person_id) WHERE flag_left")),
     tuple(map(OnPostgreSQL, platform_door.STATEMENTS)),
+    (
+        "ALTER TABLE people ADD COLUMN unreturned INTEGER DEFAULT 0",
+        OnPostgreSQL("CREATE INDEX people_suspect ON people (unreturned) WHERE unreturned > 1"),
+    ),
+    (_ERASURE_SALT, _ERASED_NAMES, OnPostgreSQL(platform_door.KNOWING_WHAT_WAS_ERASED)),
+    (OnPostgreSQL("CREATE INDEX writebacks_note ON writebacks (note_id) WHERE note_id IS NOT NULL"),),
 )
 
 

@@ -65,7 +65,8 @@ def record(
     stands = record_origins(session, [change for change in origins if change.person_id in people])
     looked_at = {person for person, epoch in seen if (person, epoch) in current}
     doubts = _doubts(session, {by_attempt[outcome.attempt_id][0] for outcome in answered} | looked_at, now)
-    _update_people(session, people if release else {*stands, *doubts}, doubts, stands, release=release)
+    owed_still = {settlement.person_id for settlement in settlements if settlement.status in MAY_STAY}
+    _update_people(session, people if release else {*stands, *doubts}, doubts, stands, owed_still, release=release)
     return len(settlements) - settled
 
 
@@ -74,17 +75,34 @@ def _update_people(
     people: Collection[str],
     doubts: Mapping[str, datetime | None],
     stands: Mapping[str, bool],
+    owed_still: Collection[str],
     *,
     release: bool,
 ) -> None:
     """What is known of the people now, in one pass over a large table."""
-    lease = "lease_owner = NULL, lease_until = NULL, " if release else ""
-    columns = {"person_id": "TEXT", "answered": "BOOLEAN", "verify_after": "TIMESTAMP", "desired_flag": "BOOLEAN"}
+    given_back = (
+        "lease_owner = NULL, lease_until = NULL, "
+        "unreturned = CASE WHEN n.owed_still THEN greatest(p.unreturned - 1, 0) ELSE 0 END, "
+    )
+    lease = given_back if release else ""
+    columns = {
+        "person_id": "TEXT",
+        "answered": "BOOLEAN",
+        "verify_after": "TIMESTAMP",
+        "desired_flag": "BOOLEAN",
+        "owed_still": "BOOLEAN",
+    }
     session.execute(
         f"UPDATE people AS p SET {lease}desired_flag = coalesce(n.desired_flag, p.desired_flag), "
         "verify_after = CASE WHEN n.answered THEN n.verify_after ELSE p.verify_after END "
         f"FROM ({unnested(columns)}) n WHERE p.person_id = n.person_id",
-        as_columns([(person, person in doubts, doubts.get(person), stands.get(person)) for person in people], 4),
+        as_columns(
+            [
+                (person, person in doubts, doubts.get(person), stands.get(person), person in owed_still)
+                for person in people
+            ],
+            len(columns),
+        ),
     )
 
 

@@ -19,6 +19,7 @@ from writeback_pipeline.domain.auditing import Expectation
 from writeback_pipeline.domain.breaker import recovered, tripped
 from writeback_pipeline.domain.budget import Admission, Caller, Purpose
 from writeback_pipeline.domain.bulk import BulkJob, Stage
+from writeback_pipeline.domain.erasure import Erased, PersonalData
 from writeback_pipeline.domain.health import LedgerHealth, heartbeat
 from writeback_pipeline.domain.holds import Hold
 from writeback_pipeline.domain.incidents import Incident, Notice, changes, notices
@@ -65,6 +66,8 @@ from writeback_pipeline.store import (
     breaker,
     bulk_jobs,
     claims,
+    doubts,
+    erasing,
     evidence,
     health,
     high_water,
@@ -174,6 +177,11 @@ class Store:
             recovery.recover(session, now)
             return claims.claim(session, owner, now, limit, lease)
 
+    def claim_suspects(self, owner: str, now: datetime, *, limit: int, lease: timedelta = LEASE) -> list[Claim]:
+        """Lease people whose workers ended again and again, whom `claim` passes over: few together, then each alone."""
+        with self._database.sharing() as session:
+            return claims.claim_suspects(session, owner, now, limit, lease)
+
     def preview(self, now: datetime, *, limit: int, people: Sequence[str] | None = None) -> list[Claim]:
         """What `claim` would take, without a lease; or what is known of `people`, due or not."""
         with self._database.reading() as session:
@@ -280,6 +288,11 @@ class Store:
         """How many people stand opted out, by origin."""
         with self._database.reading() as session:
             return sync.standing_counts(session)
+
+    def notes_known(self, ids: Collection[str]) -> set[str]:
+        """Those of the Notes that are a writeback's already."""
+        with self._database.reading() as session:
+            return doubts.notes_known(session, ids)
 
     def notes_since(self, since: datetime) -> dict[str, Writeback]:
         """The opt-outs that were written since then, by the id of their Note."""
@@ -515,6 +528,24 @@ class Store:
         """Remove those of these writebacks that still may go, with their attempts; returns how many."""
         with self._database.writing() as session:
             return retention.remove(session, before, now, ids)
+
+    def personal_data(self, who: str, now: datetime) -> PersonalData:
+        """What is kept of the one person of that record id, e-mail address or subscriber; raises NotErasable."""
+        with self._database.reading() as session:
+            return erasing.personal_data(session, who, now)
+
+    def erase(self, who: str, asked: Asked) -> PersonalData:
+        """Erase what identifies that person or is in their own words, and enter who asked; what there was of them.
+        Raises NotErasable."""
+        with self._database.writing() as session:
+            data = erasing.personal_data(session, who, asked.at)
+            erasing.erase(session, data, asked)
+            return data
+
+    def erased(self, who: str) -> list[Erased]:
+        """Whom that e-mail address or subscriber was a name of before it was erased."""
+        with self._database.reading() as session:
+            return erasing.erased(session, who)
 
     def story(self, who: str) -> list[Facts]:
         """What is kept of everybody of that record id, e-mail address or subscriber."""

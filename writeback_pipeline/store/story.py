@@ -25,7 +25,7 @@ def facts(session: Session, who: str) -> list[Facts]:
     An e-mail address may be several people's. Empty when nobody is known by it.
     """
     who = storable(who.strip()) or ""
-    found = [_of_person(session, end) for end in sorted(_ends(session, who))]
+    found = [_of_person(session, end) for end in sorted(ends(session, who))]
     known = [each for each in found if each.writebacks or each.opt_outs or each.moves]
     told = {row.id for each in known for row in each.writebacks}
     nameless = _writebacks(session, f"w.salesforce_id IS NULL AND {_BY_NAME}", who)
@@ -33,7 +33,7 @@ def facts(session: Session, who: str) -> list[Facts]:
     return [*known, Facts((), rest, (), {}, (), ())] if rest else known
 
 
-def _ends(session: Session, who: str) -> set[str]:
+def ends(session: Session, who: str) -> set[str]:
     """The records that those people are now."""
     people = {
         person
@@ -51,7 +51,7 @@ def _ends(session: Session, who: str) -> set[str]:
 
 
 def _of_person(session: Session, end: str) -> Facts:
-    ids = _stations(session, end)
+    ids = stations(session, end)
     listed = "(SELECT unnest($1::TEXT[]))"
     rows = _writebacks(
         session, f"(w.person_id IN {listed} OR w.salesforce_id IN {listed} OR w.redirected_from IN {listed})", ids
@@ -75,7 +75,7 @@ def _of_person(session: Session, end: str) -> Facts:
     )
 
 
-def _stations(session: Session, end: str) -> list[str]:
+def stations(session: Session, end: str) -> list[str]:
     """Every record that the person has been, as they are now first."""
     ids = [end]
     newest = [end]

@@ -1,11 +1,12 @@
 """What every store promises about leases: who is served by whom, for how long, and what a dead worker leaves behind."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from writeback_pipeline.domain.ledger import LEASE, QUIET
+from writeback_pipeline.domain.ledger import ALONE_AFTER, LEASE, QUIET, SUSPECT_AFTER
 from writeback_pipeline.domain.records import Answer, Operation
 from writeback_pipeline.domain.writebacks import FlagResult, Kind, Status
+from writeback_pipeline.store.recovery import WORKER_LOST
 from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.contracts.story import (
     MINUTE,
@@ -285,3 +286,73 @@ def test_an_event_in_the_future_happened_when_it_was_queued(store: Store) -> Non
     claim = claim_one(store)
     assert [event.occurred_at for event in claim.events] == [near, NOW]
     assert [row.occurred_at for row in claim.taken] == [near, absurd]
+
+
+def test_whose_workers_end_again_and_again_goes_with_few_then_alone_then_to_a_person(store: Store) -> None:
+    store.enqueue([unsubscribe(contact(n), NOW - n * MINUTE) for n in (1, 2, 3)], NOW)
+    now = NOW
+    for _ in range(SUSPECT_AFTER):
+        assert len(store.claim("dies", now, limit=9)) == 3
+        now += LEASE
+    assert store.claim("worker", now, limit=9) == []
+    assert store.due(now) == len(store.preview(now, limit=9)) == 3  # they are passed over, not forgotten
+    assert len(store.claim_suspects("dies", now, limit=9)) == 3
+    now += LEASE
+    (alone,) = store.claim_suspects("dies", now, limit=9)
+    assert alone.person == contact(3)
+    journalled(store, [intent(alone)])
+    now += LEASE
+    assert store.claim("worker", now, limit=9) == []
+    others = [store.claim_suspects("worker", now, limit=9) for _ in range(3)]
+    assert [[claim.person for claim in each] for each in others] == [[contact(2)], [contact(1)], []]
+    (row,) = [row for row in everything(store) if row.status is Status.FAILED]
+    assert (row.salesforce_id, row.error_code) == (alone.person.salesforce_id, WORKER_LOST)
+    assert alone.person.salesforce_id in (row.error_message or "")
+
+
+def test_only_who_was_served_to_the_end_is_no_suspect_any_more(store: Store) -> None:
+    store.enqueue([unsubscribe(contact(n), NOW - n * MINUTE) for n in (1, 2, 3)], NOW)
+    now = NOW
+    for _ in range(SUSPECT_AFTER):
+        store.claim("dies", now, limit=9)
+        now += LEASE
+    given_back, waits, done = store.claim_suspects("worker", now, limit=9)
+    journalled(store, [intent(done)])
+    store.record([], [settled(waits, Status.WAITING), settled(done)], [], now, release=True)
+    store.release("worker", [given_back])
+    later = now + 10 * MINUTE
+    store.enqueue([resubscribe(person, now) for person in (contact(1), contact(2), contact(3))], later)
+    assert [claim.person for claim in store.claim("worker", later, limit=9)] == [done.person]
+    suspects = store.claim_suspects("worker", later, limit=9)
+    assert [claim.person for claim in suspects] == [given_back.person, waits.person]
+
+
+def test_a_retry_of_whom_workers_ended_of_reads_back_first_and_goes_alone(store: Store) -> None:
+    store.enqueue([unsubscribe(contact(1))], NOW)
+    now = worker_killer(store, NOW)
+    assert statuses(store) == [Status.FAILED]
+    store.retry(statuses=[Status.FAILED])
+    store.enqueue([unsubscribe(contact(2))], now)
+    assert [claim.person for claim in store.claim("worker", now, limit=9)] == [contact(2)]
+    (again,) = store.claim_suspects("worker", now, limit=9)
+    (doubt,) = again.doubts
+    assert doubt.readable_at > now  # what the last worker sent may still arrive
+
+
+def test_whose_flag_is_only_looked_at_when_the_worker_ends_is_shown_by_the_last_unsubscribe(store: Store) -> None:
+    store.enqueue([unsubscribe(contact(1))], NOW)
+    written(store, claim_one(store))
+    store.question(NOW - MINUTE, NOW)
+    now = worker_killer(store, NOW)
+    assert [(row.status, row.error_code) for row in everything(store)] == [(Status.FAILED, WORKER_LOST)]
+    assert (store.due(now), store.claim_suspects("worker", now, limit=9)) == (0, [])
+
+
+def worker_killer(store: Store, now: datetime) -> datetime:
+    """Let workers end of the only person, each after it has sent what it had; when that is over."""
+    for _ in range(ALONE_AFTER + 1):
+        (claim,) = store.claim("dies", now, limit=9) or store.claim_suspects("dies", now, limit=9)
+        journalled(store, [intent(claim, row=row) for row in claim.taken])
+        now += LEASE
+    assert store.claim("worker", now, limit=9) == []
+    return now

@@ -204,6 +204,20 @@ def test_a_resubscribe_at_the_contact_undoes_the_unsubscribe_of_the_lead_it_was(
     assert [status for status, _ in states(world, contact)] == [Status.WRITTEN, Status.WRITTEN]
 
 
+def test_a_note_that_a_merge_brought_along_is_nobody_elses(world: World) -> None:
+    merged, master = world.contact(), world.contact()
+    world.unsubscribe(merged, at=AT)
+    world.deliver()
+    world.unsubscribe(master, at=AT)
+    break_call(world, "drop_before")
+    deliver_into_trouble(world)
+    world.as_user(admin.merge, master, [merged])
+    world.clock.advance(LATER)
+    world.deliver()
+    assert {row.note_id for row in world.rows()} == {note["Id"] for note in world.notes(master)}
+    assert len(world.notes(master)) == 2
+
+
 def test_a_late_resubscribe_at_the_master_does_not_undo_a_newer_unsubscribe_of_a_merged_record(world: World) -> None:
     loser, master = world.contact(), world.contact()
     world.unsubscribe(master, AT)

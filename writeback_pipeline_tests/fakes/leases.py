@@ -1,11 +1,22 @@
 """Leases, recovery, the journal and reopening of the ledger in memory: the same promises as the store's statements."""
 
+import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import compress
 
-from writeback_pipeline.domain.ledger import LEASE, QUIET, AttemptOutcome, Claim, Doubt, Intent
+from writeback_pipeline.domain.ledger import (
+    ALONE_AFTER,
+    LEASE,
+    QUIET,
+    SUSPECT_AFTER,
+    SUSPECTS_TOGETHER,
+    AttemptOutcome,
+    Claim,
+    Doubt,
+    Intent,
+)
 from writeback_pipeline.domain.people import PersonRef
 from writeback_pipeline.domain.records import Answer, Operation
 from writeback_pipeline.domain.writebacks import (
@@ -19,6 +30,7 @@ from writeback_pipeline.domain.writebacks import (
 )
 from writeback_pipeline.store import doubts
 from writeback_pipeline.store.journal import FLAG_OPERATIONS, covered_by
+from writeback_pipeline.store.recovery import WORKER_LOST
 from writeback_pipeline.store.reopening import REOPENED
 from writeback_pipeline_tests.fakes import jobs
 from writeback_pipeline_tests.fakes.tables import Person, Sending, Tables, event_of
@@ -29,7 +41,7 @@ TAKEN = (Status.PENDING, Status.WAITING)
 
 def recover(tables: Tables, now: datetime) -> None:
     """Turn what is still sending under an ended lease into unknown, and fence its worker off."""
-    if not (tables.open_attempts or tables.sending):
+    if not (tables.open_attempts or tables.sending or tables.suspects):
         return
     left = jobs.settle_left(tables, now)
     abandoned = {id_ for id_, person in tables.people.items() if person.is_free(now)}
@@ -44,9 +56,28 @@ def recover(tables: Tables, now: datetime) -> None:
         if row.kind in OPT_OUT_KINDS:
             tables.put(replace(row, status=Status.UNKNOWN, next_attempt_at=now, advice="It is read back."))
             left.add(tables.owner_of[row.id])
+    left |= _left_to_a_person(tables, now)
     for person in left:
         tables.people[person].epoch += 1
         tables.people[person].give_back()
+
+
+def _left_to_a_person(tables: Tables, now: datetime) -> set[str]:
+    """People whose worker ended though they were alone with it: what is owed to them fails, or what was done last."""
+    tables.suspects = {id_ for id_ in tables.suspects if tables.people[id_].unreturned}
+    alone = {id_ for id_ in tables.suspects if tables.people[id_].unreturned > ALONE_AFTER}
+    ended = {id_ for id_ in alone if tables.people[id_].lease_until and tables.people[id_].is_free(now)}
+    left = ended - tables.people_in_jobs()
+    for id_ in left:
+        rows = [tables.rows[row] for row in tables.rows_of[id_]]
+        written = [row for row in rows if row.kind is Kind.UNSUBSCRIBE and row.status is Status.WRITTEN]
+        owed = [row for row in rows if row.kind in OPT_OUT_KINDS and row.status in OWED]
+        for row in owed or written[-1:]:
+            failed = replace(row, status=Status.FAILED, next_attempt_at=None, error_code=WORKER_LOST)
+            tables.put(
+                replace(failed, error_message=f"The worker ended for {id_}.", advice="Find what ends the worker.")
+            )
+    return left
 
 
 def due(tables: Tables, now: datetime, limit: int | None = None) -> list[str]:
@@ -72,14 +103,28 @@ def owed_now(row: Writeback, now: datetime) -> bool:
 
 
 def to_verify(person: Person, now: datetime) -> bool:
-    return person.verify_after is not None and person.verify_after <= now and person.moved_to is None
+    due = person.verify_after is not None and person.verify_after <= now
+    return due and person.moved_to is None and person.unreturned <= ALONE_AFTER
 
 
 def claim(tables: Tables, owner: str, now: datetime, limit: int, lease: timedelta) -> list[Claim]:
     """Lease up to `limit` people to whom something is owed."""
-    chosen = due(tables, now, limit)
+    return _lease(tables, owner, now, limit, lease, range(SUSPECT_AFTER))
+
+
+def claim_suspects(tables: Tables, owner: str, now: datetime, limit: int, lease: timedelta) -> list[Claim]:
+    """Lease people whose workers ended again and again: few together, in the end each alone."""
+    few = _lease(tables, owner, now, min(limit, SUSPECTS_TOGETHER), lease, range(SUSPECT_AFTER, ALONE_AFTER))
+    return few or _lease(tables, owner, now, 1, lease, range(ALONE_AFTER, sys.maxsize))
+
+
+def _lease(tables: Tables, owner: str, now: datetime, limit: int, lease: timedelta, unreturned: range) -> list[Claim]:
+    chosen = [id_ for id_ in due(tables, now) if tables.people[id_].unreturned in unreturned][:limit]
     for id_ in chosen:
         person = tables.people[id_]
+        person.unreturned += 1
+        if person.unreturned >= SUSPECT_AFTER:
+            tables.suspects.add(id_)
         person.lease_owner, person.lease_until = owner, now + lease
         person.epoch += 1
         doubted = person.verify_after is not None and person.verify_after > now
@@ -151,6 +196,7 @@ def release(tables: Tables, owner: str, held: Sequence[Claim]) -> None:
         person = tables.people[each.person.salesforce_id]
         if person.epoch == each.epoch and person.lease_owner == owner:
             person.give_back()
+            person.unreturned = max(person.unreturned - 1, 0)
 
 
 def journal(tables: Tables, intents: Sequence[Intent]) -> list[int | None]:

@@ -52,6 +52,7 @@ from writeback_pipeline.domain.writebacks import (
     Writeback,
 )
 from writeback_pipeline.store.queue import NO_RECIPIENT, UnknownWriteback
+from writeback_pipeline.store.recovery import WORKER_LOST
 from writeback_pipeline_tests.fakes import jobs, leases, settling, windows
 from writeback_pipeline_tests.fakes.tables import Tables
 
@@ -104,13 +105,17 @@ class MemoryLedger:
         refused = {row.id: WHY_NOT_RETRIED[row.status] for row in chosen if row.status not in RETRYABLE}
         for row in chosen:
             if row.id not in refused:
-                again = replace(row, status=Status.PENDING, attempts=0, next_attempt_at=None)
+                status = Status.UNKNOWN if row.error_code == WORKER_LOST else Status.PENDING
+                again = replace(row, status=status, attempts=0, next_attempt_at=None)
                 self.tables.put(replace(again, error_code=None, error_message=None, advice=None))
         return RetryResult(tuple(row.id for row in chosen if row.id not in refused), refused)
 
     def claim(self, owner: str, now: datetime, *, limit: int, lease: timedelta = LEASE) -> list[Claim]:
         leases.recover(self.tables, now)
         return leases.claim(self.tables, owner, now, limit, lease)
+
+    def claim_suspects(self, owner: str, now: datetime, *, limit: int, lease: timedelta = LEASE) -> list[Claim]:
+        return leases.claim_suspects(self.tables, owner, now, limit, lease)
 
     def enter_job(self, job: BulkJob, owner: str) -> bool:
         return jobs.enter(self.tables, job, owner)
@@ -212,6 +217,9 @@ class MemoryLedger:
 
     def reopen(self, lost: Collection[tuple[int, str, int]], now: datetime) -> list[Writeback]:
         return leases.reopen(self.tables, lost, now)
+
+    def notes_known(self, ids: Collection[str]) -> set[str]:
+        return {row.note_id for row in self.tables.rows.values() if row.note_id in ids and row.note_id is not None}
 
     def question_suppressed(self, now: datetime) -> int:
         if self.settings().suppress_opt_out_flag:

@@ -52,8 +52,10 @@ def record(
     for person in {by_attempt[each.attempt_id][0] for each in answered} | {p for p, e in seen if (p, e) in current}:
         _judge_doubt(tables, person, now)
     if release:
-        for person in people:
-            tables.people[person].give_back()
+        owed_still = {settlement.person_id for settlement in settlements if settlement.status in MAY_STAY}
+        for id_ in people:
+            tables.people[id_].give_back()
+            tables.people[id_].unreturned = max(tables.people[id_].unreturned - 1, 0) if id_ in owed_still else 0
     return len(settlements) - len(ours)
 
 

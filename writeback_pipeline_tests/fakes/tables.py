@@ -28,6 +28,7 @@ class Person:
     epoch: int = 0
     verify_after: datetime | None = None
     verify_after_at_claim: datetime | None = None
+    unreturned: int = 0
 
     def is_free(self, now: datetime) -> bool:
         return self.lease_until is None or self.lease_until <= now
@@ -58,7 +59,8 @@ class Sending:
 class Tables:
     """Everything, with the look-ups that the statements of a database would make.
 
-    `open` are the ids of the rows to which something is owed, `sending` those that were sent and not settled.
+    `open` are the ids of the rows to which something is owed, `sending` those that were sent and not settled;
+    `suspects` the people whose workers ended more than once.
     """
 
     rows: dict[int, Writeback] = field(default_factory=dict)
@@ -71,6 +73,7 @@ class Tables:
     origins: defaultdict[str, list[OptOut]] = field(default_factory=lambda: defaultdict(list))
     open: set[int] = field(default_factory=set)
     sending: set[int] = field(default_factory=set)
+    suspects: set[str] = field(default_factory=set)
     jobs: dict[str, BulkJob] = field(default_factory=dict)
     questioned: set[int] = field(default_factory=set)
     uploaded: set[str] = field(default_factory=set)
