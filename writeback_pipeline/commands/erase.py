@@ -35,11 +35,12 @@ ELSEWHERE = (
 )
 @format_option("text", "json")
 def erase(who: str, dry_run: bool, yes: bool, archives: tuple[Path, ...], format_: str) -> None:
-    """Erase one person: e-mail addresses, subscribers, reasons, and what Salesforce answered.
+    """Erase a person's names and words; their opt-out goes on being honoured.
 
     PERSON_ID is a record id of 15 or 18 characters, or a name that only one person goes by: an e-mail address or a
-    subscriber. Kept are kinds, times, statuses and Salesforce ids, so that an opt-out goes on being honoured and can be
-    proved, and a salted hash of each name. At a terminal it is shown and confirmed first; it cannot be taken back.
+    subscriber. Names, reasons and what Salesforce answered go, from the ledger and from the archives of prune. Kinds,
+    times, statuses and Salesforce ids stay, so that an opt-out is honoured and can be proved, and a salted hash of each
+    name. At a terminal it is shown and confirmed first; it cannot be taken back.
     """
     from writeback_pipeline.store import archive  # imports pyarrow
 

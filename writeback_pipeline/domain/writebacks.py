@@ -6,7 +6,7 @@ Statuses and their arrows live here; what makes a writeback take an arrow is dec
 
 import hashlib
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from writeback_pipeline.domain.people import ObjectType
@@ -107,6 +107,16 @@ def check_transition(old: Status, new: Status) -> None:
         raise IllegalTransition(f"a writeback cannot go from {old} to {new}")
 
 
+AHEAD_OF_ITS_QUEUEING = (
+    "Its time lies after it was queued, so it counts as of when it was queued: a clock or a date at the platform is "
+    "wrong."
+)
+"""What the list says of an opt-out whose time cannot be true."""
+
+CLOCKS_DIFFER = timedelta(hours=1)
+"""How far an event's time may lie after its queueing and still be taken for true."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One opt-out change as the platform reports it, validated, before it is queued.
@@ -181,3 +191,8 @@ class Writeback:
     run_id: str | None
     created_at: datetime
     written_at: datetime | None
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether it is an opt-out whose time cannot be true; it is ordered as of its queueing then."""
+        return self.kind in OPT_OUT_KINDS and self.occurred_at > self.created_at + CLOCKS_DIFFER

@@ -11,14 +11,14 @@ from writeback_pipeline.domain.listing import Became
 from writeback_pipeline.domain.writebacks import FlagResult, Status, Writeback
 from writeback_pipeline.store.dialect import Dialect
 from writeback_pipeline.store.filtering import where
-from writeback_pipeline.store.rows import INSTANTS, NAMES, WRITEBACK, writebacks_from
+from writeback_pipeline.store.rows import INSTANTS, SELECTED, WRITEBACK, writebacks_from
 from writeback_pipeline.store.session import Session, in_utc
 
 _NEWEST_FIRST = "ORDER BY w.occurred_at DESC, w.id DESC"
 
 
 def _as_shown(dialect: Dialect) -> dict[str, str]:
-    return {name: dialect.instant.format(f"w.{name}") if name in INSTANTS else f"w.{name}" for name in NAMES}
+    return {name: dialect.instant.format(it) if name in INSTANTS else it for name, it in SELECTED.items()}
 
 
 def writebacks(session: Session, only: WritebackFilter) -> list[Writeback]:

@@ -13,7 +13,7 @@ import pytest
 
 from writeback_pipeline.commands.list import WIDTH_OF_A_PIPE
 from writeback_pipeline.domain.people import ObjectType
-from writeback_pipeline.domain.writebacks import Change, Kind, Status
+from writeback_pipeline.domain.writebacks import AHEAD_OF_ITS_QUEUEING, Change, Kind, Status
 from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.commands.conftest import Writebacks
 from writeback_pipeline_tests.commands.support import COMMAND
@@ -162,3 +162,18 @@ def test_an_empty_list_is_said_to_be_empty_and_stays_a_document(writebacks: Writ
     assert (writebacks(*nothing).stdout, writebacks(*nothing).stderr) == ("", "No writebacks match.\n")
     assert json.loads(writebacks(*nothing, "--format", "json").stdout) == []
     assert writebacks(*nothing, "--format", "csv").stdout == ",".join(COLUMNS) + "\n"
+
+
+def test_a_time_that_cannot_be_true_is_marked(
+    writebacks: Writebacks, store: Store, settle_all: Callable[..., None]
+) -> None:
+    ahead = datetime(2999, 1, 1, tzinfo=UTC)
+    store.enqueue([Change(Kind.UNSUBSCRIBE, ObjectType.LEAD, LEAD, ahead, key="ahead")], NOON)
+    for advice in (None, "Mend the record."):
+        first, *rest = json.loads(writebacks("list", "--format", "json").stdout)
+        assert first["advice"] == " ".join(filter(None, (advice, AHEAD_OF_ITS_QUEUEING)))
+        assert [row["advice"] for row in rest] == [advice] * 3
+        settle_all(Status.FAILED, advice="Mend the record.")
+    assert AHEAD_OF_ITS_QUEUEING in writebacks("list").stderr
+    assert AHEAD_OF_ITS_QUEUEING in writebacks("list", "--format", "csv").stdout
+    assert writebacks("why", LEAD).stdout.count(AHEAD_OF_ITS_QUEUEING) == 2  # in the event, and in how it stands

@@ -24,7 +24,7 @@ from writeback_pipeline.domain.records import Answer, Operation
 from writeback_pipeline.domain.settings import Occurrence
 from writeback_pipeline.domain.window_ledger import OwedSummary, scope_of
 from writeback_pipeline.domain.windows import Calendar, window_named
-from writeback_pipeline.domain.writebacks import Kind, Status
+from writeback_pipeline.domain.writebacks import AHEAD_OF_ITS_QUEUEING, Kind, Status
 from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.commands.support import COMMAND
 from writeback_pipeline_tests.console.listed import fail, queue, rows
@@ -37,6 +37,7 @@ from writeback_pipeline_tests.contracts.story import (
     lead,
     resubscribe,
     settled,
+    unsubscribe,
     written,
 )
 from writeback_pipeline_tests.words import words
@@ -56,6 +57,13 @@ def versions(store: Store) -> dict[str, list[str]]:
 
 def test_an_empty_ledger_says_how_changes_come_in(client: Client) -> None:
     assert "Nothing has been queued yet." in words(client.get("/writebacks"))
+
+
+def test_a_time_that_cannot_be_true_is_marked_and_explained(served: Served, client: Client) -> None:
+    served.store.enqueue([unsubscribe(contact(1), START + timedelta(days=900)), unsubscribe(contact(2), START)], START)
+    ahead, _ = shown(client.get("/writebacks").text)
+    assert words(client.get("/writebacks")).count("cannot be true") == 1
+    assert AHEAD_OF_ITS_QUEUEING in words(client.get(f"/writebacks/{ahead}"))
 
 
 def test_the_newest_come_first_and_pages_lead_on_and_back(served: Served, client: Client) -> None:

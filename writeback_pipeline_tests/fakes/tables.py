@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from writeback_pipeline.domain.bulk import BulkJob, Stage
@@ -131,6 +131,5 @@ class Tables:
 
 def event_of(row: Writeback) -> OptOutEvent:
     """The row as the fold sees it: an event in the future happened when it was queued."""
-    late = row.occurred_at > row.created_at + timedelta(hours=1)
-    at = row.created_at if late else row.occurred_at
+    at = row.created_at if row.is_ahead else row.occurred_at
     return OptOutEvent(row.id, row.kind, at, row.status, row.flag_result, row.note_id is not None)

@@ -74,6 +74,7 @@ class AnyStory(RuleBasedStateMachine):
         with self.transaction() as session:
             recovery.recover(session, self.now)
             claimed = claims.claim(session, worker, self.now, limit, LEASE)
+            claimed = claimed or claims.claim_suspects(session, worker, self.now, limit, LEASE)
         for claim in claimed:
             assert {row.status for row in claim.taken} <= {Status.PENDING, Status.WAITING}
             live = [held for theirs in self.held.values() for held in theirs if held.lease_until > self.now]

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from writeback_pipeline.domain.ledger import Attempt, WritebackFilter
+from writeback_pipeline.domain.writebacks import Status
 from writeback_pipeline.local_org import admin
 from writeback_pipeline.local_org.server import run_in_thread
 from writeback_pipeline.local_org.state import Organisation, open_org
+from writeback_pipeline.store.recovery import WORKER_LOST
 from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.torture.clocks import FastClock
 from writeback_pipeline_tests.torture.processes import WorkerProcess
@@ -40,6 +42,7 @@ class Site:
     clock: FastClock
     chance: random.Random
     platform: Platform = field(default_factory=Platform)
+    left_to_a_person: int = 0
 
     @cached_property
     def ledger(self) -> Store:
@@ -77,12 +80,18 @@ class Site:
         assert place.kill() == -signal.SIGKILL, self.notes()[-1]
 
     def work_until_rest(self, place: WorkerProcess, seconds: float) -> None:
-        """Let a worker live until nothing is owed, or for so many seconds."""
+        """Let a worker live until nothing is owed, or for so many seconds; somebody retries what is left to a person
+        because one worker after the other was killed just then."""
         deadline = time.monotonic() + seconds
         place.start(**self.order())
-        while self.ledger.depth().owed and time.monotonic() < deadline:
+        while (self._retried() or self.ledger.depth().owed) and time.monotonic() < deadline:
             time.sleep(0.3)
         self.end(place)
+
+    def _retried(self) -> int:
+        left = self.ledger.writebacks(WritebackFilter(statuses=(Status.FAILED,), error_codes=(WORKER_LOST,)))
+        self.left_to_a_person += len(left)
+        return len(self.ledger.retry(ids=[row.id for row in left]).retried)
 
     def attempts(self) -> list[Attempt]:
         """Everything that the workers journalled."""

@@ -31,6 +31,7 @@ def _judge(here: Site, kills: Counter[str], in_doubt: Counter[str], what: str) -
     p99 = openings[len(openings) * 99 // 100]
     tell(f"{what}: {kills.total()} kills ({listed(kills)}), {verdict}")
     tell(f"         {listed(in_doubt)} sends while it lasted; failed opens {len(failed)}, p99 of opening {p99:.3f} s")
+    tell(f"         {here.left_to_a_person} writebacks were left to a person, who retried them")
     assert not failed
     assert verdict.clean, f"seed {SEED}: {verdict}"
     assert in_doubt["unknown"]
