@@ -155,7 +155,7 @@ class Host:
 def resolved(deploy: Path) -> dict[str, Any]:
     """The compose file with its env files, as Docker's own program reads it; raises CalledProcessError."""
     (docker_compose,) = Path(sys.prefix).glob("lib/python3*/site-packages/compose/docker-compose")
-    command = [docker_compose, "-f", deploy / "compose.yaml", "config", "--format", "json"]
+    command = [str(docker_compose), "-f", str(deploy / "compose.yaml"), "config", "--format", "json"]
     shown: dict[str, Any] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     return shown
 
@@ -170,7 +170,7 @@ def plain(value: Any) -> Any:
 def main(folder: Path, image: Path | None = None) -> None:
     """Bring everything up and deliver one unsubscribe to the embedded organisation."""
     _loopback()
-    organisation = [Path(sys.executable).with_name("writebacks"), "org", "serve", "--port", "8000"]
+    organisation = [str(Path(sys.executable).with_name("writebacks")), "org", "serve", "--port", "8000"]
     home = {**os.environ, "WRITEBACK_HOME": str(folder / "organisation")}
     with (folder / "organisation.log").open("ab") as log:
         subprocess.Popen(organisation, env=home, stdout=log, stderr=log)

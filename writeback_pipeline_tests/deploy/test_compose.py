@@ -125,7 +125,7 @@ def test_what_it_says_starts_in_its_order_gets_healthy_and_delivers(deploy: Path
     tmp_path.chmod(0o755)
     (tmp_path / "disk").mkdir()
     image = os.environ.get("WRITEBACK_IMAGE")
-    command = [*NAMESPACES, sys.executable, "-m", "writeback_pipeline_tests.deploy.compose_host", tmp_path]
+    command = [*NAMESPACES, sys.executable, "-m", "writeback_pipeline_tests.deploy.compose_host", str(tmp_path)]
     ran = subprocess.run([*command, *([image] if image else [])], cwd=PROJECT, stdout=subprocess.PIPE, text=True)
     assert ran.returncode == 0
     told = json.loads(ran.stdout)

@@ -15,6 +15,7 @@ import kubernetes_validate
 import pytest
 import yaml
 from dagster._core.instance.config import dagster_instance_config
+from dagster._serdes import ConfigurableClassData
 from dagster_k8s import K8sRunLauncher
 from dagster_k8s.job import construct_dagster_k8s_job
 from kubernetes.client import ApiClient
@@ -52,7 +53,9 @@ def by_kind(rendered: list[Manifest]) -> Manifests:
 @pytest.fixture(scope="module")
 def run_job() -> Manifest:
     """The job that the configured launcher makes of a run."""
-    launcher = K8sRunLauncher.from_config_value(None, _launcher_configuration())
+    launcher: K8sRunLauncher = ConfigurableClassData(
+        "dagster_k8s", "K8sRunLauncher", yaml.safe_dump(_launcher_configuration())
+    ).rehydrate(as_type=K8sRunLauncher)
     run = dg.DagsterRun(job_name="deliver_opt_outs", run_id="0b5a4a3c-5fd4-4d35-9d33-1f0a4c7c6a10")
     context = launcher.get_container_context_for_run(run)
     made = construct_dagster_k8s_job(
