@@ -7,9 +7,10 @@ RUN_STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-test
 RELEASE := build/release
 RUNTIME := build/runtime
+PEERS := build/bench
 IN_PARALLEL := --numprocesses auto --dist worksteal
 
-.PHONY: setup setup-test demo dev test coverage torture lint format bench mutation lock sbom audit clean
+.PHONY: setup setup-test demo dev test coverage torture lint format bench bench-long mutation lock sbom audit clean
 
 setup: $(RUN_STAMP)
 
@@ -84,8 +85,18 @@ format: setup-test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup-test
+$(PEERS)/.installed: requirements-bench.lock
+	$(PYTHON) -m venv --clear $(PEERS) || scripts/install-venv $(PYTHON) $(PEERS)
+	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock
+	touch $@
+
+# What everything costs, beside what a user would pick instead: under ten minutes. Writes docs/benchmarks.md.
+bench: setup-test $(PEERS)/.installed
 	$(BIN)/python -m benchmarks
+
+# The same at the sizes that take hours.
+bench-long: setup-test $(PEERS)/.installed
+	$(BIN)/python -m benchmarks --long
 
 # Pins every dependency with its hashes; the files name packages only.
 lock: setup-test
@@ -98,8 +109,10 @@ lock: setup-test
 	done
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --no-strip-extras --extra mutation \
 	  --no-emit-index-url --no-emit-find-links --python-version 3.11 -c requirements-test.lock pyproject.toml -o requirements-mutation.lock
-	$(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --no-strip-extras --group release \
-	  --no-emit-index-url --no-emit-find-links --python-version 3.11 -o requirements-release.lock
+	for group in release bench; do \
+	  $(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --no-strip-extras --group $$group \
+	    --no-emit-index-url --no-emit-find-links --python-version 3.11 -o requirements-$$group.lock; \
+	done
 
 $(RELEASE)/.installed: requirements-release.lock
 	$(PYTHON) -m venv --clear $(RELEASE) || scripts/install-venv $(PYTHON) $(RELEASE)

@@ -1,26 +1,72 @@
-"""Every benchmark, one after the other, at sizes that take a few minutes: `python -m benchmarks`."""
+"""Runs the benchmarks, each in a process of its own: `python -m benchmarks [NAME]... [--long]`.
 
+Writes build/benchmarks.json, and from it docs/benchmarks.md with its charts. Named benchmarks take the place of what
+the file had of them; the others stay.
+"""
+
+import argparse
+import importlib
+import json
 import subprocess
 import sys
+import time
+from dataclasses import asdict
 from pathlib import Path
 
-SIZES = {
-    "activity_delivery.py": ["--summaries", "5000"],
-    "bulk.py": ["--people", "20000"],
-    "listing.py": ["--rounds", "3"],
-    "shared_ledger.py": ["--rows", "20000"],
-    "overview.py": ["--rounds", "3"],
-    "pages.py": ["--rounds", "5"],
-    "pages_during_delivery.py": ["--rows", "20000", "--loads", "200"],
-    "summaries.py": ["--events", "2000000", "--rounds", "2"],
-}
+from benchmarks import report
+from benchmarks.rows import Row, line
+
+NAMES = (
+    "calls",
+    "delivery",
+    "summaries",
+    "growth",
+    "latency",
+    "start_up",
+    "pages",
+    "pages_during_delivery",
+    "overview",
+    "shared_ledger",
+)
+RESULTS = Path(__file__).parents[1] / "build" / "benchmarks.json"
+
+
+def measure(name: str, *, long: bool) -> report.Benchmark:
+    """Run one in a process of its own, so that none sees what another left in memory; prints its rows as they come."""
+    print(f"\n{name}\n{'-' * len(name)}", flush=True)
+    command = [sys.executable, "-m", "benchmarks", "--rows-of", name, *(["--long"] if long else [])]
+    rows, started = [], time.monotonic()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for told in process.stdout:
+            rows.append(Row(**json.loads(told)))
+            print(line(rows[-1]), flush=True)
+    if process.returncode:
+        rows.append(Row("came to its end", process.returncode, "exit code", limit=0))
+    return report.Benchmark(name, rows, time.monotonic() - started, report.environment())
 
 
 def main() -> None:
-    """Run each in a process of its own, so that none sees what another left in memory."""
-    for name, arguments in SIZES.items():
-        print(f"\n{name}\n{'-' * len(name)}", flush=True)
-        subprocess.run([sys.executable, str(Path(__file__).with_name(name)), *arguments], check=True)
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"only these: {', '.join(NAMES)}")
+    parser.add_argument("--long", action="store_true", help="at the sizes that take hours")
+    parser.add_argument("--rows-of", metavar="NAME", help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.rows_of:
+        for row in importlib.import_module(f"benchmarks.{chosen.rows_of}").rows(long=chosen.long):
+            print(json.dumps(asdict(row)), flush=True)
+        return
+    if unknown := set(chosen.names) - set(NAMES):
+        parser.error(f"there is no {', '.join(sorted(unknown))}")
+    found = report.read(RESULTS) if chosen.names else {}
+    for name in chosen.names or NAMES:
+        found[name] = measure(name, long=chosen.long)
+        report.write(RESULTS, found)
+    in_order = [found[name] for name in NAMES if name in found]
+    report.publish(in_order)
+    short = [row.name for benchmark in in_order for row in benchmark.rows if row.verdict == "short"]
+    print(f"\nshort: {', '.join(short) or 'nothing'}\nwritten: {RESULTS}, {report.PAGE}")
 
 
 if __name__ == "__main__":

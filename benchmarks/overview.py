@@ -1,21 +1,22 @@
 """How long the overview takes of a ledger of many rows: reading it, and drawing each of its charts.
 
-Run `python benchmarks/overview.py [--rows N] [--rounds N]`. Rows are made by the database itself: 60 days of opt-outs
-and activity, each with an attempt. Milliseconds are the best of the rounds. Not a test.
+Rows are made by the database itself: 60 days of opt-outs and activity, each with an attempt. Milliseconds are the best
+of the rounds.
 """
 
-import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from benchmarks.rows import Row
 from writeback_pipeline.console.drawing import draw
 from writeback_pipeline.console.pages.overview_charts import charts
 from writeback_pipeline.store.database import Database
 from writeback_pipeline.store.store import Store
 
+ROWS = 1_000_000
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 _ROWS = """
@@ -57,22 +58,14 @@ def best(rounds: int, work: Callable[[], object]) -> float:
     return 1000 * min(times)
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--rounds", type=int, default=5)
-    chosen = parser.parse_args()
+def rows(*, long: bool) -> Iterator[Row]:
+    """Reading, then each chart."""
+    rounds = 15 if long else 3
     with TemporaryDirectory() as folder:
         path = Path(folder) / "writebacks.duckdb"
-        fill(path, chosen.rows)
+        fill(path, ROWS)
         store = Store(path)
-        print(f"{chosen.rows:,} rows")
-        print(f"  read             {best(chosen.rounds, lambda: store.overview(NOW)):6.0f} ms")
+        yield Row(f"read the overview of {ROWS:,} rows", best(rounds, lambda: store.overview(NOW)), "ms")
         for name, chart in charts(store.overview(NOW)).items():
-            took = best(chosen.rounds, lambda chart=chart: draw.__wrapped__(chart, dark=False))  # type: ignore[misc]
-            print(f"  draw {name:11} {took:6.0f} ms")
-
-
-if __name__ == "__main__":
-    main()
+            took = best(rounds, lambda chart=chart: draw.__wrapped__(chart, dark=False))  # type: ignore[misc]
+            yield Row(f"draw {name}", took, "ms")

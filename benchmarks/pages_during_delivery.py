@@ -1,17 +1,14 @@
 """Whether pages answer while opt-outs are delivered, and what the delivery loses by it.
 
-Run `python benchmarks/pages_during_delivery.py [--rows N] [--loads N]`. The real commands, as processes: `writebacks
-run opt-outs` into the embedded organisation, once alone and once while the pages of `writebacks console` are loaded
-over and over. Exits 1 when a load or a delivery failed. Not a test.
+The real commands, as processes: `writebacks run opt-outs` into the embedded organisation, once alone and once while the
+pages of `writebacks console` are loaded over and over.
 """
 
-import argparse
 import itertools
 import os
 import re
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +18,8 @@ from tempfile import TemporaryDirectory
 
 import requests
 
+from benchmarks.commands import WRITEBACKS
+from benchmarks.rows import Row
 from writeback_pipeline.domain.people import ObjectType
 from writeback_pipeline.domain.writebacks import Change, Kind
 from writeback_pipeline.local_org.state import open_org
@@ -28,7 +27,7 @@ from writeback_pipeline.store.store import Store
 
 PATHS = ("/", "/settings", "/settings/send", "/settings/history", "/people", "/writebacks")
 PAUSE = 0.1
-WRITEBACKS = str(Path(sys.executable).with_name("writebacks"))
+ROWS, LOADS = 20_000, 200
 
 
 def prepare(home: Path, rows: int) -> None:
@@ -86,20 +85,13 @@ def deliver(rows: int, loads: int) -> tuple[float, list[float], int]:
             return time.perf_counter() - started, times, failures
 
 
-def main() -> int:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=20_000)
-    parser.add_argument("--loads", type=int, default=200)
-    chosen = parser.parse_args()
-    alone, _, failed_alone = deliver(chosen.rows, 0)
-    beside, times, failed = deliver(chosen.rows, chosen.loads)
+def rows(*, long: bool) -> Iterator[Row]:
+    """A delivery alone, the same one with the loads, and the loads."""
+    number, loads = (ROWS, LOADS) if long else (ROWS // 4, LOADS // 2)
+    alone, _, failed_alone = deliver(number, 0)
+    beside, times, failed = deliver(number, loads)
     percentiles = statistics.quantiles(times, n=100)
-    print(f"{chosen.rows:,} rows delivered in {alone:.0f} s alone, in {beside:.0f} s beside {len(times):,} page loads")
-    print(f"  loads: {failed} failed, p50 {1000 * percentiles[49]:.0f} ms, p95 {1000 * percentiles[94]:.0f} ms")
-    print(f"  slowest {1000 * max(times):.0f} ms")
-    return int(bool(failed or failed_alone))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    yield Row(f"{number:,} rows delivered beside {len(times):,} page loads", beside, "s", reference=alone)
+    yield Row("page loads and deliveries that failed", failed + failed_alone, "", 0)
+    yield Row("a page load during the delivery, p50", 1000 * percentiles[49], "ms")
+    yield Row("a page load during the delivery, p95", 1000 * percentiles[94], "ms")

@@ -90,6 +90,7 @@ def test_the_locks_name_packages_and_no_registry() -> None:
         "requirements-celery.lock",
         "requirements-test.lock",
         "requirements-mutation.lock",
+        "requirements-bench.lock",
     ):
         text = (PROJECT / lock).read_text()
         assert "://" not in text

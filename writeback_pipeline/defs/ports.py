@@ -17,7 +17,7 @@ from writeback_pipeline.delivery.watching import Teller, WatchedLedger
 from writeback_pipeline.domain.activity import Presentation
 from writeback_pipeline.domain.budget import Purpose
 from writeback_pipeline.domain.findings import Finding
-from writeback_pipeline.domain.holds import Hold
+from writeback_pipeline.domain.holds import Hold, Poll
 from writeback_pipeline.domain.latency import Latency, LatencyByDay
 from writeback_pipeline.domain.ledger import QueueDepth, WritebackFilter
 from writeback_pipeline.domain.settings import WritebackSettings
@@ -50,8 +50,8 @@ class Ledger(OptOutLedger, ActivityLedger, DeliveredWindows, Written, AuditedLed
     def latency_by_day(self, since: datetime) -> LatencyByDay:
         """How long the opt-outs took that were written since then, by UTC day, newest first."""
 
-    def due(self, now: datetime) -> int:
-        """Opt-outs that a delivery would take now."""
+    def poll(self, name: str, interval: timedelta, purpose: Purpose, now: datetime) -> Poll:
+        """What a delivery would take now and why it may not, and a sign of life of what asks."""
 
     def is_delivering(self, now: datetime) -> bool:
         """Whether a worker has anybody leased now, to deliver opt-outs or to take them back."""

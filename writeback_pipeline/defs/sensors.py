@@ -53,19 +53,17 @@ def opt_out_queue_sensor(interval_seconds: int, scope: Scope = ALONE) -> dg.Sens
         context: dg.SensorEvaluationContext, platform_database: dg.ResourceParam[PlatformDatabase]
     ) -> dg.SkipReason | dg.RunRequest:
         ledger, now = platform_database.ledger(), datetime.now(UTC)
-        tick(ledger, NAME, timedelta(seconds=interval_seconds), now)
         try:
+            found = ledger.poll(NAME, timedelta(seconds=interval_seconds), Purpose.OPT_OUTS, now)
             if _is_under_way(context.instance, scope, ledger, now):
                 return dg.SkipReason("a delivery is under way")
-            due = ledger.due(now)
-            hold = ledger.hold(Purpose.OPT_OUTS, now) if due else None
         except StoreBusy:
             return dg.SkipReason("the store is busy")
-        if not due:
+        if not found.due:
             return dg.SkipReason("nothing is due")
-        if hold is not None:
-            return dg.SkipReason(hold.words)
-        return dg.RunRequest(tags={"writebacks/due": str(due)})
+        if found.hold is not None:
+            return dg.SkipReason(found.hold.words)
+        return dg.RunRequest(tags={"writebacks/due": str(found.due)})
 
     return sensor
 

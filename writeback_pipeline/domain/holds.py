@@ -25,6 +25,14 @@ class Hold:
         return f"Salesforce is tried again at {_instant(self.until)}, because {self.code}: {self.message} {self.advice}"
 
 
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """What a delivery would take now, and why it may not call now; None when it may, and when nothing is due."""
+
+    due: int
+    hold: Hold | None
+
+
 class HeldBack(OrganisationUnavailable):
     """A call that was not made because of a hold. Nothing was executed; what it was for stays owed."""
 

@@ -7,7 +7,7 @@ anything is alone in the ledger (`writing`) unless it holds on to all that it de
 
 import random
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ from writeback_pipeline.domain.breaker import recovered, tripped
 from writeback_pipeline.domain.budget import Admission, Caller, Purpose
 from writeback_pipeline.domain.bulk import BulkJob, Stage
 from writeback_pipeline.domain.erasure import Erased, PersonalData
-from writeback_pipeline.domain.health import LedgerHealth, heartbeat
-from writeback_pipeline.domain.holds import Hold
+from writeback_pipeline.domain.health import Heartbeat, LedgerHealth, heartbeat
+from writeback_pipeline.domain.holds import Hold, Poll
 from writeback_pipeline.domain.incidents import Incident, Notice, changes, notices
 from writeback_pipeline.domain.latency import Latency, LatencyByDay
 from writeback_pipeline.domain.ledger import (
@@ -39,6 +39,7 @@ from writeback_pipeline.domain.ledger import (
     RetryResult,
     SettingChange,
     Settlement,
+    StoreBusy,
     WritebackFilter,
 )
 from writeback_pipeline.domain.listing import Became, OpenedWriteback, Page, Position, Tally
@@ -654,9 +655,21 @@ class Store:
 
     def beat(self, name: str, interval: timedelta, now: datetime) -> None:
         """Remember that something which ticks at that interval has ticked; not every tick is worth a transaction."""
-        tick = heartbeat(now, interval)
         with self._database.reading() as session:
             last = health.heartbeats(session).get(name)
+        self._beat(name, interval, last, now)
+
+    def poll(self, name: str, interval: timedelta, purpose: Purpose, now: datetime) -> Poll:
+        """What what ticks at that interval wants to know, in one look, and the sign of life of its tick."""
+        with self._database.reading() as session:
+            due, last = claims.due(session, now), health.heartbeats(session).get(name)
+            hold = api_calls.hold(session, settings.settings(session), purpose, now) if due else None
+        with suppress(StoreBusy):
+            self._beat(name, interval, last, now)
+        return Poll(due, hold)
+
+    def _beat(self, name: str, interval: timedelta, last: Heartbeat | None, now: datetime) -> None:
+        tick = heartbeat(now, interval)
         if last is None or tick.due_by - last.due_by >= BEAT_AT_MOST_EVERY or tick.due_by < last.due_by:
             with self._database.writing() as session:
                 health.beat(session, name, tick)

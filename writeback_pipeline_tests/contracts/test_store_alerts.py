@@ -12,6 +12,7 @@ import pytest
 from writeback_pipeline.domain.alerts import RULES, Severity, Sighting
 from writeback_pipeline.domain.budget import Caller, Purpose
 from writeback_pipeline.domain.health import Heartbeat
+from writeback_pipeline.domain.holds import Poll
 from writeback_pipeline.domain.incidents import SENDING_TAKES, Incident, News, Notice
 from writeback_pipeline.domain.records import ApiUsage, OrganisationUnavailable
 from writeback_pipeline.domain.settings import WritebackSettings
@@ -163,6 +164,14 @@ def test_many_that_look_at_once_open_one_incident_and_take_one_notice(store: Sto
 def test_words_that_no_database_takes_are_mended(store: Store) -> None:
     see(store, NOW, sighting(words="a\0b \ud800" + "x" * 2_000))
     assert only(store, NOW).words.startswith("a\ufffdb \ufffdxxx")
+
+
+def test_a_poll_tells_what_is_due_and_leaves_a_sign_of_life(store: Store) -> None:
+    interval = timedelta(seconds=30)
+    assert store.poll("queue", interval, Purpose.OPT_OUTS, NOW) == Poll(0, None)
+    assert store.health(NOW).heartbeats == {"queue": Heartbeat(NOW, NOW + 10 * MINUTE)}
+    store.enqueue([unsubscribe(contact(1))], NOW)
+    assert store.poll("queue", interval, Purpose.OPT_OUTS, NOW) == Poll(1, None)
 
 
 def test_heartbeats_are_kept_and_not_every_one_is_written(store: Store) -> None:

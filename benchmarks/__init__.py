@@ -1,0 +1,1 @@
+"""Runnable measurements, not tests: each benchmark yields rows (`rows.py`), which `python -m benchmarks` gathers."""

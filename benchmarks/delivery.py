@@ -1,0 +1,111 @@
+"""Delivering unsubscribes: seconds, our own processor time, memory; beside other clients and the organisation itself.
+
+Seconds are those of the delivery as its own log tells them, without the start of Python and Dagster, as other clients'
+are those of their work; the whole command stands below. The organisation's own time is what the same writes take it
+from a client that does nothing else (`bare`), one call after the other.
+"""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import requests
+
+from benchmarks.calls import BY_BULK, UNSUBSCRIBES, unsubscribes, work_of_peer
+from benchmarks.commands import WRITEBACKS, Ran, run
+from benchmarks.organisation import LATENCY, Served, people, served
+from benchmarks.rows import Row
+from writeback_pipeline.store.store import Store
+
+PEOPLE = 10_000
+FAR = f"{1000 * LATENCY:.0f} ms a call"
+AT_ONCE = 4
+"""Calls of one delivery at a time, as it is by default."""
+
+WITHIN = 1.5
+OWN_SHARE = 0.15
+COMMAND = [WRITEBACKS, "run", "opt-outs", "--format", "json"]
+REQUESTS = 300
+THRESHOLDS = {"composite": "1000000000", "bulk": "10000"}
+"""The setting `bulk_threshold`: nothing by Bulk, or as it is by default."""
+
+
+def rows(*, long: bool) -> Iterator[Row]:
+    """The organisation, then deliveries to a far one, to a near one, and of very many."""
+    with TemporaryDirectory() as folder, served(Path(folder), PEOPLE) as organisation:
+        each = _request_seconds(organisation)
+        yield Row("the organisation: one small request", 1000 * each, "ms")
+        bare = work_of_peer(organisation, "bare", "unsubscribe", people(PEOPLE))
+        yield Row(f"the organisation: {2 * PEOPLE:,} rows by {PEOPLE // 500} calls, nobody else", bare, "s")
+    ran, calls = _deliver(PEOPLE, LATENCY)
+    seconds, idle = ran.logged("delivered"), _deliver(1, 0)[0]
+    needed = calls * LATENCY / AT_ONCE + bare
+    aio_sf = _peer("aio-sf")
+    name = f"{PEOPLE:,} unsubscribes, {FAR}"
+    yield Row(
+        f"{name}: beside calls x latency / {AT_ONCE} + the organisation's time", seconds, "s", WITHIN * needed, needed
+    )
+    yield Row(f"{name}: ours", seconds, "s for 10,000 unsubscribes", aio_sf, aio_sf, "ours")
+    yield Row(f"{name}: aio-sf", aio_sf, "s for 10,000 unsubscribes", series="aio-sf")
+    for client in ("simple-salesforce collections", "kinetic-core", "drt-core") if long else ("kinetic-core",):
+        yield Row(f"{name}: {client}", _peer(client), "s for 10,000 unsubscribes", series=client)
+    yield Row(f"{name}: the whole command", ran.seconds, "s")
+    by_bulk, _ = _deliver(PEOPLE, LATENCY, lane="bulk")
+    yield Row(
+        f"{name}: ours, by Bulk", by_bulk.logged("delivered"), "s for 10,000 unsubscribes", series="ours, by Bulk"
+    )
+    own, busy = ran.processor - idle.processor, calls * LATENCY + bare
+    yield Row("our own processor time, beside the time that the organisation takes", own, "s", OWN_SHARE * busy, busy)
+    yield Row("our own processor time for 1,000 unsubscribes", 1000 * own / PEOPLE, "s")
+    yield from _by_calls_at_once(long=long)
+    number = BY_BULK
+    many, calls = _deliver(number, 0, lane="bulk")
+    unit = "calls for 1,000 unsubscribes by Bulk"
+    yield Row(f"{number:,} unsubscribes by Bulk", 1000 * calls / number, unit, UNSUBSCRIBES[number])
+    few = by_bulk.megabytes
+    yield Row(f"peak memory of {PEOPLE:,} unsubscribes", ran.megabytes, "MB")
+    yield Row(f"peak memory of {PEOPLE:,} unsubscribes by Bulk", few, "MB")
+    yield Row(f"peak memory of {number:,} unsubscribes by Bulk", many.megabytes, "MB", WITHIN * few, few)
+    yield Row(f"{number:,} unsubscribes by Bulk, no latency", many.logged("delivered"), "s")
+
+
+def _by_calls_at_once(*, long: bool) -> Iterator[Row]:
+    number, several = (PEOPLE, (1, 2, 4, 8)) if long else (4_000, (1, 4, 8))
+    for latency in (0, LATENCY):
+        for at_once in several:
+            ran, _ = _deliver(number, latency, at_once=at_once)
+            seconds = ran.logged("delivered")
+            name = f"{number:,} unsubscribes, {1000 * latency:.0f} ms a call, {at_once} at once"
+            yield Row(name, 1000 * seconds / number, "s for 1,000 unsubscribes", series=name)
+
+
+def _deliver(number: int, latency: float, *, at_once: int = AT_ONCE, lane: str = "composite") -> tuple[Ran, int]:
+    """A delivery that has had its look at the organisation's set-up; the calls that it made."""
+    everybody = people(number + 1)
+    with TemporaryDirectory() as folder, served(Path(folder), len(everybody), latency=latency) as organisation:
+        Store(organisation.home / "writebacks.duckdb").change_settings(
+            {"concurrent_calls": str(at_once), "bulk_threshold": THRESHOLDS[lane]}, "benchmark", datetime.now(UTC)
+        )
+        unsubscribes(organisation.home, everybody[:1])
+        run(COMMAND, organisation.variables())
+        unsubscribes(organisation.home, everybody[1:])
+        before = organisation.calls()
+        ran = run(COMMAND, organisation.variables())
+        assert organisation.written() == (len(everybody), len(everybody), 0)
+        return ran, organisation.calls() - before
+
+
+def _peer(client: str) -> float:
+    with TemporaryDirectory() as folder, served(Path(folder), PEOPLE, latency=LATENCY) as organisation:
+        return work_of_peer(organisation, client, "unsubscribe", people(PEOPLE))
+
+
+def _request_seconds(organisation: Served) -> float:
+    with requests.Session() as session:
+        session.headers["Authorization"] = f"Bearer {organisation.token()}"
+        started = time.perf_counter()
+        for _ in range(REQUESTS):
+            session.get(f"{organisation.address}/services/data/v60.0/limits", timeout=30).raise_for_status()
+        return (time.perf_counter() - started) / REQUESTS

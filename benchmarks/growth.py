@@ -1,0 +1,124 @@
+"""What the ledger takes, by how much history it holds, on DuckDB and on PostgreSQL: cost follows what is pending.
+
+Milliseconds are those of the middle of several rounds. The sensor's tick is all that it asks of the ledger; a claim
+takes the 100 people to whom something is owed, whatever the history. A page is the list's first 50 rows, with the count
+of all. Nothing is kept between rounds on DuckDB: each opens the file.
+"""
+
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from benchmarks.ledgers import carry_over, made
+from benchmarks.organisation import people
+from benchmarks.rows import Row
+from writeback_pipeline.activity.source import MailingEvents
+from writeback_pipeline.delivery.owed_windows import window_states
+from writeback_pipeline.domain.budget import Purpose
+from writeback_pipeline.domain.ledger import WritebackFilter
+from writeback_pipeline.domain.people import ObjectType
+from writeback_pipeline.domain.settings import Occurrence
+from writeback_pipeline.domain.writebacks import Change, Kind, Status
+from writeback_pipeline.store.store import Store
+from writeback_pipeline_tests.postgres import PostgresServer, own_server
+
+SIZES, LONG_SIZES = (0, 10_000, 1_000_000), (0, 10_000, 1_000_000, 10_000_000)
+ROUNDS = 15
+TICK, WITHIN = 20.0, 1.5
+PENDING = 100
+PRODUCERS, BATCH, QUEUED = 8, 100, 20_000
+
+
+def rows(*, long: bool) -> Iterator[Row]:
+    """Both databases at each size, then how fast changes are queued."""
+    with own_server() as server:
+        empty: dict[str, float] = {}
+        pages: dict[int, float] = {}
+        for size in LONG_SIZES if long else SIZES:
+            with made(size) as (home, duckdb):
+                for name, store in (("DuckDB", duckdb), ("PostgreSQL", carry_over(home, server.new_url()))):
+                    for what, work in _works(store, home, size).items():
+                        took = _middle(work)
+                        first = empty.setdefault(f"{name} {what}", took)
+                        limit, reference = None, first if size else None
+                        if what == "sensor tick" and size:
+                            limit = min(TICK, max(WITHIN * first, first + 1))
+                        if what == "list page" and size and name == "PostgreSQL":
+                            limit = reference = pages[size]
+                        if what == "list page" and name == "DuckDB":
+                            pages[size] = took
+                        label = f"{what}, {name}, {size:,} rows"
+                        yield Row(label, took, "ms", limit, reference, f"{what}, {name}", max(size, 1))
+        yield from _queueing(server)
+
+
+def _works(store: Store, home: Path, size: int) -> dict[str, Callable[[], object]]:
+    now = datetime.now(UTC)
+    events = MailingEvents(str(home / "mailing_activity"))
+
+    def tick() -> None:
+        store.poll("sensor", timedelta(seconds=30), Purpose.OPT_OUTS, datetime.now(UTC))
+
+    def claim() -> None:
+        claims = store.claim("benchmark", datetime.now(UTC), limit=10_000)
+        assert len(claims) == PENDING, len(claims)
+        store.release("benchmark", claims)
+
+    store.enqueue([_unsubscribe(person, now) for person in people(size // 10 + PENDING)[-PENDING:]], now)
+    return {
+        "sensor tick": tick,
+        "claim": claim,
+        "list page": lambda: store.page(WritebackFilter(), 50),
+        "list page, failed": lambda: store.page(WritebackFilter(statuses=(Status.FAILED,)), 50),
+        "changed since written": lambda: store.known_summaries("sent:daily:2026-11-20"),
+        "gap finder": lambda: window_states(store, events, Occurrence.DAILY, now, now=now),
+    }
+
+
+def _middle(work: Callable[[], object]) -> float:
+    """Milliseconds."""
+    work()
+    times = []
+    for _ in range(ROUNDS):
+        started = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - started)
+    return 1000 * statistics.median(times)
+
+
+def _unsubscribe(person: str, at: datetime) -> Change:
+    return Change(Kind.UNSUBSCRIBE, ObjectType.CONTACT, person, at, reason="Too many e-mails")
+
+
+def _queueing(server: PostgresServer) -> Iterator[Row]:
+    with made(0) as (home, _):
+        for name, url in (("DuckDB", str(home / "writebacks.duckdb")), ("PostgreSQL", server.new_url())):
+            Store(url, home).depth()
+            for producers in (1, PRODUCERS):
+                each = QUEUED // producers
+                work = [
+                    multiprocessing.Process(target=_queue, args=(url, home, 1 + producers * 10 + n, each))
+                    for n in range(producers)
+                ]
+                started = time.perf_counter()
+                for process in work:
+                    process.start()
+                for process in work:
+                    process.join()
+                assert not any(process.exitcode for process in work)
+                seconds = time.perf_counter() - started
+                yield Row(
+                    f"{QUEUED:,} changes queued on {name} by {producers} process(es), {BATCH} at a time",
+                    1000 * seconds / QUEUED * 1000,
+                    "ms for 1,000 changes",
+                )
+
+
+def _queue(url: str, home: Path, number: int, rows: int) -> None:
+    store, now = Store(url, home), datetime.now(UTC)
+    everybody = people((number + 1) * QUEUED)[-rows:]
+    for first in range(0, rows, BATCH):
+        store.enqueue([_unsubscribe(person, now) for person in everybody[first : first + BATCH]], now)

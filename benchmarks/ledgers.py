@@ -1,0 +1,107 @@
+"""Ledgers with a long history, made by the database itself: years of opt-outs and activity, an attempt of each."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import duckdb
+import psycopg
+
+from writeback_pipeline.store.database import Database
+from writeback_pipeline.store.postgres import PostgresDatabase
+from writeback_pipeline.store.postgres_url import parse
+from writeback_pipeline.store.schema import pass_over
+from writeback_pipeline.store.store import Store
+
+# A row a minute and a half: opt-outs and activity in turns of 5,000, as windows bring it; nine in a
+# thousand need a person, are refused or wait.
+_ROWS = """
+INSERT INTO writebacks (id, kind, object_type, salesforce_id, subscriber_id, email, occurred_at, reason, delivery_key,
+    status, flag_result, attempts, error_code, error_message, advice, note_id, run_id, created_at, written_at,
+    person_id)
+SELECT n, kind, CASE WHEN n % 3 = 0 THEN 'Lead' ELSE 'Contact' END, who, 'S' || person,
+    'person.' || person || '@newsletter.example', happened,
+    CASE WHEN kind = 'unsubscribe' AND n % 2 = 0 THEN 'Too many e-mails, merci d''arrêter ' || n % 1000 END,
+    kind || '/' || who || '/' || n, status, CASE WHEN kind = 'unsubscribe' THEN 'set' END, 1,
+    CASE status WHEN 'failed' THEN 'CODE_' || n % 7 WHEN 'refused' THEN 'ORIGIN' WHEN 'waiting' THEN 'LOCKED' END,
+    CASE status WHEN 'failed' THEN 'Salesforce said no to record ' || who END,
+    CASE status WHEN 'failed' THEN 'Do something about it, then retry.' END,
+    CASE status WHEN 'written' THEN '002' || lpad(n::TEXT, 15, '0') END, 'run-' || n // 5000,
+    happened + INTERVAL 20 SECOND, CASE status WHEN 'written' THEN happened + INTERVAL 60 SECOND END, who
+FROM (
+    SELECT n, hash(n, 7) % 400000 AS person, (CASE WHEN n % 3 = 0 THEN '00Q' ELSE '003' END)
+            || lpad((hash(n, 7) % 400000)::TEXT, 15, '0') AS who,
+        CASE WHEN n // 5000 % 2 = 0 THEN (['unsubscribe', 'unsubscribe', 'resubscribe'])[1 + n % 3]
+            ELSE (['sent', 'opened'])[1 + n % 2] END AS kind,
+        TIMESTAMP '2023-11-23' + to_seconds(n * 90.0 + hash(n) % 86400) AS happened,
+        CASE WHEN hash(n, 2) % 200 = 0 THEN 'failed' WHEN hash(n, 3) % 300 = 0 THEN 'refused'
+            WHEN hash(n, 4) % 2000 = 0 THEN 'waiting' ELSE 'written' END AS status
+    FROM generate_series(1, $1) numbers(n)
+)
+"""
+_ATTEMPTS = """
+INSERT INTO delivery_attempts (id, person_id, epoch, writeback_id, operation, target_id, batch_id, lane, call_number,
+    intent_at, send_deadline, payload_hash, outcome, answered_at)
+SELECT id, person_id, 1, id, 'create_note', salesforce_id, run_id, 'composite', 1, created_at, created_at, 'hash', 'ok',
+    created_at
+FROM writebacks
+"""
+_PEOPLE = """
+INSERT INTO people (person_id, object_type, epoch)
+SELECT person_id, min(object_type), 1 FROM writebacks GROUP BY person_id
+"""
+_TABLES = ("writebacks", "delivery_attempts", "people")
+_SEQUENCES = ("writeback_ids", "attempt_ids")
+_READ = 1 << 20
+
+
+def fill(home: Path, rows: int) -> Store:
+    """The home's DuckDB file, which is new, with so many writebacks."""
+    path = home / "writebacks.duckdb"
+    store = Store(path, home)
+    store.depth()
+    with Database(path).writing() as session:
+        session.execute(_ROWS, [rows])
+        session.execute(_ATTEMPTS)
+        session.execute(_PEOPLE)
+        for sequence in _SEQUENCES:
+            pass_over(session, sequence, rows)
+    return store
+
+
+def carry_over(home: Path, url: str) -> Store:
+    """The same rows in a new schema of a PostgreSQL server, analysed as its own daemon would do some time."""
+    with TemporaryDirectory() as folder:
+        files = {table: Path(folder) / f"{table}.csv" for table in _TABLES}
+        with duckdb.connect(str(home / "writebacks.duckdb"), read_only=True) as made:
+            columns = {table: [name for name, *_ in made.execute(f"DESCRIBE {table}").fetchall()] for table in _TABLES}
+            (rows,) = made.execute("SELECT count(*) FROM writebacks").fetchone() or (0,)
+            for table, file in files.items():
+                made.execute(f"COPY {table} TO '{file}' (HEADER false)")
+        store = Store(url, home)
+        store.depth()
+        server = parse(url)
+        with psycopg.connect(server.conninfo, autocommit=True) as session:
+            session.execute(f"SET search_path = {server.schema}")
+            for table, file in files.items():
+                into = f"COPY {table} ({', '.join(columns[table])}) FROM STDIN (FORMAT csv)"
+                with session.cursor().copy(into) as copy, file.open("rb") as csv:
+                    while part := csv.read(_READ):
+                        copy.write(part)
+                session.execute(f"VACUUM ANALYZE {table}")
+        with PostgresDatabase(url).writing() as to:
+            for sequence in _SEQUENCES:
+                pass_over(to, sequence, rows)
+    return store
+
+
+@contextmanager
+def made(rows: int) -> Iterator[tuple[Path, Store]]:
+    """A home with such a DuckDB file in which nothing is owed."""
+    with TemporaryDirectory() as folder:
+        home = Path(folder)
+        store = fill(home, rows)
+        with Database(home / "writebacks.duckdb").writing() as session:
+            session.execute("UPDATE writebacks SET status = 'written' WHERE status = 'waiting'")
+        yield home, store
