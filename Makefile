@@ -10,7 +10,7 @@ RUNTIME := build/runtime
 PEERS := build/bench
 IN_PARALLEL := --numprocesses auto --dist worksteal
 
-.PHONY: setup setup-test demo dev test coverage torture lint format bench bench-long mutation lock sbom audit clean
+.PHONY: setup setup-test demo dev test coverage torture lint format docs bench bench-long mutation lock sbom audit clean
 
 setup: $(RUN_STAMP)
 
@@ -84,6 +84,10 @@ lint: setup-test
 format: setup-test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# The parts of the pages that are written from the code.
+docs: setup-test
+	$(BIN)/python -m writeback_pipeline_tests.documents
 
 $(PEERS)/.installed: requirements-bench.lock
 	$(PYTHON) -m venv --clear $(PEERS) || scripts/install-venv $(PYTHON) $(PEERS)

@@ -13,7 +13,7 @@ from writeback_pipeline.redaction import redacted
 MOST = 20
 """Incidents that one message spells out."""
 
-RUNBOOK = "docs/alerts.md"
+RUNBOOK = "docs/runbook.md"
 
 _NEWS = {News.OPENED: "", News.WORSE: "worse: ", News.REMINDER: "still: ", News.OVER: "over: "}
 

@@ -38,7 +38,7 @@ def check(format_: str) -> None:
     if format_ == "json":
         print_json({"incidents": [_document(each) for each in found.incidents], "told": found.told})
     else:
-        click.echo("\n".join(_lines(found, datetime.now(UTC))))
+        click.echo("\n".join(_lines(found, datetime.now(UTC), channels.alerting.runbook)))
     for channel, why in found.trouble.items():
         message(f"Not told by {channel}: {why}. The next look tries again.")
     if not channels.channels:
@@ -63,10 +63,10 @@ def test() -> None:
     sys.exit(NEEDS_A_PERSON if failed else 0)
 
 
-def _lines(found: Watch, now: datetime) -> Iterator[str]:
+def _lines(found: Watch, now: datetime, runbook: str) -> Iterator[str]:
     for each in found.incidents:
         yield f"{each.severity:<8} {each.title}, for {duration(now - each.opened_at)}: {redacted(each.words)}"
-        yield f"{'':<8} {_told(each)}. What to do: docs/alerts.md#{each.rule.replace('_', '-')}"
+        yield f"{'':<8} {_told(each)}. What to do: {runbook}#{each.rule.replace('_', '-')}"
     if not found.incidents:
         yield "nothing is wrong"
 

@@ -1,7 +1,7 @@
 """The rules by which somebody is alerted: facts in, what is wrong now out. Pure; a table, a function for each row.
 
 What has been told of it already, and what is to be told next, is `incidents`' work. Every rule has a section of its
-name in docs/alerts.md.
+name in docs/runbook.md.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping

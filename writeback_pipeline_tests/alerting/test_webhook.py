@@ -45,7 +45,7 @@ def test_it_says_what_is_wrong_since_when_and_what_to_do(hooks: Hooks) -> None:
     assert hooks.texts == [
         "[warning] Rows need a person - bridge one\n"
         "[warning] Rows need a person: 3 rows failed.\n"
-        "Since 2026-11-23 12:00 UTC. What to do: docs/alerts.md#rows-need-a-person"
+        "Since 2026-11-23 12:00 UTC. What to do: docs/runbook.md#rows-need-a-person"
     ]
 
 

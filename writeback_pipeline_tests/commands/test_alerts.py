@@ -66,7 +66,7 @@ def test_an_incident_is_told_once_over_many_looks_and_once_when_it_is_over(
     assert codes == [1, 1, 1, 1]
     assert len(hooks.texts) == 1
     assert "Rows need a person: failed: 1 opt-outs and 0 rows of activity." in hooks.texts[0]
-    assert "docs/alerts.md#rows-need-a-person" in hooks.texts[0]
+    assert "docs/runbook.md#rows-need-a-person" in hooks.texts[0]
     failed.retry(statuses=[Status.FAILED])
     assert [writebacks("alerts", "check").exit_code for _ in range(3)] == [0, 0, 0]
     assert len(hooks.texts) == 2

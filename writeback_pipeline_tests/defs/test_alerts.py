@@ -50,7 +50,7 @@ def test_credentials_of_another_organisation_page_somebody(pipeline: Pipeline, h
     (text,) = hooks.texts
     assert text.startswith("[page] The credentials lead to another organisation")
     assert "00D000000000000AAA" in text
-    assert "docs/alerts.md#wrong-organisation" in text
+    assert "docs/runbook.md#wrong-organisation" in text
 
 
 def test_a_red_check_is_seen_until_it_is_green(pipeline: Pipeline) -> None:

@@ -117,7 +117,7 @@ def _of_value(parameter: click.Parameter, value: str) -> str:
         return ""  # stands for a value
     if isinstance(parameter.type, click.Choice) and not set(value.split(",")) <= set(map(str, parameter.type.choices)):
         return f"{parameter.opts[0]} takes {', '.join(map(str, parameter.type.choices))}, not {value}"
-    return of_setting(value) if parameter.name == "assignments" else ""
+    return of_setting(value) if parameter.make_metavar(click.Context(main)) == "NAME=VALUE..." else ""
 
 
 def of_setting(assignment: str) -> str:

@@ -14,7 +14,7 @@ from writeback_pipeline.domain.writebacks import Kind, Status
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 WELL = LedgerHealth()
-RUNBOOK = Path(__file__).parents[2] / "docs" / "alerts.md"
+RUNBOOK = Path(__file__).parents[2] / "docs" / "runbook.md"
 
 
 def only(ledger: LedgerHealth = WELL, dagster: DagsterHealth | None = None) -> Sighting:
@@ -27,13 +27,13 @@ def test_nothing_is_wrong_with_a_new_home() -> None:
 
 
 def test_every_rule_has_its_section_in_the_runbook_and_no_section_is_left_over() -> None:
-    anchors = re.findall(r"^## ([a-z-]+)$", RUNBOOK.read_text(), re.MULTILINE)
+    anchors = re.findall(r"^### ([a-z-]+)$", RUNBOOK.read_text(), re.MULTILINE)
     assert anchors == [name.replace("_", "-") for name in RULES]
 
 
 @pytest.mark.parametrize("anchor", [name.replace("_", "-") for name in RULES])
 def test_every_section_says_what_to_look_at_and_what_to_type(anchor: str) -> None:
-    section = RUNBOOK.read_text().split(f"\n## {anchor}\n")[1].split("\n## ")[0]
+    section = RUNBOOK.read_text().split(f"\n### {anchor}\n")[1].split("\n##")[0]
     assert section.count("\n- Look: ") == section.count("\n- Type: ") == 1
 
 
