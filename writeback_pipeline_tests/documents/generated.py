@@ -160,10 +160,28 @@ def _outcomes(_: str) -> Iterator[str]:
         yield f"| `{code}` | {_HAPPENS[outcome.action]} | {outcome.advice} |"
 
 
+def _rooms(_: str) -> Iterator[str]:
+    """Which folder of the package imports which, as a diagram; the command line and the modules beside it bind all."""
+    edges = set()
+    for name in files():
+        path = name.split("/")
+        if path[0] == "writeback_pipeline" and len(path) > 2 and name.endswith(".py") and path[1] != "commands":
+            for imported in re.findall(
+                r"(?m)^\s*from writeback_pipeline\.(\w+)\.", (PROJECT / name).read_text("utf-8")
+            ):
+                edges.add((path[1], imported))
+    yield "```mermaid"
+    yield "flowchart TD"
+    yield from (f"  {one} --> {other}" for one, other in sorted(edges) if one != other)
+    yield "  local_org"
+    yield "```"
+
+
 PARTS: Mapping[str, Callable[[str], Iterable[str]]] = {
     "settings": _settings,
     "commands": _commands,
     "tables": _tables,
     "outcomes": _outcomes,
+    "rooms": _rooms,
 }
 """Name of a part to its lines, of which the first argument is what the page has now."""
