@@ -8,7 +8,7 @@ import pytest
 
 from writeback_pipeline.activity.schema import COLUMNS as EVENT_COLUMNS
 from writeback_pipeline.domain.outcomes import OUTCOMES
-from writeback_pipeline.domain.writebacks import Status
+from writeback_pipeline.domain.writebacks import TRANSITIONS, Status
 from writeback_pipeline.salesforce import preflight_rules
 from writeback_pipeline_tests.documents.generated import regenerated
 from writeback_pipeline_tests.documents.pages import PROJECT, Page, files, hold, page, pages
@@ -81,6 +81,15 @@ def test_every_status_and_every_error_code_of_ours_is_in_the_runbook() -> None:
     wanted = {*codes, *map(str, Status)} - set(OUTCOMES) - NO_ERROR_CODES
     hold(
         sorted(name for name in wanted if f"`{name}`" not in runbook), "add it to docs/runbook.md, Error codes of ours"
+    )
+
+
+def test_the_arrows_between_statuses_are_legal() -> None:
+    arrows = re.findall(r"(?m)^  (\w+) --> (\w+): ", page("docs/architecture.md").text)
+    assert len(arrows) > 8
+    hold(
+        (f"{old} --> {new}" for old, new in arrows if Status(new) not in TRANSITIONS[Status(old)]),
+        "correct the diagram of docs/architecture.md: TRANSITIONS has no such arrow",
     )
 
 
