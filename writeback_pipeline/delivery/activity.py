@@ -19,7 +19,7 @@ from writeback_pipeline.delivery.bulk_jobs import BulkJobs
 from writeback_pipeline.delivery.interrupts import uninterrupted
 from writeback_pipeline.delivery.pinning import check_pinned
 from writeback_pipeline.delivery.protocols import ActivityLedger, CountedEvents, Organisation
-from writeback_pipeline.delivery.sending import CALL_ALLOWANCE, Outgoing, Sender, Sent, insist, send
+from writeback_pipeline.delivery.sending import CALL_ALLOWANCE, Outgoing, Sent, insist, send
 from writeback_pipeline.delivery.window_plan import SUMMARIES_PER_CALL, SUMMARIES_PER_JOB, WindowPlan, plan_window
 from writeback_pipeline.domain.activity import Presentation, Summary, withdrawn_summary
 from writeback_pipeline.domain.ledger import MAX_HOPS, Settlement
@@ -202,7 +202,8 @@ class ActivityDelivery:
         lease = self._with_time_to_send(lease)
         if report.key_in_text:
             tasks = self._looked_up(tasks, window)
-        sent = self._send(tasks, lease, self._bulk.send if by_bulk else self._send_in_calls)
+        rows = [_outgoing(task, lease) for task in tasks]
+        sent = self._bulk.send(rows) if by_bulk else send(rows, self.ledger, self.organisation, self.now, self.run_id)
         answered = [(task, result) for task, result in zip(tasks, sent.results, strict=True) if result is not None]
         report.key_in_text |= any(lacks_key_field(result.code, result.message) for _, result in answered)
         trouble = sent.trouble
@@ -260,28 +261,6 @@ class ActivityDelivery:
         found = self.organisation.organisation_id
         check_pinned(self.ledger.pin_organisation(found), found)
 
-    def _send_in_calls(self, rows: Sequence[Outgoing], *, between_calls: Callable[[Sent], None]) -> Sent:
-        return send(rows, self.ledger, self.organisation, self.now, self.run_id, between_calls=between_calls)
-
-    def _send(self, tasks: Sequence[TaskWrite], lease: WindowLease, sender: Sender) -> Sent:
-        rows = [
-            Outgoing(
-                lease.scope,
-                lease.epoch,
-                lease.lease_until,
-                task.writeback_id,
-                task.task_id or task.person.salesforce_id,
-                task.write,
-                revision=task.summary.revision,
-            )
-            for task in tasks
-        ]
-
-        def between_calls(sent: Sent) -> None:
-            insist(lambda: self.ledger.record(sent.unrecorded, [], [], self.now(), release=False))
-
-        return sender(rows, between_calls=between_calls)
-
     def _worth_another_try(
         self, refused: Sequence[Refused], lease: WindowLease, report: ActivityReport, *, last: bool
     ) -> list[TaskWrite]:
@@ -300,3 +279,11 @@ class ActivityDelivery:
         if given_up:
             self._settle(given_up, lease, report)
         return tries
+
+
+def _outgoing(task: TaskWrite, lease: WindowLease) -> Outgoing:
+    target_id = task.task_id or task.person.salesforce_id
+    revision = task.summary.revision
+    return Outgoing(
+        lease.scope, lease.epoch, lease.lease_until, task.writeback_id, target_id, task.write, revision=revision
+    )

@@ -10,11 +10,22 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import count
 from time import monotonic
 
 from writeback_pipeline.delivery.protocols import BulkLedger, Organisation
-from writeback_pipeline.delivery.sending import Outgoing, Sent, insist, journal, tell_answers
+from writeback_pipeline.delivery.sending import (
+    ROWS_PER_TRANSACTION,
+    Outgoing,
+    Sent,
+    confirmed_flags,
+    insist,
+    journal,
+    outcome,
+    record_answers,
+    tell_answers,
+)
 from writeback_pipeline.domain.adoption import AdoptedJob
 from writeback_pipeline.domain.bulk import (
     BULK_LANE,
@@ -26,7 +37,6 @@ from writeback_pipeline.domain.bulk import (
     Stage,
     pause_before_look,
 )
-from writeback_pipeline.domain.ledger import AttemptOutcome
 from writeback_pipeline.domain.records import Answer, OrganisationUnavailable, RowResult, RowWrite
 from writeback_pipeline.logs import tell
 
@@ -58,18 +68,19 @@ class BulkJobs:
     owner: str
     run_id: str | None
 
-    def send(self, rows: Sequence[Outgoing], *, between_calls: Callable[[Sent], None]) -> Sent:
-        """Journal the rows, then job after job; `between_calls` records what each brought.
+    def send(self, rows: Sequence[Outgoing]) -> Sent:
+        """Journal the rows, then job after job, each with its answers recorded.
 
-        Rows of a job that was lost, or left while Salesforce works on it, have no result; the latter is told as the
-        trouble.
+        What makes new records comes last: everybody's flags before anybody's notes. Rows of a job that was lost, or
+        left while Salesforce works on it, have no result; the latter is told as the trouble.
         """
         groups = self.organisation.jobs([row.write for row in rows])
         batch_id, attempts = journal(
             rows, [positions for _, positions in groups], self.ledger, self.now(), self.run_id, BULK_LANE
         )
         sent = Sent([None] * len(rows), [])
-        for number, (kind, positions) in enumerate(groups, 1):
+        numbered = sorted(enumerate(groups, 1), key=lambda each: each[1][0].operation == "insert")
+        for number, (kind, positions) in numbered:
             ours = [position for position in positions if attempts[position] is not None]
             if not ours:
                 continue
@@ -78,19 +89,32 @@ class BulkJobs:
             answers, job = self._sent(job, [rows[position].write for position in ours], sent)
             told = {"run": self.run_id, "batch": batch_id, "lane": BULK_LANE, "call": number, "job": job.job_id or None}
             tell_answers(_log, "Bulk job", answers, seconds=monotonic() - begun, **told)
-            for position, answer in zip(ours, answers, strict=False):
+            if answers:
+                self._record(rows, ours, attempts, answers, sent)
+            if answers and job.job_id:
+                insist(partial(self.ledger.end_job, job, self.now()))
+        return sent
+
+    def _record(
+        self,
+        rows: Sequence[Outgoing],
+        ours: Sequence[int],
+        attempts: Sequence[int | None],
+        answers: Sequence[RowResult],
+        sent: Sent,
+    ) -> None:
+        """Record the answers to the rows in those positions, so many at a time."""
+        for start in range(0, len(ours), ROWS_PER_TRANSACTION):
+            outcomes, now = [], self.now()
+            positions = ours[start : start + ROWS_PER_TRANSACTION]
+            theirs = answers[start : start + ROWS_PER_TRANSACTION]
+            for position, answer in zip(positions, theirs, strict=True):
                 attempt_id = attempts[position]
                 assert attempt_id is not None
                 sent.results[position] = answer
-                sent.unrecorded.append(_outcome(attempt_id, answer, self.now()))
-            between_calls(sent)
-            sent.unrecorded = []
-            if answers and job.job_id:
-                self._ended(job)
-        return sent
-
-    def _ended(self, job: BulkJob) -> None:
-        insist(lambda: self.ledger.end_job(job, self.now()))
+                outcomes.append(outcome(attempt_id, answer, now))
+            evidence = confirmed_flags([rows[position] for position in positions], theirs)
+            record_answers(self.ledger, outcomes, evidence, now)
 
     def finish_left(self, check: Callable[[], None], scope: str | None = None) -> None:
         """Finish the jobs of dead workers, one by one: of opt-outs, or of the window with that scope.
@@ -168,9 +192,11 @@ class BulkJobs:
         return results
 
     def _settle(self, left: AdoptedJob, results: Sequence[RowResult]) -> None:
-        now = self.now()
-        outcomes = [_outcome(row.attempt_id, result, now) for row, result in zip(left.rows, results, strict=True)]
-        insist(lambda: self.ledger.settle_job(left.job, outcomes, now))
+        for start in range(0, len(results), ROWS_PER_TRANSACTION):
+            now, end = self.now(), start + ROWS_PER_TRANSACTION
+            answered = zip(left.rows[start:end], results[start:end], strict=True)
+            outcomes = [outcome(row.attempt_id, result, now) for row, result in answered]
+            insist(partial(self.ledger.settle_job, left.job, outcomes, now))
 
     def _results(self, job: BulkJob, rows: Sequence[RowWrite], *, looked: bool) -> tuple[JobStatus, list[RowResult]]:
         """Wait for the job to end, then for its results; the first look comes at once for a job that is not new."""
@@ -229,7 +255,3 @@ class BulkJobs:
 def not_sent(rows: int, code: str, message: str) -> list[RowResult]:
     """The same answer for all of them: certainly not executed."""
     return [RowResult(Answer.NOT_SENT, code=code, message=message)] * rows
-
-
-def _outcome(attempt_id: int, result: RowResult, now: datetime) -> AttemptOutcome:
-    return AttemptOutcome(attempt_id, result.answer, now, result.code, result.message, result.record_id)

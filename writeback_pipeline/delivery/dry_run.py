@@ -7,7 +7,7 @@ from itertools import compress
 
 from writeback_pipeline.delivery.pinning import check_pinned
 from writeback_pipeline.delivery.protocols import OptOutLedger, Organisation
-from writeback_pipeline.delivery.reading_back import read_back_all, search, still_there
+from writeback_pipeline.delivery.reading_back import after_lost_jobs, read_back_all, search, still_there
 from writeback_pipeline.delivery.report import DeliveryReport, planned_changes
 from writeback_pipeline.delivery.sending import LANE
 from writeback_pipeline.domain.bulk import BULK_LANE, CALLS_PER_JOB, carried_by_bulk
@@ -33,6 +33,7 @@ def dry_run(
     claims, held = _where_they_are(claims, ledger, organisation, now)
     claims = _with_predecessors(claims, ledger, organisation, now)
     there = [claim for claim in claims if not isinstance(held[claim.person.salesforce_id], Moved)]
+    there = after_lost_jobs(there, ledger, organisation, now)
     found = search(there, organisation, settings, now)
     read = read_back_all(there, held, found, ledger, settings)
     plans = [plan_person(each.claim, still_there(held, each.claim), settings, now) for each in read]

@@ -20,25 +20,18 @@ from uuid import uuid4
 from writeback_pipeline.delivery.bulk_jobs import BulkJobs
 from writeback_pipeline.delivery.pinning import check_pinned
 from writeback_pipeline.delivery.protocols import OptOutLedger, Organisation
-from writeback_pipeline.delivery.reading_back import Search, read_back_all, search, still_there
+from writeback_pipeline.delivery.reading_back import Search, after_lost_jobs, read_back_all, search, still_there
 from writeback_pipeline.delivery.report import DeliveryReport
-from writeback_pipeline.delivery.sending import (
-    CALL_ALLOWANCE,
-    ROWS_PER_TRANSACTION,
-    Outgoing,
-    Sender,
-    Sent,
-    insist,
-    send,
-)
+from writeback_pipeline.delivery.sending import CALL_ALLOWANCE, Outgoing, Sent, insist, send
+from writeback_pipeline.delivery.shelf import Shelf
 from writeback_pipeline.delivery.waves import cut_into_waves, send_at_once
 from writeback_pipeline.domain.bulk import carried_by_bulk
 from writeback_pipeline.domain.ledger import AttemptOutcome, Claim, OriginChange, Settlement
 from writeback_pipeline.domain.planning import (
     PersonPlan,
-    PlannedWrite,
-    WriteKey,
+    Results,
     cannot_follow,
+    evidence,
     has_resubscribes,
     in_sending_order,
     lost_flag,
@@ -64,6 +57,9 @@ _log = logging.getLogger(__name__)
 
 PEOPLE_PER_CLAIM = 10_000
 """People leased and looked at together: five reads of 2,000 share one call."""
+
+PEOPLE_PER_PORTION = 5_000
+"""People on their way into Bulk jobs who are planned, and settled, together."""
 
 PEOPLE_PER_JOB = 100_000
 """People claimed together where so much is owed that Bulk jobs carry it: each job costs the same, whatever its size."""
@@ -102,12 +98,9 @@ class OptOutDelivery:
         while left is None or left > 0:
             if self.ledger.settings().suppress_opt_out_flag != settings.suppress_opt_out_flag:
                 break  # what is left is the next delivery's, under the policy that is in force now
-            claims = self._claim(left, settings)
-            if not claims:
+            served = self._deliver(left, settings, report)
+            if served is None:
                 break
-            with self._released_on_error(claims):
-                self._check_organisation()
-                served = self._deliver(claims, settings, report)
             left = None if left is None else left - served
         counts = {status.value: count for status, count in report.statuses.items()}
         self._tell("delivered", begun, **counts, redirected=report.redirected, calls=report.usage.calls)
@@ -140,42 +133,49 @@ class OptOutDelivery:
         return claims or self.ledger.claim_suspects(self.owner, self.now(), limit=at_most)
 
     @contextmanager
-    def _released_on_error(self, claims: Sequence[Claim]) -> Iterator[None]:
+    def _released_on_error(self, leases: Sequence[tuple[str, int]]) -> Iterator[None]:
         try:
             yield
         except BaseException:
             with suppress(Exception):  # a lease that cannot be given back runs out by itself
-                self.ledger.release(self.owner, claims)
+                self.ledger.release(self.owner, leases)
             raise
 
-    def _deliver(self, claims: Sequence[Claim], settings: WritebackSettings, report: DeliveryReport) -> int:
-        begun = time.monotonic()
-        found = search(claims, self.organisation, settings, self.now())
-        held = self.organisation.look([claim.person for claim in claims])
-        changes = sum(len(claim.taken) for claim in claims)
-        self._tell("claimed and looked at", begun, people=len(claims), changes=changes)
-        report.usage = self.organisation.usage
-        stay = self._join(self._follow(claims, held, report), report)
-        stay = self._read_back(stay, held, found, settings)
-        stay = self._reopen(stay, held, settings, report)
-        stay.sort(key=lambda claim: (_account(claim, held), claim.person.salesforce_id))
-        carried = self._carried_by_bulk(stay, held, settings)
-        self._send_in_waves([claim for claim in stay if claim.lease not in carried], held, settings, report)
-        if carried:
-            bulk = self._with_time_to_send([claim for claim in stay if claim.lease in carried])
-            refused = self._send(self._plans(bulk, held, settings), report, self._bulk.send)
-            self._send_in_waves(refused, held, settings, report)
-        return len(stay)
+    def _deliver(self, left: int | None, settings: WritebackSettings, report: DeliveryReport) -> int | None:
+        """Serve the people to whom something is owed now, or as many as are left; how many, None when nothing is."""
+        claims = self._claim(left, settings)
+        if not claims:
+            return None
+        with self._released_on_error([claim.lease for claim in claims]):
+            self._check_organisation()
+            begun = time.monotonic()
+            claims = after_lost_jobs(claims, self.ledger, self.organisation, self.now())
+            found = search(claims, self.organisation, settings, self.now())
+            held = self.organisation.look([claim.person for claim in claims])
+            changes = sum(len(claim.taken) for claim in claims)
+            self._tell("claimed and looked at", begun, people=len(claims), changes=changes)
+            report.usage = self.organisation.usage
+            claims = self._join(self._follow(claims, held, report), report)
+            claims = self._read_back(claims, held, found, settings)
+            claims = self._reopen(claims, held, settings, report)
+            claims.sort(key=lambda claim: (_account(claim, held), claim.person.salesforce_id))
+            carried = self._carried_by_bulk(claims, held, settings)
+            served, by_bulk = len(claims), list(compress(claims, carried))
+            claims = [claim for claim, is_carried in zip(claims, carried, strict=True) if not is_carried]
+            self._send_in_waves(claims, held, settings, report)
+            if by_bulk:
+                refused = self._send_by_bulk(by_bulk, held, settings, report)
+                self._send_in_waves(refused, held, settings, report)
+        return served
 
     def _carried_by_bulk(
         self, claims: Sequence[Claim], held: Mapping[str, Held], settings: WritebackSettings
-    ) -> set[tuple[str, int]]:
-        """The leases of people whose rows all go by Bulk; where too little is owed for that, nobody is planned."""
+    ) -> list[bool]:
+        """Whose rows all go by Bulk; where too little is owed for that, nobody is planned."""
         if sum(len(claim.taken) + 1 for claim in claims) < settings.bulk_threshold:
-            return set()
-        rows_of = [[write.write for write in plan.writes] for plan in self._plans(claims, held, settings)]
-        carried = carried_by_bulk(rows_of, settings.bulk_threshold)
-        return {claim.lease for claim in compress(claims, carried)}
+            return [False] * len(claims)
+        plans = self._planned(claims, held, settings)
+        return carried_by_bulk(([write.write for write in plan.writes] for plan in plans), settings.bulk_threshold)
 
     def _send_in_waves(
         self, claims: Sequence[Claim], held: Mapping[str, Held], settings: WritebackSettings, report: DeliveryReport
@@ -183,14 +183,10 @@ class OptOutDelivery:
         """Send the people, who come Account by Account, in calls: some at once, never two with one Account."""
 
         def send_wave(wave: Sequence[Claim]) -> None:
-            plans = self._plans(self._with_time_to_send(wave), held, settings)
-            self._send(plans, report, self._send_in_calls)
+            self._send(list(self._planned(self._with_time_to_send(wave), held, settings)), report)
 
         waves = cut_into_waves(claims, lambda claim: _account(claim, held))
         send_at_once(waves, send_wave, settings.concurrent_calls)
-
-    def _send_in_calls(self, rows: Sequence[Outgoing], *, between_calls: Callable[[Sent], None]) -> Sent:
-        return send(rows, self.ledger, self.organisation, self.now, self.run_id, between_calls=between_calls)
 
     def _follow(self, claims: Sequence[Claim], held: dict[str, Held], report: DeliveryReport) -> list[Claim]:
         """Record where records went; both ends of a move are claimed again, together, as the one person they are."""
@@ -204,7 +200,7 @@ class OptOutDelivery:
             if reason is not None:
                 self._record([], cannot_follow(claim, reason, self.now()), [], report, seen=[claim.lease])
         targets = {to.salesforce_id for to in moves.values()}
-        self.ledger.release(self.owner, [claim for claim in claims if claim.person.salesforce_id in targets])
+        self.ledger.release(self.owner, [claim.lease for claim in claims if claim.person.salesforce_id in targets])
         return [claim for claim in claims if claim.person.salesforce_id not in targets | moves.keys()]
 
     def _join(self, claims: Sequence[Claim], report: DeliveryReport) -> list[Claim]:
@@ -216,7 +212,7 @@ class OptOutDelivery:
         lost = self.ledger.redirect(moves, self.now())
         report.redirected += len(moves) - len(lost)
         targets = {to.salesforce_id for person, to in moves.items() if person not in lost}
-        self.ledger.release(self.owner, [claim for claim in claims if claim.person.salesforce_id in targets])
+        self.ledger.release(self.owner, [claim.lease for claim in claims if claim.person.salesforce_id in targets])
         return [claim for claim in claims if claim.person.salesforce_id not in targets]
 
     def _read_back(
@@ -252,55 +248,72 @@ class OptOutDelivery:
             return list(wave)
         return self.ledger.extend(self.owner, wave, self.now())
 
-    def _plans(self, wave: Sequence[Claim], held: Mapping[str, Held], settings: WritebackSettings) -> list[PersonPlan]:
+    def _planned(
+        self, claims: Sequence[Claim], held: Mapping[str, Held], settings: WritebackSettings
+    ) -> Iterator[PersonPlan]:
         now = self.now()
-        return [plan_person(claim, still_there(held, claim), settings, now) for claim in wave]
+        return (plan_person(claim, still_there(held, claim), settings, now) for claim in claims)
 
-    def _send(self, plans: Sequence[PersonPlan], report: DeliveryReport, sender: Sender) -> list[Claim]:
-        """Send what is planned and settle it; returns the claims of people who have to go by another lane."""
-        writes = in_sending_order(plans)
-        rows = [_outgoing(write, claim) for claim, write in writes]
-
-        def results_of(sent: Sent) -> dict[WriteKey, RowResult]:
-            pairs = zip(writes, sent.results, strict=True)
-            return {write.key: result for (_, write), result in pairs if result is not None}
-
-        def between_calls(sent: Sent) -> None:
-            origins = _origins(plans, results_of(sent))
-            for start in range(0, len(sent.unrecorded), ROWS_PER_TRANSACTION):
-                outcomes = sent.unrecorded[start : start + ROWS_PER_TRANSACTION]
-                self._record(outcomes, [], origins, report, release=False)
-
-        begun = time.monotonic()
-        sent = sender(rows, between_calls=between_calls)
+    def _send(self, plans: Sequence[PersonPlan], report: DeliveryReport) -> None:
+        """Send what is planned in calls, and settle it."""
+        begun, rows = time.monotonic(), _rows(plans)
+        sent = send(rows, self.ledger, self.organisation, self.now, self.run_id)
         self._tell("wave", begun, people=len(plans), rows=len(rows))
-        results = results_of(sent)
-        answered = [plan for plan in plans if all(write.key in results for write in plan.writes)]
-        again = [plan.claim for plan in answered if sent.refused and _may_all_go_again(plan, results)]
-        elsewhere = {claim.lease for claim in again}
-        ours = [plan for plan in answered if plan.claim.lease not in elsewhere]
-        if sent.trouble is None:  # what is left in a job under way is not another worker's, but nobody's yet
-            with self.reporting:
-                report.fenced += len(plans) - len(ours) - len(again)
-        if len(ours) > ROWS_PER_TRANSACTION:  # a lease is given back only once all of its answers are recorded
-            between_calls(sent)
-            sent.unrecorded = []
-        for start in range(0, max(len(ours), 1), ROWS_PER_TRANSACTION):
-            self._settle(ours[start : start + ROWS_PER_TRANSACTION], results, sent, report)
+        self._settle(plans, iter(sent.results), sent, report)
+        report.usage = self.organisation.usage
+        if sent.trouble is not None:
+            raise sent.trouble
+
+    def _send_by_bulk(
+        self, claims: list[Claim], held: Mapping[str, Held], settings: WritebackSettings, report: DeliveryReport
+    ) -> list[Claim]:
+        """Send as Bulk jobs and settle; returns the claims of people who have to go in calls.
+
+        The plans are put away until the jobs have ended, and `claims` is emptied on the way: all of it at once would
+        take several kilobytes a person.
+        """
+        begun, people = time.monotonic(), len(claims)
+        plans, rows = Shelf[PersonPlan](), list[Outgoing]()
+        while claims:
+            portion = self.ledger.extend(self.owner, claims[:PEOPLE_PER_PORTION], self.now())
+            del claims[:PEOPLE_PER_PORTION]
+            planned = list(self._planned(portion, held, settings))
+            rows += _rows(planned)
+            plans.put(planned)
+        sent = self._bulk.send(rows)
+        self._tell("wave", begun, people=people, rows=len(rows))
+        del rows
+        results = iter(sent.results)
+        again = [claim for portion in plans for claim in self._settle(portion, results, sent, report)]
         report.usage = self.organisation.usage
         if sent.trouble is not None:
             raise sent.trouble
         return again
 
     def _settle(
-        self, plans: Sequence[PersonPlan], results: dict[WriteKey, RowResult], sent: Sent, report: DeliveryReport
-    ) -> None:
+        self,
+        plans: Sequence[PersonPlan],
+        answers: Iterator[RowResult | None],
+        sent: Sent,
+        report: DeliveryReport,
+    ) -> list[Claim]:
+        """Settle by the answers, which are to the plans' rows in their order; returns the claims of people who have to
+        go by another lane."""
+        writes = in_sending_order(plans)
+        results = {write.key: answer for (_, write), answer in zip(writes, answers, strict=False) if answer is not None}
+        answered = [plan for plan in plans if all(write.key in results for write in plan.writes)]
+        again = [plan.claim for plan in answered if sent.refused and _may_all_go_again(plan, results)]
+        elsewhere = {claim.lease for claim in again}
+        ours = [plan for plan in answered if plan.claim.lease not in elsewhere]
         now = self.now()
-        settlements = [s for plan in plans for s in (*plan.settled, *settle_person(plan, results, now, self.jitter))]
-        seen = [plan.claim.lease for plan in plans]
-        self._record(sent.unrecorded, settlements, _origins(plans, results), report, seen=seen)
+        settlements = [s for plan in ours for s in (*plan.settled, *settle_person(plan, results, now, self.jitter))]
+        origins = [change for plan in ours for change in origin_changes(plan, results)]
+        self._record(sent.unrecorded, settlements, origins, report, seen=[plan.claim.lease for plan in ours])
         with self.reporting:
+            if sent.trouble is None:  # what is left in a job under way is not another worker's, but nobody's yet
+                report.fenced += len(plans) - len(answered)
             report.without_notes = report.without_notes or not_set_up_for_notes(results)
+        return again
 
     def _record(
         self,
@@ -321,21 +334,24 @@ class OptOutDelivery:
             self.progress(report.settled)
 
 
-def _outgoing(write: PlannedWrite, claim: Claim) -> Outgoing:
-    person_id = claim.person.salesforce_id
-    return Outgoing(
-        person_id,
-        claim.epoch,
-        claim.lease_until,
-        write.writeback_id,
-        person_id,
-        write.write,
-        write.flag_before,
-        write.title,
-    )
+def _rows(plans: Sequence[PersonPlan]) -> list[Outgoing]:
+    return [
+        Outgoing(
+            claim.person.salesforce_id,
+            claim.epoch,
+            claim.lease_until,
+            write.writeback_id,
+            claim.person.salesforce_id,
+            write.write,
+            write.flag_before,
+            write.title,
+            evidence=evidence(claim, write),
+        )
+        for claim, write in in_sending_order(plans)
+    ]
 
 
-def _may_all_go_again(plan: PersonPlan, results: Mapping[WriteKey, RowResult]) -> bool:
+def _may_all_go_again(plan: PersonPlan, results: Results) -> bool:
     """Whether something was not sent, and nothing was that must not be sent twice or is in doubt: only a flag may be
     set again, once it is known what became of it."""
     left = [write for write in plan.writes if results[write.key].answer is Answer.NOT_SENT]
@@ -344,10 +360,6 @@ def _may_all_go_again(plan: PersonPlan, results: Mapping[WriteKey, RowResult]) -
         write.write.operation is Operation.SET_FLAG and results[write.key].answer is not Answer.UNKNOWN
         for write in sent
     )
-
-
-def _origins(plans: Sequence[PersonPlan], results: dict[WriteKey, RowResult]) -> list[OriginChange]:
-    return [change for plan in plans for change in origin_changes(plan, results)]
 
 
 def _account(claim: Claim, held: Mapping[str, Held]) -> str:

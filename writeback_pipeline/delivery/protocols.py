@@ -72,7 +72,7 @@ class BulkLedger(Journal, Protocol):
         """Give the leases of everybody in the job's batch back, for another worker to take it over."""
 
     def settle_job(self, job: BulkJob, outcomes: Sequence[AttemptOutcome], now: datetime) -> int:
-        """Record the answers of an adopted job and what follows from them; returns how many were settled."""
+        """Record answers of an adopted job and what follows from them; returns how many were settled."""
 
 
 class OptOutLedger(BulkLedger, Protocol):
@@ -107,14 +107,17 @@ class OptOutLedger(BulkLedger, Protocol):
         """Have the flag verified of everybody whose unsubscribe left it alone, once the policy is not in force any
         more; returns how many."""
 
+    def known_jobs(self, job_ids: Collection[str]) -> Collection[str]:
+        """Those of the jobs that the ledger knows."""
+
     def reopen(self, lost: Collection[tuple[int, str, int]], now: datetime) -> Sequence[Writeback]:
         """Put unsubscribes, each with its person and epoch, whose flag is gone from Salesforce back to pending."""
 
     def extend(self, owner: str, claims: Sequence[Claim], now: datetime) -> list[Claim]:
         """The claims that are still the owner's, with fresh leases."""
 
-    def release(self, owner: str, claims: Sequence[Claim]) -> None:
-        """Give leases back untouched."""
+    def release(self, owner: str, leases: Sequence[tuple[str, int]]) -> None:
+        """Give leases back untouched, each a person's id and epoch."""
 
 
 class ActivityLedger(BulkLedger, Protocol):
@@ -239,6 +242,9 @@ class Organisation(Protocol):
 
     def job_status(self, job_id: str) -> JobStatus:
         """How far Salesforce has got with the job."""
+
+    def unfinished_jobs(self) -> frozenset[str]:
+        """The ids of our user's Bulk jobs that may still write something, whoever began them."""
 
     def job_results(self, status: JobStatus, rows: Sequence[RowWrite]) -> list[RowResult]:
         """What became of each row of a job that has ended, in the rows' positions."""

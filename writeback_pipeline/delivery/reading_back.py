@@ -4,15 +4,27 @@ The search comes before the look at the people themselves: whoever is still wher
 away by a merge in between, and whoever is not is searched again where they are.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from writeback_pipeline.delivery.protocols import OptOutLedger, Organisation
-from writeback_pipeline.domain.ledger import Claim
-from writeback_pipeline.domain.reading_back import NoteKey, ReadBack, note_keys, read_back, record_keys
+from writeback_pipeline.domain.ledger import QUIET, Claim
+from writeback_pipeline.domain.reading_back import (
+    NoteKey,
+    ReadBack,
+    doubted_until,
+    is_restored,
+    note_keys,
+    read_back,
+    record_keys,
+)
 from writeback_pipeline.domain.records import FoundNote, Gone, Held, Live, Moved
 from writeback_pipeline.domain.settings import NoteObject, WritebackSettings
+from writeback_pipeline.logs import tell
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +51,27 @@ def search(claims: Sequence[Claim], organisation: Organisation, settings: Writeb
     records = {key for claim in claims for key in record_keys(claim)} if settings.key_records else ()
     keyed = organisation.find_key_records(sorted(records)) if records else {}
     return Search(now, notes, keyed)
+
+
+def after_lost_jobs(
+    claims: list[Claim], ledger: OptOutLedger, organisation: Organisation, now: datetime
+) -> list[Claim]:
+    """The claims; what a restore put in doubt stays so while a Bulk job is at work of which the ledger knows no more.
+
+    To be asked before anything is searched for: such a job may write until it ends, and then for a quiet time nothing
+    of it can be told from what was never sent. One call, and none where nothing was restored.
+    """
+    restored = [is_restored(claim) for claim in claims]
+    if not any(restored):
+        return claims
+    jobs = organisation.unfinished_jobs()
+    lost = sorted(jobs - set(ledger.known_jobs(jobs)))
+    if not lost:
+        return claims
+    tell(_log, "a restored ledger waits for Bulk jobs that it does not know", jobs=" ".join(lost), people=sum(restored))
+    return [
+        doubted_until(claim, now + QUIET) if doubted else claim for claim, doubted in zip(claims, restored, strict=True)
+    ]
 
 
 def read_back_all(

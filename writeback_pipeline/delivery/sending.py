@@ -6,16 +6,16 @@ journalled, and nothing is journalled for a person whom another worker has taken
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import monotonic
-from typing import Protocol, TypeVar
+from typing import TypeVar
 from uuid import uuid4
 
 from writeback_pipeline.delivery.protocols import Journal, Organisation
-from writeback_pipeline.domain.ledger import AttemptOutcome, Intent, StoreBusy
+from writeback_pipeline.domain.ledger import AttemptOutcome, Intent, OriginChange, StoreBusy
 from writeback_pipeline.domain.planning import payload_hash
 from writeback_pipeline.domain.records import Answer, OrganisationUnavailable, RowResult, RowWrite
 from writeback_pipeline.logs import tell
@@ -46,7 +46,10 @@ def insist(record: Callable[[], _Recorded]) -> _Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One row write and under whose lease it goes: `person_id` and `epoch` fence it, `lease_until` bounds it."""
+    """One row write and under whose lease it goes: `person_id` and `epoch` fence it, `lease_until` bounds it.
+
+    `evidence` is what the ledger knows of the person's flag once the write is confirmed.
+    """
 
     person_id: str
     epoch: int
@@ -57,11 +60,12 @@ class Outgoing:
     flag_before: bool | None = None
     title: str | None = None
     revision: str | None = None
+    evidence: OriginChange | None = None
 
 
 @dataclass(slots=True)
 class Sent:
-    """Answers in the rows' positions, None for a row that is no longer ours; what is still to be recorded.
+    """Answers in the rows' positions, None for a row that is no longer ours; `unrecorded` is for whoever settles them.
 
     `trouble` concerns the whole organisation: rows after it are NOT_SENT. `refused` is set where rows are NOT_SENT
     because Salesforce does not take them by this lane.
@@ -73,43 +77,55 @@ class Sent:
     refused: bool = False
 
 
-class Sender(Protocol):
-    """One of the lanes: journals the rows and sends them."""
-
-    def __call__(self, rows: Sequence[Outgoing], *, between_calls: Callable[[Sent], None]) -> Sent:
-        """The answers; `between_calls` records what is there before more is sent."""
-
-
 def send(
     rows: Sequence[Outgoing],
     ledger: Journal,
     organisation: Organisation,
     now: Callable[[], datetime],
     run_id: str | None,
-    *,
-    between_calls: Callable[[Sent], None],
 ) -> Sent:
-    """Journal and send the rows; `between_calls` records what one call brought before the next is made."""
+    """Journal and send the rows; what one call brought is recorded before the next, the last one's answers are not."""
     groups = organisation.batches([row.write for row in rows])
     batch_id, attempts = journal(rows, groups, ledger, now(), run_id, LANE)
     sent = Sent([None] * len(rows), [])
+    confirmed: list[OriginChange] = []
     for number, group in enumerate(groups, 1):
         if sent.unrecorded:
-            between_calls(sent)
-            sent.unrecorded = []
+            record_answers(ledger, sent.unrecorded, confirmed, now())
         ours = [position for position in group if attempts[position] is not None]
         begun = monotonic()
         answers = _call([rows[position] for position in ours], organisation, now, sent)
         told = {"run": run_id, "batch": batch_id, "lane": LANE, "call": number}
         tell_answers(_log, "call", answers, seconds=monotonic() - begun, **told)
+        confirmed = confirmed_flags([rows[position] for position in ours], answers)
+        sent.unrecorded = []
         for position, answer in zip(ours, answers, strict=True):
             attempt_id = attempts[position]
             assert attempt_id is not None
             sent.results[position] = answer
-            sent.unrecorded.append(
-                AttemptOutcome(attempt_id, answer.answer, now(), answer.code, answer.message, answer.record_id)
-            )
+            sent.unrecorded.append(outcome(attempt_id, answer, now()))
     return sent
+
+
+def record_answers(
+    ledger: Journal, outcomes: Sequence[AttemptOutcome], evidence: Sequence[OriginChange], now: datetime
+) -> None:
+    """Commit answers, and what they prove of flags, before anything is settled by them."""
+    insist(lambda: ledger.record(outcomes, [], evidence, now, release=False))
+
+
+def confirmed_flags(rows: Iterable[Outgoing], answers: Iterable[RowResult]) -> list[OriginChange]:
+    """What the ledger knows of flags by these answers."""
+    return [
+        row.evidence
+        for row, answer in zip(rows, answers, strict=True)
+        if answer.answer is Answer.OK and row.evidence is not None
+    ]
+
+
+def outcome(attempt_id: int, answer: RowResult, now: datetime) -> AttemptOutcome:
+    """The answer as the journal takes it."""
+    return AttemptOutcome(attempt_id, answer.answer, now, answer.code, answer.message, answer.record_id)
 
 
 def tell_answers(

@@ -148,11 +148,7 @@ class RunUndo:
     def _send(self, undo: Undo, plans: Sequence[UndoPlan]) -> Sent:
         """Journal and send what the plans ask for, as a delivery does."""
         rows = [_outgoing(plan.subject, write) for plan in plans for write in plan.writes]
-
-        def between_calls(sent: Sent) -> None:
-            insist(lambda: self.ledger.record(sent.unrecorded, [], [], self.now(), release=False))
-
-        return send(rows, self.ledger, self.organisation, self.now, undo.id, between_calls=between_calls)
+        return send(rows, self.ledger, self.organisation, self.now, undo.id)
 
     def _settled(self, plans: Sequence[UndoPlan], sent: Sent, report: UndoReport) -> list[UndoneRow]:
         results = iter(sent.results)

@@ -5,7 +5,7 @@ by the store.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -43,6 +43,7 @@ class JobState(StrEnum):
     GONE = "Gone"  # ours: Salesforce knows no such job (any more)
 
 
+UNDER_WAY = (JobState.UPLOAD_COMPLETE, JobState.IN_PROGRESS)
 FINISHED = (JobState.COMPLETE, JobState.FAILED, JobState.ABORTED, JobState.GONE)
 
 
@@ -98,16 +99,15 @@ def kind_of(row: RowWrite) -> JobKind | None:
     return JobKind(row.sobject, "insert") if {"ParentId", "Title"} <= row.fields.keys() else None
 
 
-def kinds_by_bulk(rows: Sequence[RowWrite], threshold: int) -> frozenset[JobKind]:
-    """The kinds of which there are at least `threshold` rows: fewer calls carry them as a job."""
-    counts = Counter(kind_of(row) for row in rows)
-    return frozenset(kind for kind, count in counts.items() if kind is not None and count >= threshold)
+def carried_by_bulk(rows_of: Iterable[Sequence[RowWrite]], threshold: int) -> list[bool]:
+    """For each person, given by its rows, whether it goes by Bulk: all of its rows, in order, or none of them.
 
-
-def carried_by_bulk(rows_of: Sequence[Sequence[RowWrite]], threshold: int) -> list[bool]:
-    """For each person, given by its rows, whether it goes by Bulk: all of its rows, in order, or none of them."""
-    kinds = kinds_by_bulk([row for rows in rows_of for row in rows], threshold)
-    return [bool(rows) and all(kind_of(row) in kinds for row in rows) for rows in rows_of]
+    They do if there are at least `threshold` rows of each of their kinds: fewer calls carry them as a job.
+    """
+    shared: dict[tuple[JobKind | None, ...], tuple[JobKind | None, ...]] = {}
+    people = [shared.setdefault(kinds, kinds) for kinds in (tuple(map(kind_of, rows)) for rows in rows_of)]
+    counts = Counter(kind for kinds in people for kind in kinds)
+    return [bool(kinds) and all(kind is not None and counts[kind] >= threshold for kind in kinds) for kinds in people]
 
 
 def pause_before_look(rows: int, looks: int) -> timedelta:

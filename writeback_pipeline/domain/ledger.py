@@ -28,6 +28,9 @@ SUSPECTS_TOGETHER = 100
 ALONE_AFTER = 3
 """How many claims in a row are never given back before a person goes alone; one more, and a person has to look."""
 
+RESTORED = "RESTORED"
+"""The error code of what is in doubt because the database was put back to an earlier state."""
+
 MAX_HOPS = 5
 """How many conversions and merges in a row are followed from one record to the next."""
 

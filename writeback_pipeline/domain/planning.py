@@ -10,7 +10,6 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from types import MappingProxyType
 
 from writeback_pipeline.domain.ledger import QUIET, Claim, Doubt, OriginChange, Settlement
 from writeback_pipeline.domain.notes import content_note, note_body, note_title
@@ -38,9 +37,7 @@ _NOT_SENT = "It was not sent, so nothing happened in Salesforce; it is tried aga
 _READ_BACK = "Salesforce gave no answer. What it holds is read back before anything is sent again."
 _WRITTEN_BEFORE = "DUPLICATE_VALUE"
 _HAS_A_KEY = "Its key record is in Salesforce already: its Note is read back."
-_FLAG_FIELDS = {
-    value: MappingProxyType({OPT_OUT_FIELD: value}) for value in (True, False)
-}  # one for all: they are many
+_FLAG_FIELDS = {value: {OPT_OUT_FIELD: value} for value in (True, False)}  # one for all: they are many
 _FIRST_RETRY = timedelta(seconds=30)
 _LAST_RETRY = timedelta(hours=8)
 
@@ -199,6 +196,15 @@ def not_set_up_for_notes(results: Results) -> OrganisationUnavailable | None:
 def _answers(plan: PersonPlan, results: Results, writeback_id: int) -> dict[Operation, RowResult]:
     writes = [write for write in plan.writes if write.writeback_id == writeback_id]
     return {write.write.operation: results[write.key] for write in writes}
+
+
+def evidence(claim: Claim, write: PlannedWrite) -> OriginChange | None:
+    """What the ledger knows of the flag once that write is confirmed, whatever becomes of the rest; None for a note."""
+    if write.title is not None:
+        return None
+    [event] = (event for event in claim.events if event.id == write.writeback_id)
+    is_set = write.write.operation is Operation.SET_FLAG
+    return OriginChange(claim.person.salesforce_id, is_set, event.occurred_at, event.id, flag_set=is_set)
 
 
 def origin_changes(plan: PersonPlan, results: Results) -> list[OriginChange]:

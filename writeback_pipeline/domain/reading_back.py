@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from writeback_pipeline.domain.ledger import Claim, Doubt, OriginChange, Settlement
+from writeback_pipeline.domain.ledger import RESTORED, Claim, Doubt, OriginChange, Settlement
 from writeback_pipeline.domain.notes import note_body, note_title
 from writeback_pipeline.domain.people import ObjectType, PersonRef
 from writeback_pipeline.domain.records import FoundNote, Gone, Live
@@ -37,6 +37,17 @@ def note_keys(claim: Claim, settings: WritebackSettings) -> set[NoteKey]:
     """Where Notes of the claim's doubts may be: a merge or conversion takes a Note to another record."""
     unfound = (doubt for doubt in claim.doubts if doubt.writeback.note_id is None)
     return {key for doubt in unfound for key in _keys(doubt, claim.person, settings)}
+
+
+def is_restored(claim: Claim) -> bool:
+    """Whether something of the person is in doubt because the ledger was put back to an earlier state."""
+    return any(doubt.writeback.error_code == RESTORED for doubt in claim.doubts)
+
+
+def doubted_until(claim: Claim, until: datetime) -> Claim:
+    """The claim with everything that is in doubt staying so till then at least."""
+    doubts = (replace(doubt, readable_at=max(doubt.readable_at, until)) for doubt in claim.doubts)
+    return replace(claim, doubts=tuple(doubts))
 
 
 def read_back(

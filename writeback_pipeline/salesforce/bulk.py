@@ -9,11 +9,11 @@ import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from writeback_pipeline.domain.bulk import JobKind, JobRefused, JobState, JobStatus
+from writeback_pipeline.domain.bulk import UNDER_WAY, JobKind, JobRefused, JobState, JobStatus
 from writeback_pipeline.domain.records import RowResult, RowWrite
 from writeback_pipeline.salesforce.bulk_csv import file_of
 from writeback_pipeline.salesforce.bulk_results import Settled
-from writeback_pipeline.salesforce.calls import Calls, Request
+from writeback_pipeline.salesforce.calls import DATA_PATH, Calls, Request
 from writeback_pipeline.salesforce.errors import UNREADABLE, CallFailed, unavailable
 
 _JOB_ID = re.compile(r"750[A-Za-z0-9]{12}(?:[A-Za-z0-9]{3})?")
@@ -60,6 +60,25 @@ class BulkJobs:
             if failed.trouble.code in _NO_SUCH_JOB and not failed.trouble.maybe_executed:
                 return JobStatus(job_id, JobState.GONE)
             raise failed.unavailable from None
+
+    def unfinished(self, user_id: str) -> frozenset[str]:
+        """The ids of that user's jobs that were closed and have not ended; none where the organisation takes none."""
+        found: set[str] = set()
+        path: str | None = "jobs/ingest?jobType=V2Ingest"
+        while path is not None:
+            try:
+                page = self._calls.single(Request("GET", path))
+                jobs = [(_status(told), told["createdById"]) for told in page["records"]]
+                following = page.get("nextRecordsUrl")
+            except CallFailed as failed:
+                if failed.concerns_everything:
+                    raise failed.unavailable from None
+                return frozenset()
+            except (KeyError, TypeError, AttributeError):
+                raise unavailable(UNREADABLE) from None
+            found |= {job.job_id for job, creator in jobs if job.state in UNDER_WAY and creator == user_id}
+            path = following and str(following).removeprefix(DATA_PATH)
+        return frozenset(found)
 
     def results(self, status: JobStatus, rows: Sequence[RowWrite]) -> list[RowResult]:
         """What became of each row of a job that has ended, in the order of the rows.

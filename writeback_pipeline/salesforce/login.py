@@ -34,10 +34,11 @@ _PASSING = ("unknown_error", "server_error", "temporarily_unavailable")
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """An access token and the id of the organisation that gave it."""
+    """An access token, the id of the organisation that gave it, and the user's that it is for."""
 
     token: str = field(repr=False)
     organisation_id: str
+    user_id: str
 
 
 def login_form(connection: SalesforceConnection) -> dict[str, str]:
@@ -72,9 +73,9 @@ def read_login(connection: SalesforceConnection, status: int, body: Any) -> Logi
         raise _refusal(connection, status, body)
     try:
         # The answer's id is https://login.salesforce.com/id/<organisation>/<user>.
-        named = re.fullmatch(r"https?://[^/]+/id/(00D\w+)/005\w+", body["id"])
+        named = re.fullmatch(r"https?://[^/]+/id/(00D\w+)/(005\w+)", body["id"])
         if named and isinstance(body["access_token"], str):
-            return Login(body["access_token"], normalise_id(named[1]))
+            return Login(body["access_token"], normalise_id(named[1]), normalise_id(named[2]))
     except (TypeError, KeyError, InvalidSalesforceId):
         pass
     raise unavailable(UNREADABLE)

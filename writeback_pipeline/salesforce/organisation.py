@@ -276,6 +276,11 @@ class SalesforceOrganisation:
         return self._bulk.status(job_id)
 
     @_piece_of_work
+    def unfinished_jobs(self) -> frozenset[str]:
+        """The ids of our user's Bulk jobs that were closed and have not ended, whoever began them."""
+        return self._bulk.unfinished(self._session.login().user_id)
+
+    @_piece_of_work
     def job_results(self, status: JobStatus, rows: Sequence[RowWrite]) -> list[RowResult]:
         """What became of each row of a job that has ended."""
         return self._bulk.results(status, rows)

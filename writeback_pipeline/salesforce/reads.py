@@ -22,22 +22,23 @@ class Reads:
         self._calls = calls
         self._one_by_one = False
 
-    def bodies(self, requests: Sequence[Request]) -> list[Any]:
-        """The JSON of each answer; raises OrganisationUnavailable when one cannot be had."""
+    def bodies(self, requests: Sequence[Request]) -> Iterator[Any]:
+        """The JSON of each answer as calls are made; raises OrganisationUnavailable when one cannot be had."""
         try:
-            return [body for batch in _batches(requests) for body in self._batch(batch)]
+            for batch in _batches(requests):
+                yield from self._batch(batch)
         except CallFailed as failed:
             raise failed.unavailable from None
 
     def records(self, queries: Sequence[Request]) -> Iterator[dict[str, Any]]:
         """Every record that the queries find, all pages of them."""
-        pages = self.bodies(queries)
+        pages = list(self.bodies(queries))
         while pages:
             if not all(_is_page(page) for page in pages):
                 raise unavailable(UNREADABLE)
             for page in pages:
                 yield from page["records"]
-            pages = self.bodies([_next_page(page) for page in pages if page.get("done") is False])
+            pages = list(self.bodies([_next_page(page) for page in pages if page.get("done") is False]))
 
     def _batch(self, requests: Sequence[Request]) -> list[Any]:
         if self._one_by_one or len(requests) == 1:

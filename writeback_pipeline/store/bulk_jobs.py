@@ -4,6 +4,7 @@ A job's rows are the attempts of its batch with its call number, and whoever hol
 job. Each step is entered under that lease before the next call is made, so two workers never both act on one job.
 """
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from writeback_pipeline.domain.adoption import AdoptedJob, AdoptedRow, journalled_write
@@ -78,11 +79,11 @@ def end_job(session: Session, job: BulkJob, now: datetime) -> None:
     )
 
 
-def writebacks_of(session: Session, job: BulkJob) -> list[int]:
-    """The writebacks that had a row in the job."""
+def writebacks_of(session: Session, attempt_ids: Collection[int]) -> list[int]:
+    """The writebacks that those attempts are for."""
     rows = session.execute(
-        "SELECT a.writeback_id FROM delivery_attempts a WHERE a.batch_id = $1 AND a.call_number = $2",
-        [job.batch_id, job.call_number],
+        "SELECT DISTINCT a.writeback_id FROM delivery_attempts a WHERE a.id IN (SELECT unnest($1::BIGINT[]))",
+        [list(attempt_ids)],
     ).fetchall()
     return [id_ for (id_,) in rows]
 
@@ -95,6 +96,14 @@ def renew_job(session: Session, job: BulkJob, owner: str, until: datetime) -> bo
         [job.batch_id, owner, until],
     )
     return _is_held(session, job, owner)
+
+
+def known_jobs(session: Session, job_ids: Collection[str]) -> set[str]:
+    """Those of the jobs that were entered."""
+    rows = session.execute(
+        "SELECT b.job_id FROM bulk_jobs b WHERE b.job_id IN (SELECT unnest($1::TEXT[]))", [list(job_ids)]
+    ).fetchall()
+    return {job_id for (job_id,) in rows}
 
 
 def release_job(session: Session, job: BulkJob, owner: str) -> None:

@@ -158,13 +158,13 @@ def leases_of(session: Session, people: Collection[tuple[str, int]]) -> dict[tup
     return {(person, epoch): in_utc(until) for person, epoch, until in rows}
 
 
-def release(session: Session, owner: str, claims: Sequence[Claim]) -> None:
-    """Give the leases back that are still the owner's."""
-    hold(session, [claim.person.salesforce_id for claim in claims])
+def release(session: Session, owner: str, leases: Sequence[tuple[str, int]]) -> None:
+    """Give the leases back, of people under their epochs, that are still the owner's."""
+    hold(session, [person for person, _ in leases])
     session.execute(
         "UPDATE people AS p SET lease_owner = NULL, lease_until = NULL, unreturned = greatest(p.unreturned - 1, 0) "
         f"FROM ({unnested(_LEASE)}) n WHERE {_SAME} AND p.lease_owner = $3",
-        [*_leases(claims), owner],
+        [*as_columns(leases, len(_LEASE)), owner],
     )
 
 

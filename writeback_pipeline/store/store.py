@@ -203,10 +203,10 @@ class Store:
         with self._database.sharing() as session:
             return claims.extend(session, owner, claimed, now)
 
-    def release(self, owner: str, claimed: Sequence[Claim]) -> None:
-        """Give leases back."""
+    def release(self, owner: str, leases: Sequence[tuple[str, int]]) -> None:
+        """Give leases back, each a person's id and epoch."""
         with self._database.sharing() as session:
-            claims.release(session, owner, claimed)
+            claims.release(session, owner, leases)
 
     def redirect(self, moves: Mapping[str, PersonRef], now: datetime) -> dict[str, str]:
         """Follow converted and merged records; returns whom the ledger cannot follow, and why."""
@@ -341,15 +341,20 @@ class Store:
         with self._database.writing() as session:
             return bulk_jobs.adopt_job(session, owner, now, LEASE, scope)
 
+    def known_jobs(self, job_ids: Collection[str]) -> set[str]:
+        """Those of the jobs that the ledger knows."""
+        with self._database.reading() as session:
+            return bulk_jobs.known_jobs(session, job_ids)
+
     def release_job(self, job: BulkJob, owner: str) -> None:
         """Give the leases of everybody in the job's batch back."""
         with self._database.writing() as session:
             bulk_jobs.release_job(session, job, owner)
 
     def settle_job(self, job: BulkJob, outcomes: Sequence[AttemptOutcome], now: datetime) -> int:
-        """Record the answers of an adopted job, and what follows for its writebacks; returns how many were settled."""
+        """Record answers of an adopted job, and what follows for their writebacks; returns how many were settled."""
         with self._database.writing() as session:
-            ids = bulk_jobs.writebacks_of(session, job)
+            ids = bulk_jobs.writebacks_of(session, [outcome.attempt_id for outcome in outcomes])
             settled = evidence.settle_answered(session, ids, outcomes, now)
             bulk_jobs.end_job(session, job, now)
             return len(settled)

@@ -68,6 +68,13 @@ def test_a_job_in_progress_is_taken_over_with_its_rows(store: Store) -> None:
     assert store.adopt_job("third", LATER) is None
 
 
+def test_the_ledger_tells_which_jobs_it_knows_whatever_became_of_them(store: Store) -> None:
+    journalled(store, claimed(store))
+    job = uploaded(store, FLAGS)
+    assert store.known_jobs([job.job_id, "750000000000009AAA"]) == {job.job_id}
+    assert store.known_jobs([]) == set()
+
+
 def test_people_of_a_job_that_has_not_ended_are_nobodys_to_claim_and_nothing_of_theirs_is_doubted(
     store: Store,
 ) -> None:

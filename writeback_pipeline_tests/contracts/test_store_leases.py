@@ -67,12 +67,12 @@ def test_a_leased_person_is_nobody_elses_until_the_lease_runs_out(store: Store) 
 
 def test_released_people_can_be_claimed_at_once(store: Store) -> None:
     store.enqueue([unsubscribe(contact(1)), unsubscribe(contact(2))], NOW)
-    claims = store.claim("first", NOW, limit=2)
-    store.release("somebody else", claims)
+    leases = [claim.lease for claim in store.claim("first", NOW, limit=2)]
+    store.release("somebody else", leases)
     assert store.claim("second", NOW, limit=2) == []
-    store.release("first", claims)
+    store.release("first", leases)
     assert len(store.claim("second", NOW, limit=2)) == 2
-    store.release("first", claims)
+    store.release("first", leases)
     assert store.claim("third", NOW, limit=2) == []
 
 
@@ -209,7 +209,7 @@ def test_a_doubt_about_the_flag_is_told_with_the_claim_until_it_is_over(store: S
     journalled(store, [intent(claim, Operation.SET_FLAG)])
     doubtful = claim_one(store, LATER)
     assert doubtful.verify_after == claim.lease_until + QUIET
-    store.release("worker", [doubtful])
+    store.release("worker", [doubtful.lease])
     assert claim_one(store, claim.lease_until + QUIET).verify_after is None
 
 
@@ -241,7 +241,7 @@ def test_a_verification_that_was_cut_short_is_owed_still(store: Store) -> None:
     written(store, claim_one(store))
     assert store.question(NOW - MINUTE, NOW) == 1
     claim = claim_one(store)
-    store.release("worker", [claim])
+    store.release("worker", [claim.lease])
     assert store.due(NOW) == 1
 
 
@@ -319,7 +319,7 @@ def test_only_who_was_served_to_the_end_is_no_suspect_any_more(store: Store) -> 
     given_back, waits, done = store.claim_suspects("worker", now, limit=9)
     journalled(store, [intent(done)])
     store.record([], [settled(waits, Status.WAITING), settled(done)], [], now, release=True)
-    store.release("worker", [given_back])
+    store.release("worker", [given_back.lease])
     later = now + 10 * MINUTE
     store.enqueue([resubscribe(person, now) for person in (contact(1), contact(2), contact(3))], later)
     assert [claim.person for claim in store.claim("worker", later, limit=9)] == [done.person]

@@ -147,7 +147,7 @@ def test_a_run_that_takes_long_is_waited_for_while_it_has_people_leased(
     later = after_the_lease(monkeypatch)
     (claim,) = pipeline.world.ledger.claim("the long run", later - LEASE / 2, limit=1)
     assert pipeline.tick() == dg.SkipReason("a delivery is under way")
-    pipeline.world.ledger.release("the long run", [claim])
+    pipeline.world.ledger.release("the long run", [claim.lease])
     assert isinstance(pipeline.tick(), dg.RunRequest), "its host is gone, and so are its leases"
 
 

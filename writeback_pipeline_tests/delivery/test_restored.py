@@ -10,6 +10,7 @@ from writeback_pipeline.domain.ledger import QUIET
 from writeback_pipeline.domain.records import OrganisationUnavailable
 from writeback_pipeline.domain.writebacks import Status
 from writeback_pipeline.local_org import faults
+from writeback_pipeline.local_org import settings as org_settings
 from writeback_pipeline_tests.mailings import Mailings, deliver, tasks
 from writeback_pipeline_tests.world import World
 
@@ -99,6 +100,33 @@ def test_a_late_request_of_the_lost_part_does_not_become_a_second_note(world: Wo
     world.deliver()
     world.deliver()
     assert (len(world.notes(person)), world.opted_out(person)) == (1, True)
+
+
+def test_a_job_of_which_the_backup_does_not_know_has_ended_before_anything_is_sent_again(world: World) -> None:
+    world.ledger.change_settings({"bulk_threshold": "5"}, "test", world.clock())
+    people = [world.contact(HasOptedOutOfEmail=True) for _ in range(5)]
+    world.unsubscribe_all(people)
+    backup = back_up(world)
+    with world.inside.connection() as connection:
+        org_settings.change(connection, bulk_seconds=3600.0)
+    with pytest.raises(OrganisationUnavailable):
+        world.deliver()
+    restore(world, backup)
+    for _ in range(3):
+        world.clock.advance(AFTER_ALL_DOUBT)
+        world.deliver()
+        assert notes_of(world, people) == [0] * 5
+    with world.inside.connection() as connection:
+        org_settings.change(connection, bulk_seconds=0.0)
+        connection.execute("UPDATE _bulk_jobs SET due = 0")
+    while world.organisation.unfinished_jobs():
+        world.sleep(1)
+    world.clock.advance(AFTER_ALL_DOUBT)
+    world.deliver()
+    world.deliver()
+    assert notes_of(world, people) == [1] * 5
+    assert {row.status for row in world.rows()} == {Status.WRITTEN}
+    assert len(world.select("SELECT id FROM _bulk_jobs")) == 1
 
 
 def test_activity_of_a_restored_ledger_has_one_task_each(world: World, tmp_path: Path) -> None:

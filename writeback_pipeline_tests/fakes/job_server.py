@@ -6,7 +6,7 @@ How quickly a closed job is worked at, and whether to its end, is a matter of lu
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from writeback_pipeline.domain.bulk import FINISHED, JobKind, JobRefused, JobState, JobStatus
+from writeback_pipeline.domain.bulk import FINISHED, UNDER_WAY, JobKind, JobRefused, JobState, JobStatus
 from writeback_pipeline.domain.records import Answer, RowResult, RowWrite
 from writeback_pipeline_tests.fakes.misfortunes import Execute, Luck
 
@@ -85,6 +85,10 @@ class JobServer:
         if position < len(job.results):
             return job.results[position]
         return RowResult(Answer.NOT_SENT, code="UNPROCESSED", message=f"it ended as {job.state} before that row")
+
+    def unfinished(self) -> frozenset[str]:
+        """The ids of jobs that were closed and have not ended."""
+        return frozenset(id_ for id_, job in self.jobs.items() if job.state in UNDER_WAY)
 
     def under_way(self) -> Iterator[RowWrite]:
         """Rows that may still be executed by jobs that somebody asked to begin."""

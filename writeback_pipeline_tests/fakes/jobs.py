@@ -91,12 +91,8 @@ def _adopted(tables: Tables, job: BulkJob, sending: Sending) -> AdoptedRow:
 
 
 def settle(tables: Tables, job: BulkJob, outcomes: Sequence[AttemptOutcome], now: datetime) -> int:
-    """Record the answers of an adopted job, and what follows for its writebacks; how many were settled."""
-    ids = {
-        each.intent.writeback_id
-        for each in tables.attempts.values()
-        if (each.intent.batch_id, each.intent.call_number) == (job.batch_id, job.call_number)
-    }
+    """Record answers of an adopted job, and what follows for their writebacks; how many were settled."""
+    ids = {tables.attempts[outcome.attempt_id].intent.writeback_id for outcome in outcomes}
     settled = settle_answered(tables, sorted(ids), outcomes, now)
     end(tables, job)
     return len(settled)

@@ -190,11 +190,11 @@ def extend(tables: Tables, owner: str, held: Sequence[Claim], now: datetime) -> 
     return extended
 
 
-def release(tables: Tables, owner: str, held: Sequence[Claim]) -> None:
+def release(tables: Tables, owner: str, held: Sequence[tuple[str, int]]) -> None:
     """Give the leases back that are still the owner's."""
-    for each in held:
-        person = tables.people[each.person.salesforce_id]
-        if person.epoch == each.epoch and person.lease_owner == owner:
+    for id_, epoch in held:
+        person = tables.people[id_]
+        if person.epoch == epoch and person.lease_owner == owner:
             person.give_back()
             person.unreturned = max(person.unreturned - 1, 0)
 

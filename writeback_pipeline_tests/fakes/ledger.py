@@ -135,6 +135,9 @@ class MemoryLedger:
     def release_job(self, job: BulkJob, owner: str) -> None:
         jobs.release(self.tables, job, owner)
 
+    def known_jobs(self, job_ids: Collection[str]) -> set[str]:
+        return self.tables.jobs.keys() & set(job_ids)
+
     def settle_job(self, job: BulkJob, outcomes: Sequence[AttemptOutcome], now: datetime) -> int:
         return jobs.settle(self.tables, job, outcomes, now)
 
@@ -191,8 +194,8 @@ class MemoryLedger:
     def extend(self, owner: str, claims: Sequence[Claim], now: datetime) -> list[Claim]:
         return leases.extend(self.tables, owner, claims, now)
 
-    def release(self, owner: str, claims: Sequence[Claim]) -> None:
-        leases.release(self.tables, owner, claims)
+    def release(self, owner: str, held: Sequence[tuple[str, int]]) -> None:
+        leases.release(self.tables, owner, held)
 
     def redirect(self, moves: Mapping[str, PersonRef], now: datetime) -> dict[str, str]:
         return settling.redirect(self.tables, moves)

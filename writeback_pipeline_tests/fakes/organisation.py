@@ -237,6 +237,10 @@ class MemoryOrganisation:
         self._called()
         return self.job_server.status(job_id)
 
+    def unfinished_jobs(self) -> frozenset[str]:
+        self._called()
+        return self.job_server.unfinished()
+
     def job_results(self, status: JobStatus, rows: Sequence[RowWrite]) -> list[RowResult]:
         self._called()
         return self.job_server.results(status.job_id, rows)

@@ -220,3 +220,23 @@ def test_each_kind_of_write_is_a_job_and_a_link_is_none(world: World) -> None:
     linked = RowWrite(Operation.CREATE_NOTE, "ContentNote", {"Title": "t", "Content": "eA=="}, linked_to=a)
     with pytest.raises(ValueError, match="cannot go by Bulk"):
         world.organisation.jobs([linked])
+
+
+def test_only_jobs_of_our_user_that_are_closed_and_not_ended_are_unfinished(world: World) -> None:
+    with world.inside.connection() as connection:
+        org_settings.change(connection, bulk_seconds=3600.0)
+    rows = [flag(world.contact())]
+    open_, closed, aborted, somebodys = (world.organisation.create_job(UPDATE) for _ in range(4))
+    for job_id in (closed, aborted, somebodys):
+        world.organisation.upload_job(job_id, rows)
+        world.organisation.close_job(job_id)
+    world.organisation.abort_job(aborted)
+    with world.inside.connection() as connection:
+        connection.execute("UPDATE _bulk_jobs SET created_by = '005000000000009AAA' WHERE id = ?", (somebodys,))
+    assert world.organisation.unfinished_jobs() == {closed}
+    assert open_ != closed
+
+
+def test_an_organisation_without_bulk_jobs_has_none_that_are_unfinished(world: World) -> None:
+    arm(world, "refusal", path="jobs/ingest", code="API_DISABLED", status=403)
+    assert world.organisation.unfinished_jobs() == frozenset()

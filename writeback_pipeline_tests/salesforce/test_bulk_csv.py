@@ -4,7 +4,7 @@ import io
 from hypothesis import given
 from hypothesis import strategies as st
 
-from writeback_pipeline.domain.bulk import JobKind, JobState, JobStatus, kinds_by_bulk, pause_before_look
+from writeback_pipeline.domain.bulk import JobState, JobStatus, carried_by_bulk, pause_before_look
 from writeback_pipeline.domain.records import Answer, Operation, RowWrite
 from writeback_pipeline.salesforce.bulk_csv import file_of, jobs_for
 from writeback_pipeline.salesforce.bulk_results import Settled
@@ -67,9 +67,9 @@ def test_errors_are_taken_apart_into_code_and_message() -> None:
 
 def test_only_kinds_with_enough_rows_go_by_bulk_and_links_never() -> None:
     linked = RowWrite(Operation.CREATE_NOTE, "ContentNote", {"Title": "t"}, linked_to="003000000000001AAA")
-    rows = [note(1), note(2), *[linked] * 5]
-    assert kinds_by_bulk(rows, 2) == {JobKind("Note", "insert")}
-    assert kinds_by_bulk(rows, 3) == frozenset()
+    rows_of = [[note(1)], [note(2), linked], [linked], []]
+    assert carried_by_bulk(iter(rows_of), 2) == [True, False, False, False]
+    assert carried_by_bulk(iter(rows_of), 3) == [False] * 4
 
 
 def test_pauses_between_looks_grow_up_to_a_minute() -> None:

@@ -125,7 +125,7 @@ class AnyStory(RuleBasedStateMachine):
     @rule(worker=WORKERS)
     def give_up(self, worker: str) -> None:
         with self.transaction() as session:
-            claims.release(session, worker, self.held[worker])
+            claims.release(session, worker, [claim.lease for claim in self.held[worker]])
         self.held[worker] = []
 
     @rule(worker=WORKERS)
