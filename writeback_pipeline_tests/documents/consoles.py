@@ -44,7 +44,7 @@ def play(name: str, home: str) -> str:
     shutil.rmtree(home, ignore_errors=True)
     for variable in [each for each in os.environ if each.startswith(NOT_OURS)]:
         del os.environ[variable]
-    os.environ.update(WRITEBACK_HOME=home, COLUMNS="120", USER="olga")
+    os.environ.update(WRITEBACK_HOME=home, COLUMNS="120")
     os.chdir(PROJECT)
     run_id = "RUN_ID"
     for line, command, exit_code, shown in steps(page(name)):
