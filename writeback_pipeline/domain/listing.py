@@ -34,7 +34,15 @@ class Page:
 
 
 class Cell(NamedTuple):
-    """How many rows have this status, error code and kind; `newest` of them is the id of the one queued last."""
+    """How many rows have this status and error code."""
+
+    status: Status
+    error_code: str | None
+    rows: int
+
+
+class Trouble(NamedTuple):
+    """Rows of this status, error code and kind that are not written yet; the one queued last has the id `newest`."""
 
     status: Status
     error_code: str | None
@@ -86,9 +94,13 @@ UNDER_WAY = (Status.PENDING, Status.SENDING)
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """All rows of a filter but for the statuses and error codes that it asks for, counted; `advice` by a row's id."""
+    """All rows of a filter but for the statuses and error codes that it asks for, counted; `advice` by a row's id.
+
+    `troubles` are told of statuses in which somebody looks for the cause.
+    """
 
     cells: tuple[Cell, ...]
+    troubles: tuple[Trouble, ...]
     advice: Mapping[int, str | None]
 
     def total(self, only: WritebackFilter) -> int:
@@ -106,22 +118,22 @@ class Tally:
 
     def error_groups(self, statuses: Sequence[Status]) -> list[ErrorGroup]:
         """What has one of these statuses, grouped by error: in the order of the statuses, the greatest group first."""
-        groups: dict[tuple[Status, str | None], list[Cell]] = {}
-        for cell in self.cells:
-            if cell.status in statuses:
-                groups.setdefault((cell.status, cell.error_code), []).append(cell)
-        found = [self._group(status, code, cells) for (status, code), cells in groups.items()]
+        groups: dict[tuple[Status, str | None], list[Trouble]] = {}
+        for each in self.troubles:
+            if each.status in statuses:
+                groups.setdefault((each.status, each.error_code), []).append(each)
+        found = [self._group(status, code, theirs) for (status, code), theirs in groups.items()]
         return sorted(found, key=lambda group: (statuses.index(group.status), -group.count, group.error_code or ""))
 
-    def _group(self, status: Status, code: str | None, cells: Sequence[Cell]) -> ErrorGroup:
-        newest = max(cell.newest for cell in cells)
+    def _group(self, status: Status, code: str | None, troubles: Sequence[Trouble]) -> ErrorGroup:
+        newest = max(each.newest for each in troubles)
         return ErrorGroup(
             status=status,
             error_code=code,
-            count=sum(cell.rows for cell in cells),
-            kinds=tuple(kind for kind in Kind if any(cell.kind is kind for cell in cells)),
-            last_event_at=max(cell.last_event_at for cell in cells),
-            next_attempt_at=min((cell.next_attempt_at for cell in cells if cell.next_attempt_at), default=None),
+            count=sum(each.rows for each in troubles),
+            kinds=tuple(kind for kind in Kind if any(each.kind is kind for each in troubles)),
+            last_event_at=max(each.last_event_at for each in troubles),
+            next_attempt_at=min((each.next_attempt_at for each in troubles if each.next_attempt_at), default=None),
             advice=self.advice.get(newest),
         )
 

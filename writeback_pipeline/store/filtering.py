@@ -58,8 +58,13 @@ def _about(text: str, bind: Callable[[object], str]) -> list[str]:
     conditions = [f"w.{column} = {name}" for column in _NAMES]
     words = storable(text.strip()) or ""
     escaped = words.replace("!", "!!").replace("%", "!%").replace("_", "!_")
-    # An ESCAPE clause doubles what DuckDB needs, so only texts that want it have one. PostgreSQL's is the backslash.
-    like = f"ILIKE {bind(f'%{escaped}%')}" + (" ESCAPE '!'" if escaped != words or "\\" in words else "")
+    # An ESCAPE clause doubles what DuckDB needs, so only texts that want it have one. PostgreSQL's is the backslash; it
+    # needs half the time where it has nothing but ASCII's letters to compare without their case.
+    like = (
+        ('COLLATE "C" ' if words.isascii() else "")
+        + f"ILIKE {bind(f'%{escaped}%')}"
+        + (" ESCAPE '!'" if escaped != words or "\\" in words else "")
+    )
     conditions += [f"w.{column} {like}" for column in _WORDS]
     if words.isascii() and words.isdigit() and int(words) <= _LARGEST_ID:
         conditions.append(f"w.id = {int(words)}")

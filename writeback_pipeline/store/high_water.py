@@ -18,7 +18,7 @@ from writeback_pipeline.domain.ledger import LEASE, QUIET, Intent
 from writeback_pipeline.domain.writebacks import utc_text
 from writeback_pipeline.store.errors import StoreUnusable, unusable
 from writeback_pipeline.store.people import EPOCHS_PER_RESTORE, WINDOW
-from writeback_pipeline.store.schema import pass_over
+from writeback_pipeline.store.schema import outdate_older_snapshots, pass_over
 from writeback_pipeline.store.session import Session, in_utc
 
 _LENGTH = 160
@@ -141,6 +141,7 @@ def notice_restore(session: Session, mark: Mark, now: datetime) -> None:
         "held_writeback) VALUES ($1::TIMESTAMP, $2::TIMESTAMP, $3, $4, $5, $6)",
         [now, until, mark.attempt_id, held.attempt_id, mark.writeback_id, held.writeback_id],
     )
+    outdate_older_snapshots(session)
     for sequence, missing in (
         ("attempt_ids", mark.attempt_id - held.attempt_id),
         ("writeback_ids", mark.writeback_id - held.writeback_id),

@@ -14,7 +14,14 @@ from uuid import uuid4
 from writeback_pipeline.domain.writebacks import utc_text
 from writeback_pipeline.store.high_water import Mark, MarkFile, held_by, notice_restore
 from writeback_pipeline.store.location import AnyDatabase
-from writeback_pipeline.store.schema import FILLED_FROM_THE_START, SEQUENCES, Departure, departure, pass_over
+from writeback_pipeline.store.schema import (
+    FILLED_FROM_THE_START,
+    SEQUENCES,
+    Departure,
+    departure,
+    outdate_older_snapshots,
+    pass_over,
+)
 from writeback_pipeline.store.session import Session, as_columns, in_utc, unnested
 
 BATCH = 20_000
@@ -67,6 +74,7 @@ def carry(move: Move, now: datetime, tell: Callable[[str], object]) -> Counts:
             notice_restore(session, mark, now)
             gone = Departure(uuid4().hex, move.target.shown, None)
             _enter(session, gone.move_id, "to", gone.place, now)
+            outdate_older_snapshots(session)
         held = held_by(session)
     with move.target.writing() as target, move.source.reading() as source:
         _check_target(move, target, gone)

@@ -8,8 +8,8 @@ from datetime import UTC, date, datetime, time
 from writeback_pipeline.domain.budget import Purpose
 from writeback_pipeline.domain.overview import Overview, Tally, Trouble, days_of, first_day, first_hour, hours_of, tally
 from writeback_pipeline.domain.settings import WritebackSettings
-from writeback_pipeline.domain.writebacks import OPEN_STATUSES, OPT_OUT_KINDS, Kind, Status
-from writeback_pipeline.store import api_calls, health, incidents, latency, organisation
+from writeback_pipeline.domain.writebacks import OPT_OUT_KINDS, Kind, Status
+from writeback_pipeline.store import api_calls, health, incidents, latency, organisation, queue
 from writeback_pipeline.store.session import Session, in_utc
 
 
@@ -17,24 +17,23 @@ def overview(session: Session, settings: WritebackSettings, now: datetime) -> Ov
     """Everything that the overview shows, of one moment."""
     since = datetime.combine(first_day(now), time(), UTC)
     counted = session.execute(
-        "SELECT w.kind, w.status, count(*), min(w.created_at) FROM writebacks w GROUP BY w.kind, w.status"
+        "SELECT w.kind, w.status, count(*) FROM writebacks w GROUP BY w.kind, w.status"
     ).fetchall()
-    owed = [oldest for kind, status, _, oldest in counted if kind in OPT_OUT_KINDS and status in OPEN_STATUSES]
     made, ours = api_calls.spent_of_share(session, settings, now)
-    [(last_attempt,)] = session.execute("SELECT max(a.intent_at) FROM delivery_attempts a").fetchall()
+    last_attempt = session.execute("SELECT intent_at FROM delivery_attempts ORDER BY id DESC LIMIT 1").fetchall()
     return Overview(
         days=days_of(_by_day(session, since), now),
         latency=latency.by_day(session, since),
-        opt_outs=sum((tally(Status(s), n) for k, s, n, _ in counted if k in OPT_OUT_KINDS), Tally()),
-        activity=sum((tally(Status(s), n) for k, s, n, _ in counted if k not in OPT_OUT_KINDS), Tally()),
-        oldest_opt_out=in_utc(min(owed, default=None)),
+        opt_outs=sum((tally(Status(s), n) for k, s, n in counted if k in OPT_OUT_KINDS), Tally()),
+        activity=sum((tally(Status(s), n) for k, s, n in counted if k not in OPT_OUT_KINDS), Tally()),
+        oldest_opt_out=queue.oldest_owed(session),
         troubles=_troubles(session),
         calls=hours_of(api_calls.by_hour(session, first_hour(now)), now),
         calls_made=made,
         calls_ours=ours,
         opt_outs_hold=api_calls.hold(session, settings, Purpose.OPT_OUTS, now),
         activity_hold=api_calls.hold(session, settings, Purpose.ACTIVITY, now),
-        last_attempt=in_utc(last_attempt),
+        last_attempt=in_utc(last_attempt[0][0]) if last_attempt else None,
         organisation_id=organisation.pinned_organisation(session),
         incidents=tuple(each for each in incidents.current(session, now) if each.closed_at is None),
         heartbeats=health.heartbeats(session),

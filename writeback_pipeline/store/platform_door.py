@@ -76,6 +76,13 @@ KNOWING_WHAT_WAS_ERASED = TRIGGER.replace("CREATE FUNCTION", "CREATE OR REPLACE 
 )
 """The trigger since people can be erased: the key of a change that was queued before may be a hash, as in `erasure`."""
 
+# A transaction that looks at one moment (REPEATABLE READ) would not see that the ledger has left since. A row that was
+# changed since then, see `schema.outdate_older_snapshots`, it cannot lock: it fails, and its platform does it again.
+TRIGGER_FOR_ANY_SNAPSHOT = KNOWING_WHAT_WAS_ERASED.replace(
+    "LOCK TABLE schema_version IN ROW SHARE MODE;",
+    "LOCK TABLE schema_version IN ROW SHARE MODE;\n    PERFORM 1 FROM schema_version WHERE version = 1 FOR SHARE;",
+)
+
 STATEMENTS = (
     DOOR,
     TRIGGER,

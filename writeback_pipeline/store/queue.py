@@ -12,7 +12,7 @@ from typing import NamedTuple
 from writeback_pipeline.domain.ledger import QUIET, EnqueueResult, QueueDepth, RetryResult
 from writeback_pipeline.domain.listing import version_of
 from writeback_pipeline.domain.people import PersonRef
-from writeback_pipeline.domain.writebacks import OPEN_STATUSES, RETRYABLE, WHY_NOT_RETRIED, Change, Status
+from writeback_pipeline.domain.writebacks import RETRYABLE, WHY_NOT_RETRIED, Change, Status
 from writeback_pipeline.store.erasing import erased_keys
 from writeback_pipeline.store.high_water import Restore, last_restore
 from writeback_pipeline.store.people import add_people
@@ -209,11 +209,16 @@ def unaccounted(session: Session, now: datetime) -> list[int]:
 def depth(session: Session) -> QueueDepth:
     """Opt-outs by status, and the age of what is owed of them."""
     rows = session.execute(
-        "SELECT status, count(*), min(created_at) FROM writebacks "
-        "WHERE kind IN ('unsubscribe', 'resubscribe') GROUP BY status"
+        "SELECT status, count(*) FROM writebacks WHERE kind IN ('unsubscribe', 'resubscribe') GROUP BY status"
     ).fetchall()
-    owed = [created for status, _, created in rows if status in OPEN_STATUSES]
-    return QueueDepth(
-        by_status={Status(status): count for status, count, _ in rows},
-        oldest_created_at=in_utc(min(owed, default=None)),
-    )
+    return QueueDepth({Status(status): count for status, count in rows}, oldest_owed(session))
+
+
+def oldest_owed(session: Session) -> datetime | None:
+    """When the opt-out was queued that has been owed longest; None when none is."""
+    oldest: datetime | None
+    [(oldest,)] = session.execute(
+        "SELECT min(created_at) FROM writebacks WHERE kind IN ('unsubscribe', 'resubscribe') "
+        "AND status IN ('pending', 'sending', 'waiting', 'unknown')"
+    ).fetchall()
+    return in_utc(oldest)

@@ -468,6 +468,16 @@ MIGRATIONS: tuple[Migration, ...] = (
     ),
     (_ERASURE_SALT, _ERASED_NAMES, OnPostgreSQL(platform_door.KNOWING_WHAT_WAS_ERASED)),
     (OnPostgreSQL("CREATE INDEX writebacks_note ON writebacks (note_id) WHERE note_id IS NOT NULL"),),
+    (
+        OnPostgreSQL(platform_door.TRIGGER_FOR_ANY_SNAPSHOT),
+        OnPostgreSQL("CREATE INDEX writebacks_created ON writebacks (created_at)"),
+        # Equal entries share their place in it, and it answers by itself where vacuum has been: so that comes often.
+        OnPostgreSQL("CREATE INDEX writebacks_counted ON writebacks (kind, object_type, status, error_code)"),
+        OnPostgreSQL(
+            "ALTER TABLE writebacks SET (autovacuum_vacuum_scale_factor = 0.02, "
+            "autovacuum_vacuum_insert_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02)"
+        ),
+    ),
 )
 
 
@@ -499,6 +509,11 @@ def refuse_departed(name: str, session: Session) -> None:
         words = "was moved" if gone.ended_at else "is being moved"
         further = "Set WRITEBACK_DATABASE to that" if gone.ended_at else "Run writebacks move again, which goes on"
         raise StoreUnusable(f"{name} {words} to {gone.place} and can only be read. {further}; nothing was changed.")
+
+
+def outdate_older_snapshots(session: Session) -> None:
+    """Let no transaction of a platform queue anything that may not have seen what this one has to tell it."""
+    session.execute("UPDATE schema_version SET applied_at = applied_at WHERE version = 1")
 
 
 def version(session: Session) -> int:

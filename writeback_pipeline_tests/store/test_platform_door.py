@@ -7,10 +7,13 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import IsolationLevel
 
 from writeback_pipeline.domain.notes import clean_text
 from writeback_pipeline.domain.writebacks import Kind, Status
+from writeback_pipeline.store.high_water import MarkFile
 from writeback_pipeline.store.location import open_database
+from writeback_pipeline.store.moving import Move, carry
 from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.contracts.story import NOW, claim_one, contact, everything, unsubscribe, written
 from writeback_pipeline_tests.postgres import server
@@ -156,3 +159,22 @@ def test_what_happened_before_a_restore_is_read_back_first(
     assert [(row.status, row.error_code) for row in everything(store)] == [(Status.UNKNOWN, "RESTORED")]
     with open_database(url).writing() as session:
         session.execute("DELETE FROM restores")
+
+
+@pytest.mark.parametrize("level", [IsolationLevel.READ_COMMITTED, IsolationLevel.REPEATABLE_READ])
+def test_a_transaction_that_began_before_the_ledger_was_moved_leaves_nothing_behind(
+    platform: psycopg.Connection, store: Store, url: str, tmp_path: Path, level: IsolationLevel
+) -> None:
+    platform.autocommit, platform.isolation_level = False, level
+    platform.execute("SELECT 1 FROM opt_out_changes")
+    old, new = (open_database(place, departed_too=True) for place in (url, tmp_path / "new.duckdb"))
+    carry(Move(old, new, MarkFile(tmp_path / "old.mark"), MarkFile(tmp_path / "new.mark")), NOW, lambda _: None)
+    with pytest.raises((psycopg.errors.RaiseException, psycopg.errors.SerializationFailure)):
+        queue(platform, *GOOD)
+    platform.rollback()
+    with pytest.raises(psycopg.errors.RaiseException, match="not queued: the ledger was moved to another database"):
+        queue(platform, *GOOD)
+    platform.rollback()
+    assert everything(store) == []
+    with open_database(url, departed_too=True).writing() as session:
+        session.execute("DELETE FROM moves")
