@@ -6,7 +6,7 @@ written, and says so. The summaries are counted anew whenever they are asked for
 
 import logging
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any
 from warnings import catch_warnings, simplefilter
@@ -17,12 +17,13 @@ from pydantic import Field
 from writeback_pipeline.defs.failures import failing_in_words
 from writeback_pipeline.defs.metadata import cost_metadata, table
 from writeback_pipeline.defs.ports import CountedWindow, MailingActivity, PlatformDatabase, SalesforceConnector
-from writeback_pipeline.defs.runs import is_manual
+from writeback_pipeline.defs.runs import is_manual, is_repeat
 from writeback_pipeline.defs.scope import beside
 from writeback_pipeline.delivery.activity import PROGRESS, ActivityDelivery, ActivityReport
 from writeback_pipeline.delivery.window_plan import WindowPlan, plan_window
 from writeback_pipeline.domain.activity import Presentation
 from writeback_pipeline.domain.budget import Purpose
+from writeback_pipeline.domain.ledger import LEASE, QUIET
 from writeback_pipeline.domain.partitions import FIRST_DAY, window_of_partition
 from writeback_pipeline.domain.settings import Occurrence, WritebackSettings
 from writeback_pipeline.domain.window_ledger import scope_of
@@ -31,6 +32,9 @@ from writeback_pipeline.domain.writebacks import ACTIVITY_KINDS, Kind, Status
 GROUP = "mailing_activity"
 OWNERS = ["team:email-platform"]
 DISABLED = "The mailing activity writeback is disabled; writebacks settings set activity_enabled=true turns it on."
+MOST_WAITS = 3
+"""How often a repeated run waits: for the lease of the one that died, for its last call, and once more for a third."""
+
 _WINDOW_WORD = {Occurrence.DAILY: "day", Occurrence.WEEKLY: "week"}
 
 
@@ -158,12 +162,24 @@ def writebacks_asset(occurrence: Occurrence, kind: Kind, zone: str) -> dg.Assets
             )
             with failing_in_words():
                 report = delivery.run(kind, window, events)
+        if is_repeat(context.run) and context.retry_number < MOST_WAITS and (pause := _worth_waiting(report)):
+            raise dg.RetryRequested(MOST_WAITS, seconds_to_wait=pause.total_seconds())
         cost = cost_metadata(
             report.usage, report.statuses.total(), ledger.calls_left(Purpose.ACTIVITY, datetime.now(UTC))
         )
         yield dg.MaterializeResult(metadata={**_delivered(report), **cost})
 
     return asset
+
+
+def _worth_waiting(report: ActivityReport) -> timedelta | None:
+    """For a run in place of one that died: how long until what that one left is free, None when it left nothing.
+
+    Nobody else may come back to it: with the frequency `manual` no schedule does.
+    """
+    if report.busy:
+        return LEASE
+    return QUIET if report.left[Status.UNKNOWN] else None
 
 
 def _progress(context: dg.AssetExecutionContext, window: str) -> Callable[[int, int], None]:

@@ -64,7 +64,12 @@ class Pipeline:
         return resources_of(self.world, self.mailings)
 
     def materialize(
-        self, *assets: str, day: str = DAY, until: str | None = None, config: dict[str, Any] | None = None
+        self,
+        *assets: str,
+        day: str = DAY,
+        until: str | None = None,
+        config: dict[str, Any] | None = None,
+        tags: dict[str, str] | None = None,
     ) -> dg.ExecuteInProcessResult:
         """Materialise a partition of these assets, or a range in a single run, with their checks, as the UI does."""
         keys = [dg.AssetKey(asset) for asset in assets]
@@ -75,7 +80,7 @@ class Pipeline:
             instance=self.instance,
             asset_selection=keys,
             partition_key=day if until is None else None,
-            tags={} if until is None else ends,
+            tags=(tags or {}) if until is None else ends,
             raise_on_error=False,
         )
 

@@ -5,17 +5,23 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from writeback_pipeline.defs import activity
+from writeback_pipeline.domain.ledger import LEASE, QUIET
 from writeback_pipeline.domain.settings import Occurrence
-from writeback_pipeline.domain.writebacks import Status
+from writeback_pipeline.domain.window_ledger import scope_of
+from writeback_pipeline.domain.windows import Calendar, window_named
+from writeback_pipeline.domain.writebacks import Kind, Status
 from writeback_pipeline.local_org import admin
-from writeback_pipeline.store.database import Database
+from writeback_pipeline.store.location import open_database
 from writeback_pipeline_tests.defs.conftest import Pipeline, checks, metadata
+from writeback_pipeline_tests.delivery.test_activity import DiesBeforeRecording
 from writeback_pipeline_tests.mailings import DAY, WEEK, deliver, settle, tasks
 
 SENT, OPENED = "daily_sent_writebacks", "daily_opened_writebacks"
@@ -91,10 +97,42 @@ def test_the_runs_log_says_how_far_it_is_and_how_fast(pipeline: Pipeline) -> Non
     assert [line for line in lines if re.fullmatch(rf"{DAY}: 3 events; 1 of 2 windows, \d+ events a second", line)]
 
 
+REPEATED = {"dagster/retry_number": "1"}
+"""The tag of a run that Dagster began in place of one whose worker died."""
+
+
+def test_a_run_in_place_of_one_that_died_waits_for_the_window_and_any_other_leaves_it(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(activity, "LEASE", timedelta(seconds=2))
+    person = pipeline.world.contact()
+    pipeline.mailings.sent(person)
+    day = window_named(DAY, Calendar(Occurrence.DAILY, ZoneInfo("UTC")))
+    ending = datetime.now(UTC) - LEASE + timedelta(seconds=1.5)
+    assert pipeline.world.ledger.lease_window(scope_of(Kind.SENT, day), "a dead worker", ending)
+    assert metadata(pipeline.materialize(SENT), SENT)["left_to_another_run"] == 1
+    assert metadata(pipeline.materialize(SENT, tags=REPEATED), SENT)["written"] == 1
+    assert len(tasks(pipeline.world, person)) == 1
+
+
+def test_a_run_in_place_of_one_that_died_in_mid_write_waits_until_that_can_no_longer_arrive(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(activity, "QUIET", timedelta(seconds=3))
+    world, person = pipeline.world, pipeline.world.contact()
+    pipeline.mailings.sent(person)
+    world.clock.at = datetime.now(UTC) - LEASE - QUIET + timedelta(seconds=2)
+    with pytest.raises(KeyboardInterrupt):
+        deliver(world, pipeline.mailings, ledger=DiesBeforeRecording(world.database, world.home))
+    result = pipeline.materialize(SENT, tags=REPEATED)
+    assert (metadata(result, SENT)["written"], metadata(result, SENT)["unknown"]) == (1, 0)
+    assert len(tasks(world, person)) == 1
+
+
 def test_a_row_that_was_lost_is_found(pipeline: Pipeline) -> None:
     day = yesterday(pipeline, pipeline.world.contact())
     pipeline.materialize(SENT, day=day)
-    with Database(pipeline.world.home / "writebacks.duckdb").writing() as session:
+    with open_database(pipeline.world.database).writing() as session:
         session.execute("DELETE FROM writebacks")
     settle(pipeline.world, sent="false")
     assert checks(pipeline.materialize(SENT))["every_row_is_accounted_for"] is False
