@@ -10,7 +10,8 @@ RUNTIME := build/runtime
 PEERS := build/bench
 IN_PARALLEL := --numprocesses auto --dist worksteal
 
-.PHONY: setup setup-test demo dev test coverage torture lint format docs bench bench-long mutation lock sbom audit clean
+.PHONY: setup setup-test demo dev test test-postgresql coverage torture torture-postgresql lint format docs bench \
+  bench-long mutation lock sbom audit clean
 
 setup: $(RUN_STAMP)
 
@@ -59,7 +60,7 @@ torture-stopped: setup-test
 torture-network: setup-test
 	$(TORTURE) writeback_pipeline_tests/torture/test_network.py
 torture-storage: setup-test
-	$(TORTURE) writeback_pipeline_tests/delivery/test_storage_faults.py
+	$(TORTURE) writeback_pipeline_tests/delivery/test_storage_faults.py writeback_pipeline_tests/delivery/test_server_faults.py
 torture-texts: setup-test
 	$(TORTURE) writeback_pipeline_tests/journeys/test_odd_text.py
 torture-clocks: setup-test
@@ -68,6 +69,15 @@ torture-load: setup-test
 	$(TORTURE) writeback_pipeline_tests/torture/test_mixed_load.py
 torture-workers: setup-test
 	$(TORTURE) writeback_pipeline_tests/deploy/test_workers.py
+
+# What is judged by what a ledger holds, on a ledger in PostgreSQL; `make test` runs a part of it on both.
+ON_POSTGRESQL := delivery journeys defs commands console simulation/test_protections.py
+test-postgresql: setup-test
+	TEST_STORE=postgresql $(BIN)/pytest $(IN_PARALLEL) $(ON_POSTGRESQL:%=writeback_pipeline_tests/%)
+
+TORTURE_ON_POSTGRESQL := killed stopped storage texts load workers
+torture-postgresql:
+	TEST_STORE=postgresql $(MAKE) $(TORTURE_ON_POSTGRESQL:%=torture-%)
 
 # Which changed line no test would notice; takes about half an hour, and writes into `mutants`.
 mutation: setup-test

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 from playwright.sync_api import Browser
 
 from writeback_pipeline_tests.browser import open_browser
+from writeback_pipeline_tests.ledgers import EVERY, STORE, location
 from writeback_pipeline_tests.torture import COUNTS
 from writeback_pipeline_tests.world import World, world_in
 
@@ -29,9 +30,20 @@ def pytest_configure() -> None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(IN_MEMORY))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first, so that no process has one of them left when the others are done."""
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test marked `every_store` is run once for each."""
+    if "database" in metafunc.fixturenames and metafunc.definition.get_closest_marker("every_store"):
+        metafunc.parametrize("database", EVERY, indirect=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The longest first, so that no process has one of them left when the others are done; without tests of a DuckDB
+    file where the ledger is none."""
     items.sort(key=lambda item: "torture" not in item.path.parts)
+    if STORE != "duckdb":
+        elsewhere = [item for item in items if item.get_closest_marker("duckdb_file")]
+        config.hook.pytest_deselected(items=elsewhere)
+        items[:] = [item for item in items if item not in elsewhere]
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -55,8 +67,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with world_in(tmp_path) as made:
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where the world's ledger is; a test marked `every_store` has one of each."""
+    return location(tmp_path, getattr(request, "param", STORE))
+
+
+@pytest.fixture
+def world(tmp_path: Path, database: str) -> Iterator[World]:
+    with world_in(tmp_path, database) as made:
         yield made
 
 

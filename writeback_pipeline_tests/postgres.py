@@ -21,6 +21,8 @@ from typing import Any
 
 import psycopg
 
+from writeback_pipeline.store.postgres_url import parse
+
 _NOBODY: dict[str, Any] = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
 _schemas = count(1)
 
@@ -31,6 +33,7 @@ class PostgresServer:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._programs = programs(folder)
+        self._process: subprocess.Popen[bytes] | None = None
         folder.chmod(0o755)
         if _NOBODY:
             shutil.chown(folder, "nobody", "nogroup")
@@ -57,15 +60,26 @@ class PostgresServer:
         """A connection as superuser; each statement is a transaction."""
         return psycopg.connect(self.url("postgres", "postgres"), autocommit=True)
 
+    def dump(self, url: str, to: Path) -> None:
+        """Back up the schema of that URL as docs/postgresql.md says."""
+        place = parse(url)
+        self._run("pg_dump", "--format=custom", f"--schema={place.schema}", f"--dbname={place.conninfo}", into=to)
+
+    def put_back(self, url: str, backup: Path) -> None:
+        """Have the schema of that URL be as it was when it was backed up."""
+        place = parse(url)
+        with psycopg.connect(place.conninfo, autocommit=True) as session:
+            session.execute(f'DROP SCHEMA "{place.schema}" CASCADE'.encode())
+        self._run("pg_restore", "--exit-on-error", f"--dbname={place.conninfo}", reading=backup)
+
     def start(self) -> None:
-        """Start it, and wait until it answers; one that was killed leaves processes that have to end first."""
-        self._launch()
+        """Have it run, and wait until it answers; one that was killed leaves processes that have to end first."""
         for _ in range(3_000):
             try:
                 self.administration().close()
             except psycopg.OperationalError:
                 time.sleep(0.02)
-                if self._process.poll() is not None:
+                if self._process is None or self._process.poll() is not None:
                     self._launch()
             else:
                 return
@@ -82,17 +96,22 @@ class PostgresServer:
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """End it: at once and cleanly, or by any other signal."""
+        assert self._process is not None
         self._process.send_signal(how)
         self._process.wait(60)
 
     def end(self) -> None:
         """End it for good."""
-        if self._process.poll() is None:
+        if self._process is not None and self._process.poll() is None:
             self.stop(signal.SIGQUIT)
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _run(self, program: str, *arguments: str) -> None:
-        subprocess.run([self._programs / program, *arguments], check=True, stdout=subprocess.DEVNULL, **_NOBODY)
+    def _run(
+        self, program: str, *arguments: str, into: Path = Path(os.devnull), reading: Path = Path(os.devnull)
+    ) -> None:
+        with into.open("wb") as output, reading.open("rb") as input_:
+            command: list[str | Path] = [self._programs / program, *arguments]
+            subprocess.run(command, check=True, stdin=input_, stdout=output, **_NOBODY)
 
 
 def programs(folder: Path) -> Path:

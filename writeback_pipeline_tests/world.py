@@ -1,7 +1,7 @@
 """A small world for tests: a ledger in a folder, an organisation that answers over HTTP, and a clock that can be set.
 
-Real parts: the DuckDB store, the gateway over simple-salesforce, the embedded organisation. What Salesforce users do is
-done through the organisation's own administration.
+Real parts: the store (`ledgers` says which), the gateway over simple-salesforce, the embedded organisation. What
+Salesforce users do is done through the organisation's own administration.
 """
 
 import time
@@ -27,6 +27,7 @@ from writeback_pipeline.local_org.state import Organisation, open_org
 from writeback_pipeline.salesforce.connection import ClientCredentials, SalesforceConnection
 from writeback_pipeline.salesforce.organisation import SalesforceOrganisation
 from writeback_pipeline.store.store import Store
+from writeback_pipeline_tests.ledgers import location
 
 START = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -53,8 +54,24 @@ class World:
     organisation: SalesforceOrganisation
     inside: Organisation
     url: str
+    database: str
     clock: Clock = field(default_factory=Clock)
     _numbers: Iterator[int] = field(default_factory=count)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What a process of that home finds in its environment, to come to the same ledger and organisation."""
+        return {
+            "WRITEBACK_HOME": str(self.home),
+            "WRITEBACK_DATABASE": self.database,
+            "SALESFORCE_URL": self.url,
+            "SALESFORCE_CLIENT_ID": "local",
+            "SALESFORCE_CLIENT_SECRET": "local",
+        }
+
+    def store(self, **how: Any) -> Store:
+        """Another store over the same ledger."""
+        return Store(self.database, self.home, **how)
 
     def contact(self, **fields: Any) -> str:
         return self._create("Contact", {"LastName": f"Contact {next(self._numbers)}"} | fields)
@@ -162,14 +179,15 @@ def _connection(url: str) -> SalesforceConnection:
 
 
 @contextmanager
-def world_in(home: Path) -> Iterator[World]:
-    """A new, empty world in that folder."""
-    database = home / "local_org.sqlite"
-    with run_in_thread(database) as server:
+def world_in(home: Path, database: str | None = None) -> Iterator[World]:
+    """A new, empty world in that folder; the ledger is the home's, or in that database."""
+    database = database or location(home)
+    organisations = home / "local_org.sqlite"
+    with run_in_thread(organisations) as server:
         organisation = SalesforceOrganisation(_connection(server.url))
-        inside = open_org(database)
+        inside = open_org(organisations)
         try:
-            yield World(home, Store(home / "writebacks.duckdb"), organisation, inside, server.url)
+            yield World(home, Store(database, home), organisation, inside, server.url, database)
         finally:
             organisation.close()
             inside.close()

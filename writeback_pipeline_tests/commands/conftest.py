@@ -11,6 +11,7 @@ from writeback_pipeline.cli import main
 from writeback_pipeline.domain.ledger import Settlement
 from writeback_pipeline.domain.writebacks import Status
 from writeback_pipeline.store.store import Store
+from writeback_pipeline_tests import ledgers
 
 Writebacks = Callable[..., Result]
 
@@ -29,7 +30,7 @@ def no_other_home(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def writebacks(home: Path) -> Writebacks:
     def call(*arguments: object, **variables: str) -> Result:
-        environment = {"WRITEBACK_HOME": str(home), "WRITEBACK_DATABASE": None, "SALESFORCE_URL": None, **variables}
+        environment = {**ledgers.variables(home), "SALESFORCE_URL": None, **variables}
         return CliRunner().invoke(main, [str(argument) for argument in arguments], env=environment)
 
     return call
@@ -38,7 +39,7 @@ def writebacks(home: Path) -> Writebacks:
 @pytest.fixture
 def store(home: Path) -> Store:
     """The store of that home."""
-    return Store(home / "writebacks.duckdb")
+    return ledgers.store_of(home)
 
 
 @pytest.fixture

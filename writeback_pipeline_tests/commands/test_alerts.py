@@ -12,8 +12,9 @@ import pytest
 
 from writeback_pipeline.domain.writebacks import Status
 from writeback_pipeline.local_org.sample import people
-from writeback_pipeline.store.database import Database
+from writeback_pipeline.store.location import open_database
 from writeback_pipeline.store.store import Store
+from writeback_pipeline_tests import ledgers
 from writeback_pipeline_tests.alerting.receivers import Hooks, mail_server, webhook
 from writeback_pipeline_tests.commands.conftest import Writebacks
 
@@ -39,14 +40,14 @@ def failed(store: Store, writebacks: Writebacks, settle_all: object) -> Store:
 
 def later(home: Path, passed: timedelta) -> None:
     """Let that much time pass for the notices: their next try and last telling move into the past."""
-    with Database(home / "writebacks.duckdb").writing() as session:
+    with open_database(ledgers.location(home)).writing() as session:
         for column in ("not_before", "told_at"):
             session.execute(f"UPDATE notices SET {column} = {column} - $1::INTERVAL", [passed])
 
 
 def looks(home: Path, count: int) -> list[subprocess.Popen[str]]:
     """That many processes that look at once."""
-    variables = os.environ | {"WRITEBACK_HOME": str(home)}
+    variables = os.environ | ledgers.variables(home)
     command = [SCRIPT, "alerts", "check"]
     return [
         subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -162,7 +163,7 @@ def test_it_does_without_dagster(home: Path, failed: Store) -> None:
     )
     result = subprocess.run(
         [sys.executable, "-c", program],
-        env=os.environ | {"WRITEBACK_HOME": str(home)},
+        env=os.environ | ledgers.variables(home),
         capture_output=True,
         text=True,
         check=True,

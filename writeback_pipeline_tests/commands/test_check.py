@@ -24,8 +24,9 @@ from writeback_pipeline.local_org import package
 from writeback_pipeline.local_org import settings as org_settings
 from writeback_pipeline.local_org.sample import people
 from writeback_pipeline.local_org.state import open_org
-from writeback_pipeline.store.database import Database
+from writeback_pipeline.store.location import open_database
 from writeback_pipeline.store.store import Store
+from writeback_pipeline_tests import ledgers
 from writeback_pipeline_tests.commands.conftest import Writebacks
 
 PERSON = people().contacts[0].id
@@ -60,6 +61,7 @@ def findings(writebacks: Writebacks) -> tuple[int, dict[str, dict[str, str]]]:
     return result.exit_code, told
 
 
+@pytest.mark.duckdb_file
 def test_a_new_home_is_ready_and_stays_as_it_is(writebacks: Writebacks, home: Path) -> None:
     first = writebacks("check")
     assert first.exit_code == 0
@@ -110,6 +112,7 @@ def test_incomplete_variables_are_a_line_beside_the_others(
     assert told["database"]["level"] == "ok"
 
 
+@pytest.mark.duckdb_file
 def test_a_database_that_cannot_be_used_is_a_line_beside_the_others(writebacks: Writebacks, home: Path) -> None:
     home.mkdir()
     (home / "writebacks.duckdb").write_text("no database" * 1_000)
@@ -121,7 +124,7 @@ def test_a_database_that_cannot_be_used_is_a_line_beside_the_others(writebacks: 
 
 def test_a_setting_that_is_not_allowed_is_named(writebacks: Writebacks, home: Path, store: Store) -> None:
     store.settings()
-    with Database(home / "writebacks.duckdb").writing() as session:
+    with open_database(ledgers.location(home)).writing() as session:
         session.execute("UPDATE settings SET value = 'Mars/Olympus' WHERE name = 'time_zone'")
     code, told = findings(writebacks)
     assert code == 2
@@ -175,7 +178,7 @@ def test_dagster_is_imported_only_where_there_is_an_instance(home: Path) -> None
     variables = {name: value for name, value in os.environ.items() if name != "DAGSTER_HOME"}
     result = subprocess.run(
         [sys.executable, "-c", program],
-        env=variables | {"WRITEBACK_HOME": str(home)},
+        env=variables | ledgers.variables(home),
         capture_output=True,
         text=True,
         check=True,

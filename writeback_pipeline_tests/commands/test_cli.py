@@ -9,6 +9,7 @@ import click
 import pytest
 
 from writeback_pipeline.cli import main
+from writeback_pipeline_tests import ledgers
 from writeback_pipeline_tests.commands.conftest import Writebacks
 from writeback_pipeline_tests.commands.support import COMMAND
 from writeback_pipeline_tests.intake.files import CONTACT
@@ -44,7 +45,7 @@ for arguments, code in {LIGHT!r}:
 
 
 def run(home: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "WRITEBACK_HOME": str(home)}
+    environment = {**os.environ, **ledgers.variables(home)}
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -72,6 +73,7 @@ def test_an_unknown_command_is_a_usage_error(writebacks: Writebacks) -> None:
 
 
 @pytest.mark.parametrize("command", [["list"], ["settings", "show"], ["retry", "1"], ["settings", "set", "sent=true"]])
+@pytest.mark.duckdb_file
 def test_an_unusable_database_is_told_with_its_name_and_a_remedy(
     writebacks: Writebacks, home: Path, command: list[str]
 ) -> None:
@@ -97,7 +99,7 @@ def test_a_reader_that_closes_the_pipe_early_causes_no_traceback(
     assert writebacks("enqueue", "--file", SAMPLE).exit_code == 0
     process = subprocess.Popen(
         [*COMMAND, "list", "--limit", "1210", "--format", format_],
-        env={**os.environ, "WRITEBACK_HOME": str(home)},
+        env={**os.environ, **ledgers.variables(home)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

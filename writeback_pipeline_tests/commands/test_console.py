@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from writeback_pipeline.cli import main
 from writeback_pipeline.commands import console as command
+from writeback_pipeline_tests import ledgers
 from writeback_pipeline_tests.commands.conftest import Writebacks
 from writeback_pipeline_tests.commands.support import COMMAND
 
@@ -41,7 +42,7 @@ def running(arguments: Sequence[str], variables: Mapping[str, str]) -> Iterator[
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_it_serves_a_new_home_until_it_is_asked_to_end(home: Path, ending: signal.Signals) -> None:
-    with running(["--port", "0"], {"WRITEBACK_HOME": str(home)}) as (process, port):
+    with running(["--port", "0"], ledgers.variables(home)) as (process, port):
         page = requests.get(f"http://127.0.0.1:{port}/settings", timeout=30)
         process.send_signal(ending)
         _, errors = process.communicate(timeout=30)
@@ -60,7 +61,7 @@ def test_others_than_loopback_are_refused_without_accounts_and_a_secret(writebac
 
 def test_with_accounts_and_a_secret_it_listens_anywhere_and_lets_nobody_in_unasked(home: Path) -> None:
     variables = {
-        "WRITEBACK_HOME": str(home),
+        **ledgers.variables(home),
         "WRITEBACK_CONSOLE_USERS": f"olga:operator:{HASH}",
         "WRITEBACK_CONSOLE_SECRET": "s" * 32,
     }

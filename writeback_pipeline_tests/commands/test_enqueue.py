@@ -15,6 +15,7 @@ from writeback_pipeline.domain.people import ObjectType, person_ref
 from writeback_pipeline.domain.sync import SeenPerson
 from writeback_pipeline.domain.writebacks import Kind
 from writeback_pipeline.store.store import Store
+from writeback_pipeline_tests import ledgers
 from writeback_pipeline_tests.commands.conftest import Writebacks
 from writeback_pipeline_tests.commands.support import COMMAND
 from writeback_pipeline_tests.intake.files import CONTACT, GOOD, LEAD, csv_file, jsonl_file
@@ -196,6 +197,7 @@ def test_skip_bad_queues_nothing_when_the_rejects_cannot_be_written(
     assert store.count(WritebackFilter()) == 0
 
 
+@pytest.mark.duckdb_file
 def test_rejects_are_not_left_behind_when_the_queue_cannot_be_used(
     writebacks: Writebacks, home: Path, tmp_path: Path
 ) -> None:
@@ -239,7 +241,7 @@ def test_a_long_file_shows_its_progress_to_somebody_at_a_terminal(
 ) -> None:
     path = csv_file(tmp_path / "long.csv", [GOOD] * rows)
     ours, theirs = pty.openpty()
-    environment = {**os.environ, "WRITEBACK_HOME": str(home), "TERM": "xterm"}
+    environment = {**os.environ, **ledgers.variables(home), "TERM": "xterm"}
     command = [*COMMAND, "enqueue", "--file", str(path)]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=theirs, text=True, check=True)
     os.close(theirs)

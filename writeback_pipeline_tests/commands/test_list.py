@@ -15,6 +15,7 @@ from writeback_pipeline.commands.list import WIDTH_OF_A_PIPE
 from writeback_pipeline.domain.people import ObjectType
 from writeback_pipeline.domain.writebacks import AHEAD_OF_ITS_QUEUEING, Change, Kind, Status
 from writeback_pipeline.store.store import Store
+from writeback_pipeline_tests import ledgers
 from writeback_pipeline_tests.commands.conftest import Writebacks
 from writeback_pipeline_tests.commands.support import COMMAND
 from writeback_pipeline_tests.intake.files import CONTACT, LEAD
@@ -59,7 +60,7 @@ def test_json_is_a_list_of_objects_with_the_documented_names_in_order(writebacks
 
 def test_json_is_utf_8_whatever_the_terminal_speaks(home: Path, store: Store) -> None:
     store.enqueue([Change(Kind.UNSUBSCRIBE, ObjectType.LEAD, LEAD, NOON, reason="Çok fazla 🙅", key="d")], NOON)
-    environment = {**os.environ, "WRITEBACK_HOME": str(home), "PYTHONIOENCODING": "ascii"}
+    environment = {**os.environ, **ledgers.variables(home), "PYTHONIOENCODING": "ascii"}
     done = subprocess.run([*COMMAND, "list", "--format", "json"], env=environment, capture_output=True, check=True)
     reasons = {row["delivery_key"]: row["reason"] for row in json.loads(done.stdout.decode("utf-8"))}
     assert reasons["d"] == "Çok fazla 🙅"

@@ -16,6 +16,7 @@ import requests
 from writeback_pipeline.local_org import admin
 from writeback_pipeline.local_org.sample import people
 from writeback_pipeline.local_org.state import open_org
+from writeback_pipeline_tests import ledgers
 from writeback_pipeline_tests.commands.conftest import Writebacks
 from writeback_pipeline_tests.commands.support import COMMAND
 
@@ -146,6 +147,7 @@ def test_reset_brings_everybody_back_as_they_were(writebacks: Writebacks, sample
     assert page(writebacks, person.id)["notes"] == []
 
 
+@pytest.mark.duckdb_file
 def test_reset_says_that_it_leaves_the_ledger_alone(writebacks: Writebacks, sample: Path) -> None:
     writebacks("settings", "set", "sent=false")
     assert f"{sample}/writebacks.duckdb was left as it is" in writebacks("org", "reset").stdout
@@ -156,7 +158,7 @@ def serve(home: Path, *options: str, until: str) -> tuple[subprocess.Popen[str],
     """A serving process, and what it told up to the line with that text."""
     server = subprocess.Popen(
         [*COMMAND, "org", "serve", "--port", "0", *options],
-        env={**os.environ, "WRITEBACK_HOME": str(home)},
+        env={**os.environ, **ledgers.variables(home)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -31,7 +31,7 @@ def old(world: World, tmp_path: Path) -> World:
 
 
 def prune(world: World, *arguments: object) -> Result:
-    environment = {"WRITEBACK_HOME": str(world.home), "WRITEBACK_DATABASE": None}
+    environment = world.variables
     return CliRunner().invoke(main, ["prune", *map(str, arguments)], env=environment)
 
 

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from writeback_pipeline.cli import main
-from writeback_pipeline.store.store import Store
+from writeback_pipeline_tests import ledgers
 from writeback_pipeline_tests.commands.support import COMMAND
 from writeback_pipeline_tests.mailings import DAY, Mailings
 
@@ -27,8 +27,7 @@ def mailings(home: Path) -> Mailings:
 
 
 def run(home: Path, *arguments: str, activity: Path | None = None) -> Result:
-    names = ("WRITEBACK_DATABASE", "SALESFORCE_URL", "DAGSTER_HOME")
-    environment = {"WRITEBACK_HOME": str(home), **dict.fromkeys(names)}
+    environment = {**ledgers.variables(home), "SALESFORCE_URL": None, "DAGSTER_HOME": None}
     environment["WRITEBACK_ACTIVITY"] = str(activity) if activity else None
     return CliRunner().invoke(main, ["run", "activity", *arguments], env=environment)
 
@@ -82,7 +81,7 @@ def test_a_folder_of_events_that_does_not_exist_is_refused_by_the_variables_name
 def test_somebody_at_a_terminal_sees_how_far_the_delivery_is(home: Path, mailings: Mailings) -> None:
     mailings.sent(PERSON)
     ours, theirs = pty.openpty()
-    environment = {**os.environ, "WRITEBACK_HOME": str(home), "TERM": "xterm"}
+    environment = {**os.environ, **ledgers.variables(home), "TERM": "xterm"}
     command = [*COMMAND, "run", "activity", "--from", DAY]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=theirs, text=True) as process:
         os.close(theirs)
@@ -127,7 +126,7 @@ def test_a_dry_run_says_what_it_would_take_and_writes_nothing(home: Path, mailin
 
 
 def test_a_disabled_activity_is_refused_with_the_remedy(home: Path) -> None:
-    Store(home / "writebacks.duckdb").change_settings({"activity_enabled": "false"}, "tester", datetime.now(UTC))
+    ledgers.store_of(home).change_settings({"activity_enabled": "false"}, "tester", datetime.now(UTC))
     for arguments in ((), ("--dry-run",)):
         result = run(home, "--from", DAY, *arguments)
         assert result.exit_code == 2
@@ -157,7 +156,7 @@ def test_what_cannot_be_delivered_is_refused_before_anything_starts(
 
 
 def test_without_a_chosen_kind_one_has_to_be_named(home: Path) -> None:
-    Store(home / "writebacks.duckdb").change_settings({"sent": "false"}, "tester", datetime.now(UTC))
+    ledgers.store_of(home).change_settings({"sent": "false"}, "tester", datetime.now(UTC))
     result = run(home, "--from", DAY)
     assert result.exit_code == 2
     assert "name one with --kind" in result.stderr

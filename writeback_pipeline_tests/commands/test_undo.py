@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from writeback_pipeline_tests import ledgers
 from writeback_pipeline_tests.commands.conftest import Writebacks
 from writeback_pipeline_tests.world import World, world_in
 
@@ -100,7 +101,7 @@ def at_a_terminal(home: Path, answer: str, *arguments: str) -> tuple[int, str]:
     """The exit code of the command line at a terminal, where that is typed, and what the terminal showed."""
     terminal, its_end = pty.openpty()
     command = [str(Path(sys.executable).with_name("writebacks")), *arguments]
-    environment = {"PATH": os.environ["PATH"], "WRITEBACK_HOME": str(home)}
+    environment = {"PATH": os.environ["PATH"], **ledgers.variables(home)}
     os.write(terminal, answer.encode())
     running = subprocess.Popen(command, stdin=its_end, stdout=its_end, stderr=its_end, env=environment)
     os.close(its_end)

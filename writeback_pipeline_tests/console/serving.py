@@ -22,6 +22,7 @@ from writeback_pipeline.console.server import address_of, listen, make_server
 from writeback_pipeline.domain.people import PersonRef
 from writeback_pipeline.domain.records import Held, OrganisationUnavailable
 from writeback_pipeline.store.store import Store
+from writeback_pipeline_tests.ledgers import store_of
 from writeback_pipeline_tests.mailings import Mailings
 
 START = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -121,7 +122,7 @@ def serving_bridges(homes: Mapping[str, Path], access: Access) -> Iterator[dict[
 
 
 def _over(home: Path, look: Callable[[PersonRef], Held]) -> tuple[Served, Ports]:
-    store, clock, runs = Store(home / "writebacks.duckdb", wait=timedelta(seconds=0.3)), Clock(), MemoryRuns()
+    store, clock, runs = store_of(home, wait=timedelta(seconds=0.3)), Clock(), MemoryRuns()
     folder = home / "mailing_activity"
     ports = Ports(
         ledger=store,

@@ -49,6 +49,7 @@ def break_database(served: Served, tmp_path: Path, name: str) -> None:
     (tmp_path / name / "writebacks.duckdb").write_bytes(b"not a database " * 1_000)
 
 
+@pytest.mark.duckdb_file
 def test_the_first_page_tells_how_each_bridge_is(bridges: dict[str, Served], tmp_path: Path) -> None:
     queue(bridges["north"])
     break_database(bridges["west"], tmp_path, "west")
@@ -99,6 +100,7 @@ def test_who_signed_in_for_one_bridge_is_in_for_all(tmp_path: Path) -> None:
         assert client.get("/").status_code == 200
 
 
+@pytest.mark.duckdb_file
 def test_a_bridge_whose_database_cannot_be_used_says_so_and_the_others_answer(
     bridges: dict[str, Served], tmp_path: Path
 ) -> None:

@@ -85,6 +85,7 @@ def test_other_names_of_the_host_are_refused_as_for_every_page(served: Served) -
     assert answer.status_code == 421
 
 
+@pytest.mark.duckdb_file
 def test_a_database_that_cannot_be_used_is_503(client: Client, tmp_path: Path) -> None:
     (tmp_path / "writebacks.duckdb").write_text("no database" * 1_000)
     assert client.get("/metrics").status_code == 503

@@ -4,6 +4,8 @@ import re
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from writeback_pipeline.domain.alerts import Severity, Sighting
 from writeback_pipeline.domain.budget import Caller, Purpose
 from writeback_pipeline.domain.people import ObjectType
@@ -103,6 +105,7 @@ def test_nobody_sees_a_picture_without_signing_in(guarded: Served) -> None:
         assert (answer.status_code, answer.headers["Location"].split("?")[0]) == (303, "/sign-in")
 
 
+@pytest.mark.duckdb_file
 def test_a_database_that_cannot_be_used_is_told_and_nothing_more(client: Client, tmp_path: Path) -> None:
     (tmp_path / "writebacks.duckdb").write_bytes(b"no database at all" * 100)
     for path in ("/", "/charts/opt-outs.svg"):

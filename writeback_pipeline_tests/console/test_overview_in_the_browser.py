@@ -130,6 +130,7 @@ def test_both_pages_work_without_script(browser: Browser, served: Served) -> Non
     page.context.close()
 
 
+@pytest.mark.duckdb_file
 def test_a_database_that_fails_is_told_and_takes_nothing_off_a_page_that_is_open(
     browser: Browser, served: Served, tmp_path: Path
 ) -> None:

@@ -41,15 +41,9 @@ class Both:
 
 @pytest.fixture
 def both(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Both]:
-    variables = {
-        "SALESFORCE_URL": world.url,
-        "SALESFORCE_CLIENT_ID": "local",
-        "SALESFORCE_CLIENT_SECRET": "local",
-        "WRITEBACK_HOME": str(world.home),
-    }
-    for name, value in variables.items():
+    for name, value in world.variables.items():
         monkeypatch.setenv(name, value)
-    environment = read_environment(variables)
+    environment = read_environment(world.variables)
     with serving(world.home, local_access(), lambda ref: look(environment, world.ledger, ref)) as served:
         yield Both(world, Client(served.address))
 

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from writeback_pipeline.cli import main
+from writeback_pipeline_tests import ledgers
 from writeback_pipeline_tests.console.serving import START, VIEWER, Client, Served
 from writeback_pipeline_tests.console.test_settings_page import text
 from writeback_pipeline_tests.console.test_sign_in import fields
@@ -41,7 +42,7 @@ def test_the_preview_says_what_the_command_line_s_dry_run_says(served: Served, c
     dry_run = CliRunner().invoke(
         main,
         arguments.split(),
-        env={"WRITEBACK_HOME": str(tmp_path), "WRITEBACK_DATABASE": None, "SALESFORCE_URL": None},
+        env={**ledgers.variables(tmp_path), "SALESFORCE_URL": None},
     )
     rows = re.findall(r"<tr>(.*?)</tr>", client.get(QUERY).text, re.DOTALL)[1:7]
     shown = [re.findall(r"<td[^>]*>([^<]*)</td>", row) for row in rows]

@@ -10,7 +10,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from writeback_pipeline.console.sessions import IDLE
-from writeback_pipeline.store.database import Database
+from writeback_pipeline.store.location import open_database
+from writeback_pipeline_tests import ledgers
 from writeback_pipeline_tests.browser import NARROW, WIDE, check_accessible, open_page, picture
 from writeback_pipeline_tests.console.serving import OPERATOR, PASSWORD, START, Served
 from writeback_pipeline_tests.console.test_send_page import QUERY, mail
@@ -179,7 +180,7 @@ def test_what_was_filled_in_outlives_the_session(
 def test_hostile_text_is_only_text(browser: Browser, served: Served, tmp_path: Path) -> None:
     for text in HOSTILE:
         served.store.change_settings({"bulk_threshold": str(100 + len(text))}, text, START)
-    with Database(tmp_path / "writebacks.duckdb").writing() as session:
+    with open_database(ledgers.location(tmp_path)).writing() as session:
         session.execute("UPDATE settings SET value = $1 WHERE name = 'platform_name'", [HOSTILE[1]])
         session.execute("UPDATE settings_history SET new_value = $1, name = $1", [HOSTILE[1]])
     for size in (WIDE, NARROW):
@@ -197,7 +198,7 @@ def test_hostile_text_is_only_text(browser: Browser, served: Served, tmp_path: P
 def test_a_busy_database_is_told_and_the_form_can_be_sent_again(served: Served, tab: Page, tmp_path: Path) -> None:
     tab.goto("/settings")
     tab.get_by_label("Opened").check()
-    with Database(tmp_path / "writebacks.duckdb").writing():
+    with open_database(ledgers.location(tmp_path)).writing():
         tab.get_by_role("button", name="Save").click()
         expect(tab.get_by_role("alert")).to_be_visible()
         check_accessible(tab)
@@ -206,6 +207,7 @@ def test_a_busy_database_is_told_and_the_form_can_be_sent_again(served: Served, 
     expect(tab.get_by_role("status").first).to_contain_text("Opened: off → on")
 
 
+@pytest.mark.duckdb_file
 def test_a_corrupt_database_is_told_with_the_remedy(served: Served, tab: Page, tmp_path: Path) -> None:
     (tmp_path / "writebacks.duckdb").write_bytes(b"no database" * 1000)
     for path in ("/settings", "/settings/send", "/settings/history"):

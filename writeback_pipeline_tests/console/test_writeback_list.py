@@ -26,6 +26,7 @@ from writeback_pipeline.domain.window_ledger import OwedSummary, scope_of
 from writeback_pipeline.domain.windows import Calendar, window_named
 from writeback_pipeline.domain.writebacks import AHEAD_OF_ITS_QUEUEING, Kind, Status
 from writeback_pipeline.store.store import Store
+from writeback_pipeline_tests import ledgers
 from writeback_pipeline_tests.commands.support import COMMAND
 from writeback_pipeline_tests.console.listed import fail, queue, rows
 from writeback_pipeline_tests.console.serving import LOCAL_USER, START, VIEWER, Client, Served
@@ -343,7 +344,7 @@ def test_a_file_is_what_the_command_line_prints(client: Client, many: Store, tmp
         ("?status=failed", ["--status", "failed"]),
     ):
         answer = client.get(f"/writebacks/export.{form}{query}")
-        environment = {**os.environ, "WRITEBACK_HOME": str(tmp_path)}
+        environment = {**os.environ, **ledgers.variables(tmp_path)}
         printed = subprocess.run(
             [*COMMAND, "list", "--format", form, *options], env=environment, capture_output=True, check=True
         )
@@ -363,6 +364,7 @@ def test_a_file_has_every_row_once_though_rows_arrive_and_change_while_it_is_rea
     assert found == list(ids)
 
 
+@pytest.mark.duckdb_file
 def test_a_file_that_breaks_off_is_no_whole_document(many: Store, tmp_path: Path) -> None:
     chunks = list_files.FILES["json"].write(many, many.listed(WritebackFilter()))
     text = next(chunks) + next(chunks)
@@ -383,6 +385,7 @@ def test_a_page_looks_again_only_while_something_is_under_way(served: Served, cl
     assert "data-live" not in client.get(f"/writebacks/{row.id}").text
 
 
+@pytest.mark.duckdb_file
 def test_a_database_that_cannot_be_used_is_told_on_every_page(client: Client, tmp_path: Path) -> None:
     (tmp_path / "writebacks.duckdb").write_bytes(b"no database at all" * 100)
     for path in ("/writebacks", "/writebacks/1", "/writebacks/retry", "/writebacks/export.csv"):

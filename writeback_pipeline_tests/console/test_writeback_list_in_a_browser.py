@@ -181,6 +181,7 @@ def test_a_session_that_ends_before_a_retry_loses_nothing(browser: Browser, guar
     page.context.close()
 
 
+@pytest.mark.duckdb_file
 def test_a_database_that_fails_is_told_and_the_list_comes_back_by_itself(
     browser: Browser, filled: Served, tmp_path: Path
 ) -> None:

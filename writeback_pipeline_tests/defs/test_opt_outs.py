@@ -11,8 +11,7 @@ from writeback_pipeline.defs import sensors
 from writeback_pipeline.domain.ledger import LEASE
 from writeback_pipeline.domain.writebacks import Status
 from writeback_pipeline.local_org import admin
-from writeback_pipeline.store.database import Database
-from writeback_pipeline.store.store import Store
+from writeback_pipeline.store.location import open_database
 from writeback_pipeline_tests.defs.conftest import Pipeline, checks, metadata
 from writeback_pipeline_tests.world import START
 
@@ -177,10 +176,10 @@ def test_a_run_that_is_queued_is_waited_for_however_long(pipeline: Pipeline, mon
     assert pipeline.tick() == dg.SkipReason("a delivery is under way")
 
 
+@pytest.mark.duckdb_file  # nobody who looks waits for a server
 def test_a_busy_store_is_a_skipped_tick_and_no_crash(pipeline: Pipeline) -> None:
-    path = pipeline.world.home / "writebacks.duckdb"
-    with Database(path).writing():
-        pipeline.world.ledger = Store(path, wait=timedelta(milliseconds=50))
+    with open_database(pipeline.world.database).writing():
+        pipeline.world.ledger = pipeline.world.store(wait=timedelta(milliseconds=50))
         assert pipeline.tick() == dg.SkipReason("the store is busy")
 
 
@@ -199,7 +198,7 @@ def test_trouble_with_the_whole_organisation_fails_the_run_and_marks_no_row_fail
 def test_a_row_that_contradicts_itself_is_found(pipeline: Pipeline) -> None:
     pipeline.world.unsubscribe(pipeline.world.contact())
     pipeline.run()
-    with Database(pipeline.world.home / "writebacks.duckdb").writing() as session:
+    with open_database(pipeline.world.database).writing() as session:
         session.execute("UPDATE writebacks SET note_id = NULL")
     assert checks(pipeline.run())["every_row_is_accounted_for"] is False
 

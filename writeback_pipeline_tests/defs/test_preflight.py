@@ -8,7 +8,7 @@ import pytest
 from writeback_pipeline.domain.writebacks import Status
 from writeback_pipeline.local_org import package, usage
 from writeback_pipeline.local_org import settings as org_settings
-from writeback_pipeline.store.database import Database
+from writeback_pipeline.store.location import open_database
 from writeback_pipeline_tests.defs.conftest import Pipeline, checks
 
 
@@ -124,7 +124,7 @@ def test_what_may_pass_is_left_to_the_delivery(pipeline: Pipeline) -> None:
 def test_another_organisation_than_the_ledgers_is_written_nothing(pipeline: Pipeline) -> None:
     person = pipeline.world.contact()
     pipeline.world.unsubscribe(person)
-    with Database(pipeline.world.home / "writebacks.duckdb").writing() as session:
+    with open_database(pipeline.world.database).writing() as session:
         session.execute("INSERT INTO organisation (slot, organisation_id) VALUES (1, '00D000000000001EAA')")
     result = pipeline.run()
     assert not result.success

@@ -11,8 +11,7 @@ from dagster._utils.schedules import schedule_execution_time_iterator
 from writeback_pipeline.domain.settings import Frequency, Occurrence
 from writeback_pipeline.domain.ticks import TICKS, next_tick
 from writeback_pipeline.domain.writebacks import Kind
-from writeback_pipeline.store.database import Database
-from writeback_pipeline.store.store import Store
+from writeback_pipeline.store.location import open_database
 from writeback_pipeline_tests.defs.conftest import Pipeline
 from writeback_pipeline_tests.mailings import DAY, WEEK, deliver, settle, tasks
 
@@ -151,7 +150,7 @@ def test_a_retry_that_became_due_this_week_does_not_wait_for_the_next(pipeline: 
     settle(pipeline.world, frequency="weekly")
     deliver(pipeline.world, pipeline.mailings, name=day)
     later = (MORNING + timedelta(hours=1)).replace(tzinfo=None)
-    with Database(pipeline.world.home / "writebacks.duckdb").writing() as session:
+    with open_database(pipeline.world.database).writing() as session:
         session.execute("UPDATE writebacks SET status = 'waiting', next_attempt_at = $1::TIMESTAMP", [later])
     assert isinstance(pipeline.tick_of(WEEKLY, MORNING), str)
     assert asked(pipeline.tick_of(WEEKLY, MORNING + timedelta(hours=2))) == [day]
@@ -244,11 +243,11 @@ def test_a_changed_time_zone_takes_effect_at_the_next_tick(pipeline: Pipeline) -
     assert day in asked(pipeline.tick_of(DAILY, MORNING))  # the same name, other bounds
 
 
+@pytest.mark.duckdb_file  # nobody who looks waits for a server
 def test_a_busy_store_is_a_skipped_tick(pipeline: Pipeline) -> None:
-    path = pipeline.world.home / "writebacks.duckdb"
     settle(pipeline.world, frequency="daily")
-    with Database(path).writing():
-        pipeline.world.ledger = Store(path, wait=timedelta(milliseconds=50))
+    with open_database(pipeline.world.database).writing():
+        pipeline.world.ledger = pipeline.world.store(wait=timedelta(milliseconds=50))
         assert pipeline.tick_of(DAILY, MORNING) == "the store is busy"
 
 

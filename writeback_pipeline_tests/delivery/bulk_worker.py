@@ -1,4 +1,4 @@
-"""One delivery of opt-outs as a process of its own: `python -m writeback_pipeline_tests.delivery.bulk_worker HOME URL`.
+"""One delivery of opt-outs as a process of its own: `python -m ...delivery.bulk_worker HOME DATABASE URL`.
 
 It takes its time from the machine's clock and hardly waits between looks at a job, so that it can be killed anywhere.
 """
@@ -14,10 +14,10 @@ from writeback_pipeline.salesforce.organisation import SalesforceOrganisation
 from writeback_pipeline.store.store import Store
 
 if __name__ == "__main__":
-    home, url = sys.argv[1:]
+    home, database, url = sys.argv[1:]
     organisation = SalesforceOrganisation(SalesforceConnection(url, "local", ClientCredentials("local")))
     OptOutDelivery(
-        Store(Path(home) / "writebacks.duckdb"),
+        Store(database, Path(home)),
         organisation,
         now=lambda: datetime.now(UTC),
         sleep=lambda seconds: time.sleep(min(seconds, 0.1)),

@@ -249,7 +249,7 @@ def test_what_a_dead_worker_had_sent_is_settled_by_a_later_run_without_a_second_
     person = world.contact()
     mailings.sent(person)
     with pytest.raises(KeyboardInterrupt):
-        deliver(world, mailings, ledger=DiesBeforeRecording(world.home / "writebacks.duckdb"))
+        deliver(world, mailings, ledger=DiesBeforeRecording(world.database, world.home))
     assert (statuses(world), len(tasks(world))) == ([Status.SENDING], 1)
     assert deliver(world, mailings).left == {Status.UNKNOWN: 1}
     world.clock.advance(LEASE + QUIET)
@@ -276,7 +276,7 @@ def test_a_worker_that_lost_its_window_stops_and_writes_nothing_more(world: Worl
             return super().owe_summaries(*arguments)
 
     with pytest.raises(LeaseLost):
-        deliver(world, mailings, ledger=Overtaken(world.home / "writebacks.duckdb"))
+        deliver(world, mailings, ledger=Overtaken(world.database, world.home))
     assert tasks(world) == []
     assert world.ledger.lease_window(scope_of(Kind.SENT, window(world)), "a third", world.clock()) is None
 
@@ -390,7 +390,7 @@ def test_without_the_key_field_what_a_dead_worker_made_is_not_made_twice(world: 
             return Store.record(self, *arguments, **more)
 
     with pytest.raises(KeyboardInterrupt):
-        deliver(world, mailings, ledger=DiesAfterTheSecondCall(world.home / "writebacks.duckdb"))
+        deliver(world, mailings, ledger=DiesAfterTheSecondCall(world.database, world.home))
     assert len(tasks(world)) == 2
     world.as_user(
         admin.create, "Task", {"WhoId": contact, "Subject": "Call", "ActivityDate": DAY, "Status": "Completed"}

@@ -41,8 +41,8 @@ def people(world: World) -> list[str]:
 
 @pytest.fixture
 def worker(world: World) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "writeback_pipeline_tests.delivery.bulk_worker", str(world.home), world.url]
-    with subprocess.Popen(command, cwd=REPOSITORY) as process:
+    command = [sys.executable, "-m", "writeback_pipeline_tests.delivery.bulk_worker"]
+    with subprocess.Popen([*command, str(world.home), world.database, world.url], cwd=REPOSITORY) as process:
         yield process
         process.kill()
 

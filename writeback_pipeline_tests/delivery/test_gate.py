@@ -14,6 +14,7 @@ from writeback_pipeline.domain.records import OrganisationUnavailable
 from writeback_pipeline.domain.writebacks import Status
 from writeback_pipeline.local_org import settings as org_settings
 from writeback_pipeline.salesforce.organisation import SalesforceOrganisation
+from writeback_pipeline.store.location import open_database
 from writeback_pipeline_tests.world import World
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
@@ -250,13 +251,9 @@ def test_a_login_is_not_tried_either_while_salesforce_is_in_trouble(world: World
 
 
 def test_a_ledger_that_cannot_count_a_call_lets_it_not_be_made(world: World) -> None:
-    from writeback_pipeline.store.database import Database
-    from writeback_pipeline.store.store import Store
-
-    path = world.home / "writebacks.duckdb"
-    world.ledger = Store(path, wait=timedelta(milliseconds=50))
+    world.ledger = world.store(wait=timedelta(milliseconds=50))
     with world.guarded() as organisation:
-        with Database(path).writing(), pytest.raises(HeldBack, match="LEDGER_BUSY"):
+        with open_database(world.database).writing(), pytest.raises(HeldBack, match="LEDGER_BUSY"):
             look(world, organisation)
         assert world.calls_received() == 0
         look(world, organisation)

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-import duckdb
 import pytest
 
 from writeback_pipeline.delivery import opt_outs
@@ -14,6 +13,7 @@ from writeback_pipeline.domain import planning
 from writeback_pipeline.domain.notes import note_body
 from writeback_pipeline.domain.writebacks import FlagResult, Status
 from writeback_pipeline.local_org import admin
+from writeback_pipeline.store.location import open_database
 from writeback_pipeline_tests.world import START, World, world_in
 
 AT = datetime(2026, 11, 23, 9, 5, 7, tzinfo=UTC)
@@ -74,8 +74,8 @@ def by_command(world: World) -> None:
 
 
 def by_sql(world: World) -> None:
-    with duckdb.connect(str(world.home / "writebacks.duckdb")) as connection:
-        connection.execute("UPDATE settings SET value = 'False' WHERE name = 'suppress_opt_out_flag'")
+    with open_database(world.database).writing() as session:
+        session.execute("UPDATE settings SET value = 'False' WHERE name = 'suppress_opt_out_flag'")
 
 
 @pytest.mark.parametrize("turn_off", [by_command, by_sql])

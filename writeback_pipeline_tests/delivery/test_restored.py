@@ -11,19 +11,39 @@ from writeback_pipeline.domain.records import OrganisationUnavailable
 from writeback_pipeline.domain.writebacks import Status
 from writeback_pipeline.local_org import faults
 from writeback_pipeline.local_org import settings as org_settings
+from writeback_pipeline.store.location import is_server
 from writeback_pipeline_tests.mailings import Mailings, deliver, tasks
+from writeback_pipeline_tests.postgres import server
 from writeback_pipeline_tests.world import World
+
+pytestmark = pytest.mark.every_store
 
 AFTER_ALL_DOUBT = timedelta(minutes=4) + QUIET
 
 
 def back_up(world: World) -> Path:
-    return Path(shutil.copy(world.home / "writebacks.duckdb", world.home / "backup"))
+    backup = world.home / "backup"
+    if is_server(world.database):
+        server().dump(world.database, backup)
+    else:
+        shutil.copy(world.database, backup)
+    return backup
 
 
 def restore(world: World, backup: Path) -> None:
-    (world.home / "writebacks.duckdb.wal").unlink(missing_ok=True)
-    shutil.copy(backup, world.home / "writebacks.duckdb")
+    if is_server(world.database):
+        server().put_back(world.database, backup)
+    else:
+        Path(f"{world.database}.wal").unlink(missing_ok=True)
+        shutil.copy(backup, world.database)
+
+
+def deliver_until_all_is_known(world: World) -> None:
+    """A backup that shows by itself what it is, as a server's does, is noticed only now, and doubted from now on."""
+    world.deliver()
+    world.clock.advance(AFTER_ALL_DOUBT)
+    world.deliver()
+    world.deliver()
 
 
 def notes_of(world: World, people: list[str]) -> list[int]:
@@ -60,8 +80,7 @@ def test_changes_that_the_platform_queues_again_are_not_written_twice(world: Wor
     world.clock.advance(AFTER_ALL_DOUBT)
     for person in people:
         world.unsubscribe(person, at=at)
-    world.deliver()
-    world.deliver()
+    deliver_until_all_is_known(world)
     assert notes_of(world, people) == [1] * 5
     assert all(map(world.opted_out, people))
     assert {row.status for row in world.rows()} == {Status.WRITTEN}
@@ -80,8 +99,7 @@ def test_a_resubscribe_of_the_backup_does_not_undo_what_happened_after_it(world:
     restore(world, backup)
     world.clock.advance(AFTER_ALL_DOUBT)
     world.unsubscribe(person, at=world.clock() - AFTER_ALL_DOUBT, reason="for good")
-    world.deliver()
-    world.deliver()
+    deliver_until_all_is_known(world)
     assert world.opted_out(person)
     assert len(world.notes(person)) <= 4
 
@@ -95,10 +113,7 @@ def test_a_late_request_of_the_lost_part_does_not_become_a_second_note(world: Wo
     with pytest.raises(OrganisationUnavailable):
         world.deliver()
     restore(world, backup)
-    world.deliver()
-    world.clock.advance(AFTER_ALL_DOUBT)
-    world.deliver()
-    world.deliver()
+    deliver_until_all_is_known(world)
     assert (len(world.notes(person)), world.opted_out(person)) == (1, True)
 
 

@@ -4,12 +4,12 @@ import pytest
 
 from writeback_pipeline.domain.settings import InvalidSetting
 from writeback_pipeline.domain.writebacks import Status
-from writeback_pipeline.store.database import Database
+from writeback_pipeline.store.location import open_database
 from writeback_pipeline_tests.world import World
 
 
 def type_in(world: World, name: str, value: str) -> None:
-    with Database(world.home / "writebacks.duckdb").writing() as session:
+    with open_database(world.database).writing() as session:
         session.execute("UPDATE settings SET value = $1 WHERE name = $2", [value, name])
 
 

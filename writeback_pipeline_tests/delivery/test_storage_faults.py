@@ -24,6 +24,8 @@ from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.torture import size, tell
 from writeback_pipeline_tests.world import World
 
+pytestmark = pytest.mark.duckdb_file
+
 AFTER_ALL_DOUBT = timedelta(minutes=4) + QUIET
 
 needs_mounts = pytest.mark.skipif(os.getuid() != 0, reason="only root mounts a small disk")
@@ -55,8 +57,10 @@ def empty(disk: Path) -> None:
 class Failing(Store):
     """A store whose disk breaks just before the step of that name, once."""
 
-    def __init__(self, path: Path, step: str, breaks: Callable[[], None]) -> None:
-        super().__init__(path)
+    def __init__(
+        self, location: str | Path, home: Path, step: str, breaks: Callable[[], None], **how: timedelta
+    ) -> None:
+        super().__init__(location, home, **how)
         self._step, self._breaks = step, breaks
 
     def __getattribute__(self, name: str) -> Any:
@@ -85,7 +89,7 @@ def test_a_disk_that_fills_up_at_any_commit_loses_nothing_and_sends_nothing_twic
     people = [world.contact() for _ in range(300)]
     world.unsubscribe_all(people)
     with pytest.raises(StoreUnusable, match=r"writebacks\.duckdb.* The disk or its quota is full: free some space"):
-        deliver(world, Failing(disk / "writebacks.duckdb", step, lambda: fill(disk)))
+        deliver(world, Failing(disk / "writebacks.duckdb", disk, step, lambda: fill(disk)))
     sent = sum(len(world.notes(person)) for person in people)
     assert sent == (300 if step == "record" else 0), "nothing is sent that is not journalled"
     empty(disk)
@@ -126,7 +130,7 @@ def test_a_home_that_becomes_read_only_is_named_and_works_again_once_it_is_not(
     with pytest.raises(
         StoreUnusable, match=r"writebacks\.duckdb.* It may not be written: correct the owner and the perm"
     ):
-        deliver(world, Failing(disk / "writebacks.duckdb", step, lambda: remount("ro")))
+        deliver(world, Failing(disk / "writebacks.duckdb", disk, step, lambda: remount("ro")))
     remount("rw")
     world.clock.advance(AFTER_ALL_DOUBT)
     world.deliver()

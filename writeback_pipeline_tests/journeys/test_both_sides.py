@@ -14,7 +14,7 @@ from writeback_pipeline.delivery.synchronising import SyncReport, synchronise
 from writeback_pipeline.domain.sync import Finding
 from writeback_pipeline.domain.writebacks import Status
 from writeback_pipeline.local_org import admin
-from writeback_pipeline.store.database import Database
+from writeback_pipeline.store.location import open_database
 from writeback_pipeline_tests.world import START, World, world_in
 
 PLATFORM, SALESFORCE, BOTH = "platform", "salesforce", "platform,salesforce"
@@ -28,7 +28,7 @@ def sync(world: World) -> SyncReport:
 
 def status(world: World, person: str) -> tuple[str, str] | None:
     """What the platform reads: status and the origins that made it so."""
-    with Database(world.home / "writebacks.duckdb").reading() as session:
+    with open_database(world.database).reading() as session:
         rows = session.execute(
             "SELECT status, origin FROM subscriber_status WHERE salesforce_id = $1", [person]
         ).fetchall()

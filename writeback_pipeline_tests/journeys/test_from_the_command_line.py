@@ -14,7 +14,7 @@ from writeback_pipeline.domain.writebacks import Status
 from writeback_pipeline.local_org import admin
 from writeback_pipeline.local_org.sample import people
 from writeback_pipeline.local_org.state import open_org
-from writeback_pipeline.store.store import Store
+from writeback_pipeline_tests import ledgers
 
 WRITEBACKS = Path(sys.executable).parent / "writebacks"
 PERSON = people().contacts[0].id
@@ -30,7 +30,7 @@ def home(tmp_path: Path) -> Path:
 @pytest.fixture
 def variables(home: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("SALESFORCE_", "DAGSTER_"))}
-    return kept | {"WRITEBACK_HOME": str(home)}
+    return kept | ledgers.variables(home)
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_two_runs_at_the_same_moment_write_nothing_twice(run: Run, home: Path, v
     assert [process.returncode for process in at_once] == [0, 0], said
     notes = notes_in(home)
     assert len(notes) == len(set(notes)) == 600
-    assert Store(home / "writebacks.duckdb").count(WritebackFilter(statuses=(Status.WRITTEN,))) == 600
+    assert ledgers.store_of(home).count(WritebackFilter(statuses=(Status.WRITTEN,))) == 600
 
 
 def test_a_person_opted_out_in_salesforce_is_resubscribed_only_there(run: Run) -> None:

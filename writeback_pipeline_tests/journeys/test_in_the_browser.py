@@ -16,7 +16,7 @@ from playwright.sync_api import Page, expect
 from writeback_pipeline.domain.ledger import WritebackFilter
 from writeback_pipeline.domain.writebacks import OPT_OUT_KINDS, FlagResult, Kind, Status
 from writeback_pipeline.intake.changes import read_changes
-from writeback_pipeline.store.store import Store
+from writeback_pipeline_tests import ledgers
 from writeback_pipeline_tests.browser import open_browser, open_page, picture
 from writeback_pipeline_tests.mailings import DAY, Mailings
 from writeback_pipeline_tests.world import START
@@ -40,7 +40,7 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     home = tmp_path_factory.mktemp("home")
     log = home / "dev.log"
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("SALESFORCE_", "DAGSTER_"))}
-    variables = kept | {"WRITEBACK_HOME": str(home), "WRITEBACK_POLL_SECONDS": "5"}
+    variables = kept | ledgers.variables(home) | {"WRITEBACK_POLL_SECONDS": "5"}
     with log.open("w") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "writeback_pipeline.commands.dev"],
@@ -74,7 +74,7 @@ def said(log: Path, pattern: str, seconds: float = 90) -> re.Match[str]:
 def delivered(dev: Running) -> Running:
     """The sample is queued and the sensor, by itself, has had it delivered."""
     changes, _ = read_changes(PROJECT / "data" / "sample" / "opt_outs.csv", START)
-    store = Store(dev.home / "writebacks.duckdb")
+    store = ledgers.store_of(dev.home)
     store.enqueue(changes, START)
     deadline = time.monotonic() + 90
     while store.depth().owed and time.monotonic() < deadline:
@@ -99,7 +99,7 @@ def look(page: Page, dev: Running, path: str, name: str) -> None:
 
 
 def test_the_sensor_delivers_what_is_queued_by_itself(delivered: Running) -> None:
-    store = Store(delivered.home / "writebacks.duckdb")
+    store = ledgers.store_of(delivered.home)
     written = store.count(WritebackFilter(kinds=OPT_OUT_KINDS, statuses=(Status.WRITTEN,)))
     assert written > 1_000
 
@@ -129,7 +129,7 @@ def test_the_schedules_and_the_sensor_are_on(delivered: Running, page: Page) -> 
 def test_a_person_leads_from_the_console_to_the_record_that_salesforce_has(delivered: Running, page: Page) -> None:
     ticked = (
         row
-        for row in Store(delivered.home / "writebacks.duckdb").writebacks(WritebackFilter(statuses=(Status.WRITTEN,)))
+        for row in ledgers.store_of(delivered.home).writebacks(WritebackFilter(statuses=(Status.WRITTEN,)))
         if row.kind is Kind.UNSUBSCRIBE and row.flag_result is FlagResult.SET
     )
     page.goto(delivered.console)
@@ -159,7 +159,7 @@ def test_activity_is_sent_from_the_console_by_runs_that_it_follows(delivered: Ru
     run = page.get_by_role("link", name=f"{DAY} in Dagster").get_attribute("href")
     assert run is not None
     assert run.startswith(f"{delivered.address}/runs/")
-    (row,) = Store(delivered.home / "writebacks.duckdb").writebacks(WritebackFilter(kinds=(Kind.SENT,)))
+    (row,) = ledgers.store_of(delivered.home).writebacks(WritebackFilter(kinds=(Kind.SENT,)))
     assert (row.status, row.run_id) == (Status.WRITTEN, run.rpartition("/")[2])
     page.goto(run)
     expect(page.get_by_text("deliver_daily_activity").first).to_be_visible()

@@ -219,7 +219,7 @@ def odd_reasons(count: int) -> list[str]:
 
 
 def listed(world: World, form: str) -> str:
-    result = CliRunner().invoke(main, ["list", "--format", form], env={"WRITEBACK_HOME": str(world.home)})
+    result = CliRunner().invoke(main, ["list", "--format", form], env=world.variables)
     assert result.exit_code == 0
     return result.stdout_bytes.decode()
 

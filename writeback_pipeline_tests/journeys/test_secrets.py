@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-import duckdb
 import pytest
 import requests
 from click.testing import CliRunner
@@ -25,6 +24,8 @@ from writeback_pipeline.local_org import faults, tokens
 from writeback_pipeline.local_org.sample import people
 from writeback_pipeline.local_org.server import run_in_thread
 from writeback_pipeline.local_org.state import Organisation, open_org
+from writeback_pipeline.store.location import open_database
+from writeback_pipeline_tests import ledgers
 from writeback_pipeline_tests.postgres import server
 from writeback_pipeline_tests.torture import tell
 
@@ -84,7 +85,7 @@ class Scene:
 
     def variables(self, more: dict[str, str]) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("SALESFORCE_", "DAGSTER_"))}
-        return kept | {"WRITEBACK_HOME": str(self.home), "SALESFORCE_URL": self.url} | more
+        return kept | ledgers.variables(self.home) | {"SALESFORCE_URL": self.url} | more
 
     def look_at_the_console(self, **variables: str) -> None:
         """Every page, with its headers, and what the console prints."""
@@ -152,9 +153,9 @@ def contents(scene: Scene) -> dict[str, bytes]:
     found = {str(path.relative_to(scene.home)): path.read_bytes() for path in scene.home.rglob("*") if path.is_file()}
     for name, texts in {"printed": scene.printed, EXPORTS: scene.exported, "pages": scene.pages}.items():
         found[name] = "\n".join(texts).encode()
-    with duckdb.connect(str(scene.home / LEDGER[0]), read_only=True) as ledger:
-        names = [name for (name,) in ledger.execute("SELECT table_name FROM duckdb_tables()").fetchall()]
-        rows = [ledger.execute(f"SELECT * FROM {name}").fetchall() for name in names]
+    tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = current_schema()"
+    with open_database(ledgers.location(scene.home)).reading() as ledger:
+        rows = [ledger.execute(f"SELECT * FROM {name}").fetchall() for (name,) in ledger.execute(tables).fetchall()]
     found["rows of the ledger"] = str(rows).encode()
     return found
 

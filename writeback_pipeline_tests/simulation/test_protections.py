@@ -17,9 +17,9 @@ from writeback_pipeline.salesforce.organisation import SalesforceOrganisation
 from writeback_pipeline.salesforce.session import OrganisationSession
 from writeback_pipeline.store import api_calls, claims, journal, recovery
 from writeback_pipeline.store import settling as store_settling
-from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.contracts import test_store_journal, test_store_leases
 from writeback_pipeline_tests.delivery import test_gate, test_opt_outs, test_reading_back
+from writeback_pipeline_tests.ledgers import store_of
 from writeback_pipeline_tests.salesforce import test_key_records, test_session, test_writing
 from writeback_pipeline_tests.salesforce.scripted import Say, scripted_server
 from writeback_pipeline_tests.world import world_in
@@ -39,7 +39,7 @@ class Protection:
 
 @contextmanager
 def a_store(folder: Path) -> Iterator[list[Any]]:
-    yield [Store(folder / "writebacks.duckdb")]
+    yield [store_of(folder)]
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from writeback_pipeline.local_org.server import run_in_thread
 from writeback_pipeline.local_org.state import Organisation, open_org
 from writeback_pipeline.store.recovery import WORKER_LOST
 from writeback_pipeline.store.store import Store
+from writeback_pipeline_tests.ledgers import location
 from writeback_pipeline_tests.torture.clocks import FastClock
 from writeback_pipeline_tests.torture.processes import WorkerProcess
 from writeback_pipeline_tests.torture.proxy import FaultProxy
@@ -48,8 +49,8 @@ class Site:
     def ledger(self) -> Store:
         return Store(self.database, self.home)
 
-    def order(self, url: str | None = None) -> dict[str, Any]:
-        """What a worker is told; `url` leads to the organisation by another way."""
+    def order(self, url: str | None = None, *, budgeted: bool = False) -> dict[str, Any]:
+        """What a worker is told; `url` leads to the organisation by another way, `budgeted` lets it count its calls."""
         return {
             "database": self.database,
             "home": str(self.home),
@@ -58,6 +59,7 @@ class Site:
             "began": self.clock.began,
             "people": PEOPLE_AT_A_TIME,
             "journal": str(self.home / "notes.jsonl"),
+            "budgeted": budgeted,
         }
 
     def notes(self) -> list[dict[str, Any]]:
@@ -111,9 +113,7 @@ def site(home: Path, seed: int, speed: float, database: str = "") -> Iterator[Si
     with run_in_thread(organisation) as server:
         inside = open_org(organisation)
         try:
-            yield Site(
-                home, database or str(home / "writebacks.duckdb"), server.url, inside, clock, random.Random(seed)
-            )
+            yield Site(home, database or location(home), server.url, inside, clock, random.Random(seed))
         finally:
             inside.close()
 

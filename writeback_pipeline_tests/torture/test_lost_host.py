@@ -20,6 +20,7 @@ from writeback_pipeline.delivery.opt_outs import OptOutDelivery
 from writeback_pipeline.domain.ledger import LEASE, QUIET
 from writeback_pipeline.environment import read_environment
 from writeback_pipeline.local_org import faults
+from writeback_pipeline_tests.ledgers import kind_of
 from writeback_pipeline_tests.torture import tell
 from writeback_pipeline_tests.torture.stories import Story
 from writeback_pipeline_tests.torture.truth import Platform
@@ -38,8 +39,7 @@ MOMENTS = {"looking": "/composite/sobjects/", "writing": "/composite$"}
 @pytest.fixture
 def variables(world: World) -> dict[str, str]:
     """The environment of every process of that home."""
-    ours = {"WRITEBACK_HOME": str(world.home), "SALESFORCE_URL": world.url}
-    ours |= {"SALESFORCE_CLIENT_ID": "local", "SALESFORCE_CLIENT_SECRET": "local"}
+    ours = world.variables
     use_dagster_home(read_environment(ours), ours)
     return {
         name: value for name, value in os.environ.items() if not name.startswith(("SALESFORCE_", "DAGSTER_"))
@@ -49,7 +49,8 @@ def variables(world: World) -> dict[str, str]:
 @pytest.fixture
 def instance(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
     """The Dagster instance that survives the host."""
-    monkeypatch.setenv("DAGSTER_HOME", variables["DAGSTER_HOME"])
+    for name in ("DAGSTER_HOME", "WRITEBACK_HOME", "WRITEBACK_DATABASE"):
+        monkeypatch.setenv(name, variables[name])
     with dg.DagsterInstance.get() as opened:
         yield opened
 
@@ -80,7 +81,8 @@ def test_a_host_that_dies_in_mid_run_holds_its_people_up_for_a_lease_and_a_tick_
     world.clock.advance(LEASE + QUIET)
     OptOutDelivery(world.ledger, world.organisation, world.clock).run()
     verdict = platform.judge(world.ledger, world.inside)
-    tell(f"host lost while {moment}: resumed after {resumed_after.total_seconds():.0f} s of 210; {verdict}")
+    where = f"{moment}, ledger in {kind_of(world.database)}"
+    tell(f"host lost while {where}: resumed after {resumed_after.total_seconds():.0f} s of 210; {verdict}")
     assert verdict.clean, verdict
 
 
@@ -105,6 +107,6 @@ def _tick(world: World, instance: dg.DagsterInstance, monkeypatch: pytest.Monkey
             return world.clock()
 
     monkeypatch.setattr(sensors, "datetime", Clock)
-    database = PlatformDatabase(database=str(world.home / "writebacks.duckdb"))
+    database = PlatformDatabase(database=world.database)
     context = dg.build_sensor_context(instance=instance, resources={"platform_database": database})
     return isinstance(sensors.opt_out_queue_sensor(30)(context), dg.RunRequest)

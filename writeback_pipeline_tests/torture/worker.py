@@ -15,7 +15,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from writeback_pipeline.delivery.gate import Gate
 from writeback_pipeline.delivery.opt_outs import OptOutDelivery
+from writeback_pipeline.domain.budget import Purpose
 from writeback_pipeline.domain.ledger import StoreBusy
 from writeback_pipeline.domain.records import OrganisationUnavailable
 from writeback_pipeline.salesforce.connection import ClientCredentials, SalesforceConnection
@@ -30,12 +32,16 @@ FAILED = 3
 _PAUSE_WITHOUT_WORK = 0.02
 
 
-def deliver(database: str, home: str, url: str, speed: float, began: float, people: int, journal: str) -> None:
-    """Deliver to `people` at a time until killed; notes how long the first opening took, and what was fenced off."""
+def deliver(
+    database: str, home: str, url: str, speed: float, began: float, people: int, journal: str, budgeted: bool
+) -> None:
+    """Deliver to `people` at a time until killed, `budgeted` as a run that Dagster starts by itself; notes how long the
+    first opening took, and what was fenced off."""
     clock = FastClock(speed, began)
     store = Store(database, Path(home))
     opened = False
-    organisation = SalesforceOrganisation(SalesforceConnection(url, "local", ClientCredentials("local")))
+    gate = Gate(store, Purpose.OPT_OUTS, clock) if budgeted else None
+    organisation = SalesforceOrganisation(SalesforceConnection(url, "local", ClientCredentials("local")), gate)
     while True:
         try:
             if not opened:

@@ -1,0 +1,41 @@
+"""Where a test's ledger is: a DuckDB file in its home or, with TEST_STORE=postgresql, a schema of the tests' server.
+
+A home leads to the same ledger every time, from every process that is given its variables.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+from writeback_pipeline.store.location import is_server
+from writeback_pipeline.store.store import Store
+from writeback_pipeline_tests.postgres import server
+
+STORE = os.environ.get("TEST_STORE") or "duckdb"
+"""What a test's ledger is kept in."""
+
+EVERY = (STORE,) if os.environ.get("TEST_STORE") else ("duckdb", "postgresql")
+"""What tests marked `every_store` run on."""
+
+
+def location(home: Path, store: str = STORE) -> str:
+    """The database of that home."""
+    if store == "duckdb":
+        return str(home / "writebacks.duckdb")
+    return server().url(schema=f"home_{hashlib.sha256(str(home).encode()).hexdigest()[:16]}")
+
+
+def kind_of(database: str) -> str:
+    """What that database is called in counts."""
+    return "postgresql" if is_server(database) else "duckdb"
+
+
+def variables(home: Path) -> dict[str, str]:
+    """What a process of that home finds in its environment; a file is where it is unless somebody says otherwise."""
+    return {"WRITEBACK_HOME": str(home), "WRITEBACK_DATABASE": "" if STORE == "duckdb" else location(home)}
+
+
+def store_of(home: Path, **how: Any) -> Store:
+    """The store of that home."""
+    return Store(location(home), home, **how)
