@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ import dagster as dg
 import yaml
 
 from writeback_pipeline.commands.dagster_home import PROJECT
+from writeback_pipeline.commands.dev import free_port
+from writeback_pipeline.store.location import open_database
 from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.deploy.redis import own_redis
 from writeback_pipeline_tests.postgres import server
@@ -55,35 +58,50 @@ class Installation:
     variables: dict[str, str]
     instance: dg.DagsterInstance
     processes: dict[str, Process] = field(default_factory=dict)
+    _numbers: Iterator[int] = field(default_factory=count)
 
     def daemon(self) -> Process:
         """Start Dagster's daemon, which has the code location in a process of its own."""
         return self._start("daemon", str(BIN / "dagster-daemon"), "run", "-w", str(PROJECT / "workspace.yaml"))
 
     def worker(self, name: str) -> Process:
-        """Start a worker with one process for runs, and wait until it answers."""
+        """Start a worker with one process for runs, in the place of a dead one too, and wait until it answers."""
         words = ["-A", "dagster_celery.app", "worker", "-Q", "dagster", "--disable-prefetch", "-c", "1"]
         started = self._start(name, str(BIN / "celery"), *words, "-n", f"{name}@%h")
         self.wait(lambda: "ready." in started.log.read_text(), f"{name} is ready")
         return started
 
-    def backfill(self, first: str, last: str) -> None:
-        """Queue a run for every day, as a person does on the command line."""
-        days = ["--from", first, "--to", last]
-        job = ["-j", "deliver_daily_activity", "-l", "writeback_pipeline", "-w", str(PROJECT / "workspace.yaml")]
-        command = [str(BIN / "dagster"), "job", "backfill", *job, *days, "--noprompt"]
-        subprocess.run(command, env=self._environment("operator"), cwd=PROJECT, check=True, stdout=subprocess.DEVNULL)
+    def webserver(self) -> str:
+        """Start Dagster's webserver; its address."""
+        address = f"http://127.0.0.1:{free_port(0)}"
+        where = ["-w", str(PROJECT / "workspace.yaml"), "-h", "127.0.0.1", "-p", address.rpartition(":")[2]]
+        started = self._start("webserver", str(BIN / "dagster-webserver"), *where)
+        self.wait(lambda: "Serving dagster-webserver" in started.log.read_text(), "the webserver answers")
+        return address
 
     def records(self, *statuses: dg.DagsterRunStatus, job: str | None = None) -> list[dg.RunRecord]:
         """The runs of that job in one of those statuses, the newest first."""
         wanted = dg.RunsFilter(job_name=job, statuses=list(statuses) or None)
         return list(self.instance.get_run_records(wanted))
 
+    def writing(self) -> dg.DagsterRun | None:
+        """The run at work that has made a write of which it does not know the answer yet; None while none has."""
+        with open_database(self.variables["WRITEBACK_DATABASE"]).reading() as session:
+            asked = "SELECT DISTINCT run_id FROM delivery_attempts WHERE outcome IS NULL"
+            unanswered = {run_id for (run_id,) in session.execute(asked).fetchall()}
+        at_work = self.records(dg.DagsterRunStatus.STARTED)
+        return next((each.dagster_run for each in at_work if each.dagster_run.run_id in unanswered), None)
+
     def worker_of(self, run: dg.DagsterRun) -> Process:
         """The worker that is at that run."""
         launcher: Any = self.instance.run_launcher
         name = launcher.celery.AsyncResult(run.tags["dagster-celery/task_id"]).info["hostname"]
         return self.processes[name.partition("@")[0]]
+
+    def received(self) -> Counter[str]:
+        """How many runs the workers of each name have begun."""
+        logs = {log: log.read_text().count("] received") for log in self.folder.glob("*.log")}
+        return sum((Counter({log.name.partition(".")[0]: runs}) for log, runs in logs.items()), Counter())
 
     def wait(self, reached: Callable[[], object], what: str, seconds: float = 100.0) -> None:
         """Wait until then; while a process ends that nobody ended, or too long, tell the last lines of all."""
@@ -101,11 +119,11 @@ class Installation:
 
     def written(self) -> str:
         """Everything that the processes put out."""
-        return "".join(each.log.read_text() for each in self.processes.values())
+        return "".join(log.read_text() for log in self.folder.glob("*.log"))
 
     def _start(self, name: str, *command: str) -> Process:
-        log = self.folder / f"{name}.log"
-        with log.open("ab") as output:
+        log = self.folder / f"{name}.{next(self._numbers)}.log"
+        with log.open("wb") as output:
             leader = subprocess.Popen(
                 command,
                 env=self._environment(name),
@@ -136,7 +154,7 @@ def installation(world: World, folder: Path, lease: float, quiet: float, monitor
         }
         variables |= {
             "DAGSTER_HOME": str(_dagster_home(folder, monitored)),
-            "DAGSTER_POSTGRES_URL": _new_database(),
+            "DAGSTER_POSTGRES_URL": new_database(),
             "CELERY_BROKER_URL": broker,
             "CELERY_RESULT_BACKEND": broker,
             "WRITEBACK_DATABASE": server().new_url(),
@@ -168,11 +186,12 @@ def _dagster_home(folder: Path, monitored: int) -> Path:
     return home
 
 
-def _new_database() -> str:
+def new_database() -> str:
+    """A database for an instance of Dagster, by its URL."""
     name = f"dagster_{next(_databases)}"
     with server().administration() as session:
         session.execute(f"CREATE DATABASE {name} OWNER writebacks".encode())
-    return server().url(database=name).replace("postgresql:", "postgresql+psycopg2:", 1)
+    return server().url(database=name)
 
 
 @contextmanager

@@ -97,7 +97,7 @@ def test_dagster_takes_the_instance_configuration_and_counts_on_nothing_that_a_p
     config, _ = dagster_instance_config(str(FOLDER))
     assert config["run_monitoring"]["enabled"]
     assert config["run_retries"]["enabled"]
-    assert config["storage"] == {"postgres": {"postgres_url": {"env": "DAGSTER_POSTGRES_URL"}}}
+    assert config["storage"]["custom"]["config"] == {"postgres_url": {"env": "DAGSTER_POSTGRES_URL"}}
 
 
 def test_but_for_the_launcher_dagster_is_configured_as_with_celery() -> None:
