@@ -32,9 +32,9 @@ def test_every_rule_has_its_section_in_the_runbook_and_no_section_is_left_over()
 
 
 @pytest.mark.parametrize("anchor", [name.replace("_", "-") for name in RULES])
-def test_every_section_says_what_to_look_at_and_what_to_type(anchor: str) -> None:
+def test_every_section_says_what_to_look_at_what_to_type_and_when_it_is_over(anchor: str) -> None:
     section = RUNBOOK.read_text().split(f"\n### {anchor}\n")[1].split("\n##")[0]
-    assert section.count("\n- Look: ") == section.count("\n- Type: ") == 1
+    assert [section.count(f"\n- {part}: ") for part in ("Look", "Type", "Over")] == [1, 1, 1]
 
 
 @pytest.mark.parametrize(
