@@ -38,6 +38,7 @@ _READ_BACK = "Salesforce gave no answer. What it holds is read back before anyth
 _WRITTEN_BEFORE = "DUPLICATE_VALUE"
 _HAS_A_KEY = "Its key record is in Salesforce already: its Note is read back."
 _FLAG_FIELDS = {value: {OPT_OUT_FIELD: value} for value in (True, False)}  # one for all: they are many
+_CANONICAL = json.JSONEncoder(sort_keys=True)
 _FIRST_RETRY = timedelta(seconds=30)
 _LAST_RETRY = timedelta(hours=8)
 
@@ -258,7 +259,7 @@ def retry_at(attempts: int, now: datetime, jitter: random.Random) -> datetime:
 def payload_hash(write: RowWrite) -> str:
     """Hex SHA-256 of exactly what is sent for a row."""
     payload = [write.sobject, write.record_id, write.external_id, write.linked_to, write.record_key, dict(write.fields)]
-    return hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(_CANONICAL.encode(payload).encode()).hexdigest()
 
 
 def in_doubt_until(claim: Claim) -> datetime | None:
@@ -391,15 +392,20 @@ def _settle(
     flag_written = all(
         result.answer is Answer.OK for operation, result in answers.items() if operation is not Operation.CREATE_NOTE
     )
-    base = replace(
-        _settlement(claim, row, Status.WRITTEN),
+    trouble = [result for result in answers.values() if result.answer is not Answer.OK]
+    base = Settlement(
+        row.id,
+        claim.person.salesforce_id,
+        claim.epoch,
+        Status.WRITTEN,
+        person=claim.person,
+        written_at=None if trouble else now,
         note_id=note.record_id if note and note.answer is Answer.OK else row.note_id,
         flag_result=_kept(row, flag_result) if flag_written else None,
         attempted=any(result.answer is not Answer.NOT_SENT for result in answers.values()),
     )
-    trouble = [result for result in answers.values() if result.answer is not Answer.OK]
     if not trouble:
-        return replace(base, written_at=now)
+        return base
     if note is not None and note.code == _WRITTEN_BEFORE and row.attempts + 1 < MAX_ATTEMPTS:
         return replace(base, status=Status.UNKNOWN, next_attempt_at=now, error_code=note.code, advice=_HAS_A_KEY)
     unknown = next((result for result in trouble if result.answer is Answer.UNKNOWN), None)

@@ -53,8 +53,8 @@ class _Open:
     objects: set[str] = field(default_factory=set)
 
     def has_room_for(self, row: RowWrite) -> bool:
-        types = len(self.objects | {row.sobject})
-        return len(self.positions) < MAX_ROWS and types <= MAX_TYPE_RUNS
+        takes_object = row.sobject in self.objects or len(self.objects) < MAX_TYPE_RUNS
+        return len(self.positions) < MAX_ROWS and takes_object
 
 
 def pack(rows: Sequence[RowWrite]) -> list[Collection]:

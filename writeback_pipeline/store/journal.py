@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import fields
 from datetime import datetime
 from itertools import compress
+from operator import attrgetter
 from typing import Any
 
 from writeback_pipeline.domain.ledger import QUIET, Attempt, AttemptOutcome, Intent
@@ -39,6 +40,8 @@ _INTENT = {
     "revision": "TEXT",
 }
 """Columns of an intent: its id, then the fields of `Intent` in their order."""
+
+_FIELDS = attrgetter(*(field.name for field in fields(Intent)))
 
 _OUTCOME = {
     "outcome": "TEXT",
@@ -107,7 +110,7 @@ def _mark_sending(session: Session, intents: Iterable[Intent]) -> None:
 
 
 def _insert(session: Session, numbered: Iterable[tuple[int, Intent]]) -> None:
-    rows = [(id_, *(getattr(intent, field.name) for field in fields(Intent))) for id_, intent in numbered]
+    rows = [(id_, *_FIELDS(intent)) for id_, intent in numbered]
     session.execute(
         f"INSERT INTO delivery_attempts ({', '.join(_INTENT)}) {unnested(_INTENT)}", as_columns(rows, len(_INTENT))
     )
