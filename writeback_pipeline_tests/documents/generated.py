@@ -66,12 +66,10 @@ def _name(node: ast.expr) -> str:
 
 def _commands(_: str) -> Iterator[str]:
     for path, command, context in commands():
-        yield from [
-            "",
-            f"## {' '.join(path[1:])}",
-            "",
-            f"`{' '.join(path)} {_usage(command, context)}`".replace(" `", "`"),
+        arguments = [
+            each for each in command.collect_usage_pieces(context) if each != "[OPTIONS]" and "COMMAND" not in each
         ]
+        yield from ["", f"## {' '.join(path[1:])}", "", f"`{' '.join([*path, *arguments])}`"]
         yield from ["", *_paragraphs(command.help or "")]
         options = [each for each in command.params if isinstance(each, click.Option) and not each.hidden]
         if options:
@@ -96,12 +94,6 @@ def commands() -> Iterator[tuple[tuple[str, ...], click.Command, click.Context]]
                     yield from within((*path, name), inner, context)
 
     return within(("writebacks",), main, None)
-
-
-def _usage(command: click.Command, context: click.Context) -> str:
-    return " ".join(
-        each for each in command.collect_usage_pieces(context) if "COMMAND" not in each and "OPTIONS" not in each
-    )
 
 
 def _paragraphs(text: str) -> Iterable[str]:
@@ -129,15 +121,8 @@ def _tables(before: str) -> Iterator[str]:
         section = sections.get(table, "")
         told = dict(re.findall(r"(?m)^\| `(\w+)` \| [^|]* \| (.*) \|$", section))
         words = re.match(r"\w+\n\n([^|#<\n].*)", section)
-        yield from [
-            "",
-            f"### {table}",
-            "",
-            words[1] if words else "",
-            "",
-            "| column | type | meaning |",
-            "|---|---|---|",
-        ]
+        yield from ["", f"### {table}", "", words[1] if words else ""]
+        yield from ["", "| column | type | meaning |", "|---|---|---|"]
         yield from (f"| `{name}` | {type_} | {told.get(name, '')} |" for name, type_ in columns)
 
 
