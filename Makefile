@@ -11,7 +11,7 @@ PEERS := build/bench
 IN_PARALLEL := --numprocesses auto --dist worksteal
 
 .PHONY: setup setup-test demo dev test test-postgresql coverage torture torture-postgresql lint format docs bench \
-  bench-long mutation lock sbom audit clean
+  bench-long mutation image lock sbom audit clean
 
 setup: $(RUN_STAMP)
 
@@ -68,7 +68,7 @@ torture-clocks: setup-test
 torture-load: setup-test
 	$(TORTURE) writeback_pipeline_tests/torture/test_mixed_load.py
 torture-workers: setup-test
-	$(TORTURE) writeback_pipeline_tests/deploy/test_workers.py
+	$(TORTURE) writeback_pipeline_tests/deploy/test_workers.py writeback_pipeline_tests/deploy/test_compose.py
 
 # What is judged by what a ledger holds, on a ledger in PostgreSQL; `make test` runs a part of it on both.
 ON_POSTGRESQL := delivery journeys defs commands console simulation/test_protections.py
@@ -84,6 +84,11 @@ mutation: setup-test
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-mutation.lock
 	$(BIN)/mutmut run
 	$(BIN)/mutmut results
+
+# Builds the image and delivers with it what deploy/compose.yaml says, where no container engine is: needs root, Debian's
+# buildah and debootstrap, and some ten minutes.
+image: setup-test
+	scripts/try-image $(BIN)/pytest
 
 lint: setup-test
 	$(BIN)/ruff format --check .
@@ -116,14 +121,14 @@ bench-long: setup-test $(PEERS)/.installed
 lock: setup-test
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-annotate --no-strip-extras \
 	  --no-emit-index-url --no-emit-find-links --python-version 3.11 pyproject.toml -o requirements.lock
-	for extra in postgres celery test; do \
+	for extra in postgres celery k8s test; do \
 	  $(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --no-strip-extras --extra $$extra \
 	    --no-emit-index-url --no-emit-find-links --python-version 3.11 -c requirements.lock pyproject.toml \
 	    -o requirements-$$extra.lock; \
 	done
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --no-strip-extras --extra mutation \
 	  --no-emit-index-url --no-emit-find-links --python-version 3.11 -c requirements-test.lock pyproject.toml -o requirements-mutation.lock
-	for group in release bench; do \
+	for group in release bench build; do \
 	  $(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --no-strip-extras --group $$group \
 	    --no-emit-index-url --no-emit-find-links --python-version 3.11 -o requirements-$$group.lock; \
 	done
