@@ -11,7 +11,7 @@ PEERS := build/bench
 IN_PARALLEL := --numprocesses auto --dist worksteal
 
 .PHONY: setup setup-test demo dev test test-postgresql coverage torture torture-postgresql lint format docs bench \
-  bench-long mutation image lock sbom audit clean
+  bench-long mutation image follow lock sbom audit clean
 
 setup: $(RUN_STAMP)
 
@@ -89,6 +89,10 @@ mutation: setup-test
 # buildah and debootstrap, and some ten minutes.
 image: setup-test
 	scripts/try-image $(BIN)/pytest
+
+# Follows docs/deployment.md on an empty Debian of its own: needs root and some ten minutes.
+follow:
+	scripts/follow-deployment
 
 lint: setup-test
 	$(BIN)/ruff format --check .
