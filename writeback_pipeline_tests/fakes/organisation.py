@@ -78,7 +78,10 @@ class TaskRecord:
 
 @dataclass
 class MemoryOrganisation:
-    """Records, Notes, Tasks, key records and Bulk jobs, how many calls were made and rows written."""
+    """Records, Notes, Tasks, key records and Bulk jobs, how many calls were made and rows written.
+
+    `polls` are the calls that only asked how far a job was.
+    """
 
     luck: Luck = field(default_factory=Fortune)
     rows_per_call: int = 1000
@@ -87,6 +90,7 @@ class MemoryOrganisation:
     tasks: dict[str, TaskRecord] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
     calls: int = 0
+    polls: int = 0
     rows_written: int = 0
     _by_place: defaultdict[tuple[str, str], list[NoteRecord]] = field(default_factory=lambda: defaultdict(list))
 
@@ -234,6 +238,7 @@ class MemoryOrganisation:
         self.luck.step("abort", lambda: self.job_server.abort(job_id))
 
     def job_status(self, job_id: str) -> JobStatus:
+        self.polls += 1
         self._called()
         return self.job_server.status(job_id)
 

@@ -177,7 +177,7 @@ class History:
         if self.traits.deletions:
             plan(2, lambda: self.organisation.delete(someone()))
             plan(2, lambda: self.organisation.undelete(someone()))
-            plan(2, self._delete_a_note)
+            plan(10, self._delete_a_note)
             plan(2, self._delete_a_task)
 
     def _move_someone(self) -> None:
@@ -189,8 +189,10 @@ class History:
             self.organisation.move(id_, to, take_flag=self.random.random() < 0.5)
 
     def _delete_a_note(self) -> None:
+        """Often the newest: of that delivery may not know yet that it was made."""
         if self.organisation.by_id:
-            self.random.choice(list(self.organisation.by_id.values())).deleted = True
+            notes = list(self.organisation.by_id.values())
+            (notes[-1] if self.random.random() < 0.7 else self.random.choice(notes)).deleted = True
 
     def _delete_a_task(self) -> None:
         if self.organisation.tasks:

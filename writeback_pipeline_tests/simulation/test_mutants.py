@@ -8,7 +8,7 @@ from writeback_pipeline_tests.simulation.mutants import MUTANTS, Mutant
 from writeback_pipeline_tests.simulation.verdict import judge
 from writeback_pipeline_tests.torture import tell
 
-SEEDS = 1_000
+SEEDS = 300
 
 
 def killed_by(mutant: Mutant) -> str | None:

@@ -15,12 +15,18 @@ _DONE = (Status.WRITTEN, Status.REFUSED)
 
 @dataclass
 class Verdict:
-    """The troubles found, by kind, each in words; and what the history was made of."""
+    """The troubles found, by kind, each in words; and what the history was made of.
+
+    `mailings` are the events of activity, `polls` those of the `calls` that only asked how far a job was.
+    """
 
     seed: int
     troubles: dict[str, list[str]] = field(default_factory=dict)
     events: int = 0
+    mailings: int = 0
     calls: int = 0
+    polls: int = 0
+    jobs: int = 0
     met: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -32,7 +38,8 @@ def judge(history: History) -> Verdict:
     """Play the history, judge it, let the daily reconciliation run, and judge it again."""
     history.play()
     troubles: defaultdict[str, list[str]] = defaultdict(list)
-    calls = history.organisation.calls
+    organisation = history.organisation
+    calls, polls, jobs = organisation.calls, organisation.polls, len(organisation.job_server.jobs)
     for kind, trouble in troubles_of(history, reconciled=False):
         troubles[kind].append(trouble)
     if not troubles:
@@ -40,7 +47,8 @@ def judge(history: History) -> Verdict:
         for kind, trouble in troubles_of(history, reconciled=True):
             troubles[kind].append(f"after reconciliation: {trouble}")
     events = sum(row.kind in OPT_OUT_KINDS for row in history.books.rows().values())
-    return Verdict(history.seed, dict(troubles), events, calls, history.met + history.luck.met)
+    mailings = sum(history.newsletter.sent.values())
+    return Verdict(history.seed, dict(troubles), events, mailings, calls, polls, jobs, history.met + history.luck.met)
 
 
 Trouble = tuple[str, str]
@@ -164,7 +172,7 @@ def _tasks(history: History) -> Iterable[Trouble]:
             yield "duplicated", f"{len(tasks)} Tasks for {person.salesforce_id}"
         for task in live:
             # Only a unique key helps against a stop of more than the quiet time in mid-request; a revision has none.
-            if task.text != text_of(person, number) and not history.traits.long_pauses:
+            if task.text != text_of(person, number) and not {task.id, task.key} & history.witness.sent_too_late:
                 yield "stale", f"the Task of {person.salesforce_id} does not tell {number} times"
             if organisation.end_of(task.who) != organisation.end_of(person.salesforce_id):
                 yield "stale", f"the Task of {person.salesforce_id} hangs on somebody else"

@@ -18,7 +18,8 @@ from writeback_pipeline_tests.simulation.engine import Strand, Timeline, Worker,
 
 @dataclass
 class Witness:
-    """Keeps `violations`, and which flags may still be set by what is under way."""
+    """Keeps `violations`, which flags may still be set by what is under way, and of which records and keys a write was
+    stopped for longer than the quiet time just before it left."""
 
     books: Books
     organisation: MemoryOrganisation
@@ -26,6 +27,7 @@ class Witness:
     long_pauses: bool = False
     sender: Strand | None = None
     violations: list[str] = field(default_factory=list)
+    sent_too_late: set[str] = field(default_factory=set)
     _journalled: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     _setting: Counter[str] = field(default_factory=Counter)
     _in_hand: dict[Strand, Sequence[RowWrite]] = field(default_factory=dict)
@@ -64,6 +66,10 @@ class Witness:
 
     def leaving_write(self, worker: Worker) -> None:
         self.sender = strand()
+        send_by = self.sender.send_by
+        if send_by is not None and self.timeline.now() > send_by + QUIET:
+            rows = self._in_hand[self.sender]
+            self.sent_too_late |= {row.external_id[1] if row.external_id else row.record_id or "" for row in rows}
 
     def after_write(self, worker: Worker, results: list[RowResult], rows: Sequence[RowWrite]) -> None:
         strand().unanswered = any(result.answer is Answer.UNKNOWN for result in results)
