@@ -2,38 +2,32 @@
 
 import multiprocessing
 import signal
-from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
 from writeback_pipeline.domain.ledger import ALONE_AFTER, LEASE, QUIET
 from writeback_pipeline.domain.writebacks import Status
 from writeback_pipeline.store.recovery import WORKER_LOST
-from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.delivery import killed_worker
-from writeback_pipeline_tests.postgres import server
 from writeback_pipeline_tests.world import World
 
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload([killed_worker.__name__])
 
 
+@pytest.mark.every_store
 @pytest.mark.parametrize("moment", ["look", "flag", "note"])
-@pytest.mark.parametrize("database", ["duckdb", "postgresql"])
 def test_a_person_who_kills_the_worker_is_left_to_somebody_and_all_others_are_written(
-    world: World, database: str, moment: str, tmp_path: Path
+    world: World, moment: str
 ) -> None:
-    place = server().new_url() if database == "postgresql" else str(tmp_path / "writebacks.duckdb")
-    world = replace(world, ledger=Store(place, tmp_path))
     people = [world.contact() for _ in range(4)]
     deadly = people[1]
     world.unsubscribe_all(people)
 
     def lives() -> bool:
         world.clock.advance(LEASE + QUIET + timedelta(seconds=1))
-        order = (place, str(tmp_path), world.url, world.clock(), deadly, moment)
+        order = (world.database, str(world.home), world.url, world.clock(), deadly, moment)
         worker = PROCESSES.Process(target=killed_worker.deliver, args=order)
         worker.start()
         worker.join(60)

@@ -53,10 +53,10 @@ def test_at_rest_nothing_is_lost_doubled_stale_or_unfinished(batch: int) -> None
     _counted.update(histories=SIZE, **counts)
     if batch == BATCHES - 1:
         number = _counted
-        each, polls = number["calls"] / (number["events"] + number["mailings"]), number["polls"] / number["jobs"]
+        each, asked = number["calls"] / (number["events"] + number["mailings"]), number["polls"] / number["jobs"]
         tell(
             f"{number['histories']:,} histories, {number['events']:,} opt-outs and {number['mailings']:,} mailings, "
-            f"{number['faults']:,} faults, {each:.2f} calls an event, {polls:.1f} polls a job: lost 0, duplicated 0, "
+            f"{number['faults']:,} faults, {each:.2f} calls an event, {asked:.1f} polls a job: lost 0, duplicated 0, "
             "stale 0, unfinished 0"
         )
 
