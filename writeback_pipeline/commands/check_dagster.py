@@ -13,13 +13,21 @@ from dagster._core.scheduler.instigation import InstigatorState
 
 from writeback_pipeline.bridges import CHOSEN
 from writeback_pipeline.domain.findings import Finding, Level
+from writeback_pipeline.redaction import redacted
 
 AREA = "Dagster"
 
 
 def instance_findings(folder: Path) -> Iterator[Finding]:
     """What the instance configured in that folder tells of its daemon, of what was stopped, and of its pools."""
-    with dg.DagsterInstance.from_config(str(folder)) as instance:
+    try:
+        opened = dg.DagsterInstance.from_config(str(folder))
+    except Exception as error:  # whatever the storage raises that the configuration names
+        why = redacted(str(error.__cause__ or error).strip().partition("\n")[0])
+        remedy = "Correct that file, or the variables that it names, such as DAGSTER_POSTGRES_URL."
+        yield Finding(AREA, "instance", Level.FAILURE, f"{folder}/dagster.yaml cannot be used: {why}", remedy)
+        return
+    with opened as instance:
         yield _daemon(instance)
         yield _stopped(instance)
         yield _pools(instance)

@@ -169,6 +169,19 @@ def test_an_instance_tells_whether_anything_runs_by_itself(writebacks: Writeback
     assert told["pools"]["told"] == "mine: 0 of 3 taken"
 
 
+def test_an_instance_that_cannot_be_opened_is_a_line_beside_the_others(
+    writebacks: Writebacks, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    home.mkdir(exist_ok=True)
+    (home / "dagster.yaml").write_text("storage:\n  postgres:\n    postgres_url:\n      env: NOT_SET_BY_ANYBODY\n")
+    result = writebacks("check")
+    assert result.exit_code == 2
+    assert "dagster.yaml cannot be used" in result.output
+    assert "DAGSTER_POSTGRES_URL" in result.output
+    assert "Email Opt Out" in result.output
+
+
 def test_dagster_is_imported_only_where_there_is_an_instance(home: Path) -> None:
     program = (
         "import sys; from writeback_pipeline.cli import main\n"
