@@ -14,6 +14,8 @@ from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.commands.conftest import Writebacks
 from writeback_pipeline_tests.intake.files import CONTACT
 
+pytestmark = pytest.mark.duckdb_file  # a bridge that names no database keeps its ledger in its home
+
 
 @pytest.fixture
 def writebacks(writebacks: Writebacks) -> Writebacks:

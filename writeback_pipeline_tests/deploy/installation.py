@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import requests
 import yaml
 
 from writeback_pipeline.commands.dagster_home import PROJECT
@@ -75,8 +76,8 @@ class Installation:
         """Start Dagster's webserver; its address."""
         address = f"http://127.0.0.1:{free_port(0)}"
         where = ["-w", str(PROJECT / "workspace.yaml"), "-h", "127.0.0.1", "-p", address.rpartition(":")[2]]
-        started = self._start("webserver", str(BIN / "dagster-webserver"), *where)
-        self.wait(lambda: "Serving dagster-webserver" in started.log.read_text(), "the webserver answers")
+        self._start("webserver", str(BIN / "dagster-webserver"), *where)
+        self.wait(lambda: _answers(f"{address}/server_info"), "the webserver answers")
         return address
 
     def records(self, *statuses: dg.DagsterRunStatus, job: str | None = None) -> list[dg.RunRecord]:
@@ -184,6 +185,13 @@ def _dagster_home(folder: Path, monitored: int) -> Path:
     home.mkdir()
     (home / "dagster.yaml").write_text(yaml.safe_dump(configuration))
     return home
+
+
+def _answers(address: str) -> bool:
+    try:
+        return requests.get(address, timeout=10).ok
+    except requests.ConnectionError:
+        return False
 
 
 def new_database() -> str:
