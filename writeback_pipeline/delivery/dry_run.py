@@ -13,8 +13,16 @@ from writeback_pipeline.delivery.sending import LANE
 from writeback_pipeline.domain.bulk import BULK_LANE, CALLS_PER_JOB, carried_by_bulk
 from writeback_pipeline.domain.ledger import MAX_HOPS, Claim
 from writeback_pipeline.domain.people import PersonRef
-from writeback_pipeline.domain.planning import PersonPlan, has_resubscribes, in_sending_order, plan_person
+from writeback_pipeline.domain.planning import (
+    PersonPlan,
+    has_resubscribes,
+    in_sending_order,
+    lost_flag,
+    plan_person,
+    reopened,
+)
 from writeback_pipeline.domain.records import Held, Moved, RowWrite
+from writeback_pipeline.domain.settings import WritebackSettings
 
 EVERYBODY = 1_000_000
 """More people than one dry run can usefully show."""
@@ -36,7 +44,8 @@ def dry_run(
     there = after_lost_jobs(there, ledger, organisation, now)
     found = search(there, organisation, settings, now)
     read = read_back_all(there, held, found, ledger, settings)
-    plans = [plan_person(each.claim, still_there(held, each.claim), settings, now) for each in read]
+    claims = _with_lost_flags([each.claim for each in read], held, ledger, settings)
+    plans = [plan_person(claim, still_there(held, claim), settings, now) for claim in claims]
     carried = carried_by_bulk([[write.write for write in plan.writes] for plan in plans], settings.bulk_threshold)
     report.planned = [
         change
@@ -48,6 +57,16 @@ def dry_run(
     jobs = organisation.jobs(_rows(compress(plans, carried)))
     report.planned_calls = report.usage.calls + len(by_calls) + CALLS_PER_JOB * len(jobs)
     return report
+
+
+def _with_lost_flags(
+    claims: list[Claim], held: Mapping[str, Held], ledger: OptOutLedger, settings: WritebackSettings
+) -> list[Claim]:
+    """The claims with the unsubscribes taken again that were dealt with and whose flag Salesforce does not show."""
+    lost = [lost_flag(claim, still_there(held, claim), settings) for claim in claims]
+    ids = [id_ for id_ in lost if id_ is not None]
+    rows = {row.id: row for row in ledger.reopenable(ids)} if ids else {}
+    return [reopened(claim, rows[id_]) if id_ in rows else claim for claim, id_ in zip(claims, lost, strict=True)]
 
 
 def _rows(plans: Iterable[PersonPlan]) -> list[RowWrite]:

@@ -113,6 +113,9 @@ class OptOutLedger(BulkLedger, Protocol):
     def reopen(self, lost: Collection[tuple[int, str, int]], now: datetime) -> Sequence[Writeback]:
         """Put unsubscribes, each with its person and epoch, whose flag is gone from Salesforce back to pending."""
 
+    def reopenable(self, ids: Collection[int]) -> Sequence[Writeback]:
+        """Those of the unsubscribes that `reopen` would put back, as they would be then; for a dry run."""
+
     def extend(self, owner: str, claims: Sequence[Claim], now: datetime) -> list[Claim]:
         """The claims that are still the owner's, with fresh leases."""
 

@@ -102,8 +102,10 @@ def _claim(session: Session, owner: str, now: datetime, limit: int, lease: timed
 
 
 def preview(session: Session, now: datetime, limit: int, people: Sequence[str] | None) -> list[Claim]:
-    """What `claim` would take, without a lease; or what is known of `people`, due or not."""
-    chosen = _due(session, now, limit) if people is None else list(people)[:limit]
+    """What `claim` would take, without a lease, and whose flag a delivery would look at because it was left alone; or
+    what is known of `people`, due or not."""
+    chosen = [*_due(session, now, limit), *_left_alone(session, now)] if people is None else list(people)
+    chosen = list(dict.fromkeys(chosen))[:limit]
     known = session.execute(f"{_KNOWN} WHERE p.person_id IN (SELECT unnest($1::TEXT[]))", [chosen]).fetchall()
     return _claims(session, chosen, known, now, now)
 
@@ -198,6 +200,14 @@ def _due(session: Session, now: datetime, limit: int, among: str = _ANYBODY) -> 
         f"ON d.person_id = p.person_id WHERE {_UNLEASED} AND {among} AND p.person_id NOT IN ({PEOPLE_IN_JOBS}) "
         f"ORDER BY d.since, p.person_id LIMIT $2",
         [now, limit],
+    )
+    return [person for (person,) in rows.fetchall()]
+
+
+def _left_alone(session: Session, now: datetime) -> list[str]:
+    rows = session.execute(
+        f"SELECT p.person_id FROM people p WHERE {_UNLEASED} AND p.person_id IN ({FLAGS_LEFT}) ORDER BY p.person_id",
+        [now],
     )
     return [person for (person,) in rows.fetchall()]
 

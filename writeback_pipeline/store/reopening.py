@@ -1,6 +1,7 @@
 """What was dealt with and is looked at again: flags to verify, unsubscribes whose flag is gone from Salesforce."""
 
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import datetime
 
 from writeback_pipeline.domain.writebacks import TRANSITIONS, Status, Writeback
@@ -35,6 +36,16 @@ def reopen(session: Session, lost: Collection[tuple[int, str, int]], now: dateti
         [ids],
     ).fetchall()
     return writebacks_from(rows)
+
+
+def reopenable(session: Session, ids: Collection[int]) -> list[Writeback]:
+    """Those of the unsubscribes that `reopen` would put back, as they would be then."""
+    rows = session.execute(
+        f"SELECT {WRITEBACK} FROM writebacks w WHERE w.id IN (SELECT unnest($1::BIGINT[])) AND w.kind = 'unsubscribe' "
+        "AND w.status IN (SELECT unnest($2::TEXT[]))",
+        [list(ids), [status.value for status in REOPENED]],
+    ).fetchall()
+    return [replace(row, status=Status.PENDING, flag_result=None) for row in writebacks_from(rows)]
 
 
 def question_suppressed(session: Session, now: datetime) -> int:

@@ -243,6 +243,11 @@ class Store:
         with self._database.writing() as session:
             return reopening.reopen(session, lost, now)
 
+    def reopenable(self, ids: Collection[int]) -> list[Writeback]:
+        """Those of the unsubscribes that `reopen` would put back, as they would be then."""
+        with self._database.reading() as session:
+            return reopening.reopenable(session, ids)
+
     def unjoined(self, moves: Mapping[str, PersonRef]) -> dict[str, PersonRef]:
         """Those of the moves that lead away from people who are known and are not recorded as gone there yet."""
         with self._database.reading() as session:

@@ -93,6 +93,10 @@ def test_once_the_flag_is_not_suppressed_any_more_the_next_delivery_sets_what_wa
     assert (world.ledger.due(world.clock()), world.ledger.flags_left()) == (0, 0)
     turn_off(world)
     assert (world.ledger.due(world.clock()), world.ledger.flags_left()) == (4, 4)
+    (planned,) = dry_run(world.ledger, world.organisation, world.clock()).planned
+    assert (planned.salesforce_id, planned.flag_before, planned.flag_after) == (out, False, True)
+    assert (planned.flag_result, planned.note_title) == (FlagResult.SET, None)
+    assert world.ledger.flags_left() == 4
     report = world.deliver()
     assert (world.opted_out(out), world.opted_out(back), world.opted_out(ticked)) == (True, False, True)
     assert (states(world, out), len(world.notes(out))) == ([(Status.WRITTEN, FlagResult.SET)], 1)

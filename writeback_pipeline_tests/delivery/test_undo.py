@@ -55,6 +55,7 @@ def clear_faults(world: World) -> None:
         faults.clear(connection)
 
 
+@pytest.mark.every_store
 def test_a_wrong_run_is_taken_back_and_sent_again_only_when_it_is_asked_for(world: World) -> None:
     people = [world.contact(), world.lead()]
     for person in people:
@@ -124,6 +125,7 @@ def test_every_write_of_an_undo_is_in_the_journal_with_its_answer(world: World) 
     assert flag.intent.flag_before is True
 
 
+@pytest.mark.every_store
 def test_nobody_is_opted_in_who_stands_opted_out_by_another_change(world: World) -> None:
     earlier, pending = world.contact(), world.contact()
     world.unsubscribe(earlier)
@@ -184,6 +186,7 @@ def test_a_flag_that_a_later_run_has_written_is_left(world: World) -> None:
     assert len(world.notes(person)) == 1
 
 
+@pytest.mark.every_store
 def test_a_resubscribe_that_is_undone_opts_the_person_out_again_and_can_be_made_later(world: World) -> None:
     person = world.contact()
     world.unsubscribe(person)
@@ -236,6 +239,7 @@ def test_what_is_not_settled_yet_is_left_with_the_reason(world: World) -> None:
     assert [each.status for each in world.rows(stuck)] == [Status.WAITING]
 
 
+@pytest.mark.every_store
 def test_a_person_whom_another_worker_serves_is_left(world: World) -> None:
     busy, free = world.contact(), world.contact()
     for person in (busy, free):
@@ -264,6 +268,7 @@ def test_a_note_that_salesforce_does_not_let_go_is_told_and_undone_later(world: 
     assert (world.notes(person), row(world, person).error_code) == ([], UNDONE)
 
 
+@pytest.mark.every_store
 def test_an_undo_whose_answer_was_lost_is_finished_by_the_next(world: World) -> None:
     people = [world.contact() for _ in range(3)]
     for person in people:
@@ -400,6 +405,7 @@ def test_nothing_is_undone_in_another_organisation(world: World, tmp_path: Path)
     assert row(world, person).status is Status.WRITTEN
 
 
+@pytest.mark.every_store
 def test_activity_is_taken_back_and_written_again_only_when_it_is_asked_for(world: World, tmp_path: Path) -> None:
     mailings = Mailings(tmp_path / "mailing_activity")
     person, other = world.contact(), world.contact()
@@ -474,6 +480,7 @@ def note_in_one_run_and_flag_in_the_next(world: World) -> str:
     return person
 
 
+@pytest.mark.every_store
 @pytest.mark.parametrize("order", [("noted", "flagged"), ("flagged", "noted")])
 def test_what_two_runs_wrote_together_is_taken_back_in_either_order(world: World, order: tuple[str, str]) -> None:
     person = note_in_one_run_and_flag_in_the_next(world)
@@ -594,6 +601,7 @@ def test_a_person_whose_record_became_another_is_left_until_the_two_are_joined(w
     assert undo(world, "wrong").complete
 
 
+@pytest.mark.every_store
 def test_what_was_undone_stays_in_the_story(world: World) -> None:
     person = world.contact()
     world.unsubscribe(person)

@@ -53,6 +53,7 @@ from writeback_pipeline.domain.writebacks import (
 )
 from writeback_pipeline.store.queue import NO_RECIPIENT, UnknownWriteback
 from writeback_pipeline.store.recovery import WORKER_LOST
+from writeback_pipeline.store.reopening import REOPENED
 from writeback_pipeline_tests.fakes import jobs, leases, settling, windows
 from writeback_pipeline_tests.fakes.tables import Tables
 
@@ -223,6 +224,11 @@ class MemoryLedger:
 
     def notes_known(self, ids: Collection[str]) -> set[str]:
         return {row.note_id for row in self.tables.rows.values() if row.note_id in ids and row.note_id is not None}
+
+    def reopenable(self, ids: Collection[int]) -> list[Writeback]:
+        rows = (self.tables.rows[id_] for id_ in ids)
+        found = [row for row in rows if row.kind is Kind.UNSUBSCRIBE and row.status in REOPENED]
+        return [replace(row, status=Status.PENDING, flag_result=None) for row in found]
 
     def question_suppressed(self, now: datetime) -> int:
         if self.settings().suppress_opt_out_flag:
