@@ -65,7 +65,7 @@ def _works(store: Store, home: Path, size: int) -> dict[str, Callable[[], object
     def claim() -> None:
         claims = store.claim("benchmark", datetime.now(UTC), limit=10_000)
         assert len(claims) == PENDING, len(claims)
-        store.release("benchmark", claims)
+        store.release("benchmark", [claim.lease for claim in claims])
 
     store.enqueue([_unsubscribe(person, now) for person in people(size // 10 + PENDING)[-PENDING:]], now)
     return {

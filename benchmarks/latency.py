@@ -28,7 +28,7 @@ from writeback_pipeline.local_org.state import open_org
 SAMPLES, LONG_SAMPLES = 6, 30
 POLL_SECONDS = 5
 WITHIN = 1.3
-PATIENCE = 120.0
+PATIENCE = 300.0
 PARTS = ("wait for the tick", "launch and import", "in the run")
 
 Sample = tuple[float, float, float]
