@@ -1,7 +1,7 @@
 """Runs the benchmarks, each in a process of its own: `python -m benchmarks [NAME]... [--long]`.
 
-Writes build/benchmarks.json, and from it docs/benchmarks.md with its charts. Named benchmarks take the place of what
-the file had of them; the others stay.
+Without --long two are left out that take minutes and ask for nothing. Writes build/benchmarks.json, and from it
+docs/benchmarks.md with its charts. Named benchmarks take the place of what the file had of them; the others stay.
 """
 
 import argparse
@@ -16,18 +16,8 @@ from pathlib import Path
 from benchmarks import report
 from benchmarks.rows import Row, line
 
-NAMES = (
-    "calls",
-    "delivery",
-    "summaries",
-    "growth",
-    "latency",
-    "start_up",
-    "pages",
-    "pages_during_delivery",
-    "overview",
-    "shared_ledger",
-)
+SHORT = ("calls", "delivery", "summaries", "growth", "latency", "start_up", "pages", "shared_ledger")
+NAMES = (*SHORT, "pages_during_delivery", "overview")
 RESULTS = Path(__file__).parents[1] / "build" / "benchmarks.json"
 
 
@@ -49,7 +39,9 @@ def measure(name: str, *, long: bool) -> report.Benchmark:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"only these: {', '.join(NAMES)}")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"only these: {', '.join(NAMES)}; the last two else only with --long"
+    )
     parser.add_argument("--long", action="store_true", help="at the sizes that take hours")
     parser.add_argument("--rows-of", metavar="NAME", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
@@ -60,7 +52,7 @@ def main() -> None:
     if unknown := set(chosen.names) - set(NAMES):
         parser.error(f"there is no {', '.join(sorted(unknown))}")
     found = report.read(RESULTS) if chosen.names else {}
-    for name in chosen.names or NAMES:
+    for name in chosen.names or (NAMES if chosen.long else SHORT):
         found[name] = measure(name, long=chosen.long)
         report.write(RESULTS, found)
     in_order = [found[name] for name in NAMES if name in found]

@@ -23,14 +23,14 @@ from writeback_pipeline.store.store import Store
 PEERS = Path(__file__).parents[1] / "build" / "bench" / "bin" / "python"
 """The environment that other clients are installed in."""
 
-SIZES = (10, 100, 1_000, 10_000)
-LONG_SIZES = (*SIZES, 100_000, 1_000_000)
+SIZES = (10, 1_000, 10_000)
+LONG_SIZES = (10, 100, 1_000, 10_000, 100_000, 1_000_000)
 LONGEST_LOOP = 1_000
 """A loop makes as many calls for a thousand, however many there are: larger ones are computed."""
 
 COLLECTIONS = ("simple-salesforce loop", "simple-salesforce collections", "aio-sf")
 BULK = ("simple-salesforce bulk2", "kinetic-core", "drt-core")
-FROM_BULK = 1_000
+FROM_BULK, LONG_FROM_BULK = 10_000, 1_000
 """People from which a user would think of Bulk jobs."""
 
 UNSUBSCRIBES = {1_000: 3.0, 10_000: 2.2, 100_000: 0.4}
@@ -51,7 +51,7 @@ def rows(*, long: bool) -> Iterator[Row]:
         for name, size, calls in ours:
             limit = limits.get(size) if name == "ours" else 0 if name == "ours, unchanged" else None
             yield _row(f"{size:,} {each}, {name}", calls, size, unit, "ours" if name == "ours" else "", limit)
-        for client, size, calls in _peers(work, sizes):
+        for client, size, calls in _peers(work, sizes, LONG_FROM_BULK if long else FROM_BULK):
             yield _row(f"{size:,} {each}, {client}", calls, size, unit, client)
 
 
@@ -118,10 +118,10 @@ def _our_tasks(sizes: Sequence[int]) -> Iterator[tuple[str, int, int]]:
             yield "ours, unchanged", size, organisation.calls() - first
 
 
-def _peers(work: str, sizes: Sequence[int]) -> Iterator[tuple[str, int, int]]:
+def _peers(work: str, sizes: Sequence[int], from_bulk: int) -> Iterator[tuple[str, int, int]]:
     for client in (*COLLECTIONS, *BULK):
         for size in sizes:
-            if client in BULK and size < FROM_BULK:
+            if client in BULK and size < from_bulk:
                 continue
             if client == COLLECTIONS[0] and size > LONGEST_LOOP:
                 continue

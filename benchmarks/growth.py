@@ -25,8 +25,8 @@ from writeback_pipeline.domain.writebacks import Change, Kind, Status
 from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.postgres import PostgresServer, own_server
 
-SIZES, LONG_SIZES = (0, 10_000, 1_000_000), (0, 10_000, 1_000_000, 10_000_000)
-ROUNDS = 15
+SIZES, LONG_SIZES = (0, 1_000_000), (0, 10_000, 1_000_000, 10_000_000)
+ROUNDS = 9
 TICK, WITHIN = 20.0, 1.5
 PENDING = 100
 PRODUCERS, BATCH, QUEUED = 8, 100, 20_000

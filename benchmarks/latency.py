@@ -25,7 +25,7 @@ from writeback_pipeline.commands.dagster_home import PROJECT, use_dagster_home
 from writeback_pipeline.environment import read_environment
 from writeback_pipeline.local_org.state import open_org
 
-SAMPLES, LONG_SAMPLES = 6, 30
+SAMPLES, LONG_SAMPLES = 4, 30
 POLL_SECONDS = 5
 WITHIN = 1.3
 PATIENCE = 300.0

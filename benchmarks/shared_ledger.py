@@ -79,7 +79,7 @@ def watched(server: PostgresServer) -> Iterator[list[timedelta]]:
 
 def rows(*, long: bool) -> Iterator[Row]:
     """Queue and deliver; an error if a row is missing."""
-    number = 100_000 if long else 16_000
+    number = 100_000 if long else 8_000
     with own_server() as server, TemporaryDirectory() as home:
         url, queued = server.new_url(), multiprocessing.Event()
         Store(url, Path(home)).depth()

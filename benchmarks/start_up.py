@@ -14,7 +14,7 @@ from benchmarks.commands import WRITEBACKS, run
 from benchmarks.ledgers import fill
 from benchmarks.rows import Row
 
-ROUNDS, ROWS = 3, 100_000
+ROUNDS, ROWS = 2, 100_000
 QUICK = 1.0
 """Seconds within which a command that needs no Dagster starts."""
 

@@ -40,7 +40,8 @@ def rows(*, long: bool) -> Iterator[Row]:
     """Each kind of events at each size; then a week's with little memory."""
     for events in (EVENTS, LONG_EVENTS) if long else (EVENTS,):
         for label, density in PER_PERSON_AND_DAY.items():
-            yield from _contest(f"{events:,} events, {label}", made(events, density))
+            peers = long or label == "worst"
+            yield from _contest(f"{events:,} events, {label}", made(events, density), peers=peers)
     yield from _bounded(made(EVENTS, PER_PERSON_AND_DAY["worst"]))
 
 
@@ -56,14 +57,15 @@ def made(events: int, density: float) -> Path:
     return folder
 
 
-def _contest(label: str, folder: Path) -> Iterator[Row]:
+def _contest(label: str, folder: Path, *, peers: bool) -> Iterator[Row]:
     contestants: dict[str, Callable[[], float]] = {
         "bare group-by by DuckDB, the floor": lambda: _timed(lambda: floor(folder)),
         "ours, UTC": lambda: _timed(lambda: ours(folder, "UTC")),
         "ours, America/New_York": lambda: _timed(lambda: ours(folder, "America/New_York")),
-        "bare group-by by pandas": lambda: _by_peer("pandas", folder),
-        "bare group-by by polars": lambda: _by_peer("polars", folder),
     }
+    if peers:
+        contestants["bare group-by by pandas"] = lambda: _by_peer("pandas", folder)
+        contestants["bare group-by by polars"] = lambda: _by_peer("polars", folder)
     times: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(ROUNDS):
         for name, contestant in contestants.items():
