@@ -31,6 +31,9 @@ from writeback_pipeline_tests.commands.conftest import Writebacks
 
 PERSON = people().contacts[0].id
 
+on_a_safe_database = pytest.mark.duckdb_file
+"""The tests' server does without fsync; `check` says so, and what it says of anything else is not all."""
+
 
 @pytest.fixture(autouse=True)
 def _own_instance(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,6 +77,7 @@ def test_a_new_home_is_ready_and_stays_as_it_is(writebacks: Writebacks, home: Pa
     assert not (home / "dagster").exists()
 
 
+@on_a_safe_database
 def test_without_the_package_check_and_delivery_give_the_same_configuration_error(
     writebacks: Writebacks, in_organisation: Callable[..., None], store: Store
 ) -> None:
@@ -94,6 +98,7 @@ def test_without_the_package_check_and_delivery_give_the_same_configuration_erro
     assert (row.status, row.attempts) == (Status.PENDING, 0)
 
 
+@on_a_safe_database
 def test_what_may_pass_by_itself_exits_1(writebacks: Writebacks, in_organisation: Callable[..., None]) -> None:
     in_organisation(lambda connection: org_settings.change(connection, daily_api_requests=0))
     code, told = findings(writebacks)
@@ -149,6 +154,7 @@ def test_a_place_of_events_that_is_not_there_is_a_failure_unless_activity_is_off
     assert findings(writebacks)[1]["mailing events"]["level"] == "ok"
 
 
+@on_a_safe_database
 def test_an_instance_tells_whether_anything_runs_by_itself(writebacks: Writebacks, home: Path) -> None:
     folder = use_dagster_home(read_environment({"WRITEBACK_HOME": str(home)}), {})
     code, told = findings(writebacks)
@@ -182,6 +188,7 @@ def test_an_instance_that_cannot_be_opened_is_a_line_beside_the_others(
     assert "Email Opt Out" in result.output
 
 
+@on_a_safe_database
 def test_dagster_is_imported_only_where_there_is_an_instance(home: Path) -> None:
     program = (
         "import sys; from writeback_pipeline.cli import main\n"

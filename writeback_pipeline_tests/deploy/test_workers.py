@@ -40,7 +40,7 @@ mutation Launch($wanted: LaunchBackfillParams!) {
 """
 SHOWN = """
 query Shown($run: ID!) {
-  pipelineRunOrError(pipelineId: $run) { ... on Run {
+  runOrError(runId: $run) { ... on Run {
     status
     eventConnection(limit: 1000) { events { __typename ... on MessageEvent { message } } }
   } }
@@ -173,7 +173,7 @@ def test_a_backfill_from_the_ui_spreads_over_the_workers_and_what_a_dead_one_lef
     tell(f"         all {took:.0f} s after it died, by itself at the frequency manual; runs {dict(spread)}")
     assert sorted(keys) == sorted(f"sent:daily:{day}:{person}" for day in days for person in people)
     assert spread.keys() == {"one", "two"}
-    shown = _ask(ui, SHOWN, run=struck.run_id)["pipelineRunOrError"]
+    shown = _ask(ui, SHOWN, run=struck.run_id)["runOrError"]
     assert shown["status"] == "FAILURE"
     assert any(f"{killed.name}@" in (event.get("message") or "") for event in shown["eventConnection"]["events"]), shown
 
