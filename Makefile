@@ -54,7 +54,8 @@ torture-histories: setup-test
 torture-stories: setup-test
 	$(TORTURE) writeback_pipeline_tests/simulation/test_any_delivery.py writeback_pipeline_tests/store/test_any_story.py
 torture-killed: setup-test
-	$(TORTURE) writeback_pipeline_tests/torture/test_killed_workers.py writeback_pipeline_tests/torture/test_lost_host.py
+	$(TORTURE) writeback_pipeline_tests/torture/test_killed_workers.py writeback_pipeline_tests/torture/test_lost_host.py \
+	  writeback_pipeline_tests/torture/test_left_job.py
 torture-stopped: setup-test
 	$(TORTURE) writeback_pipeline_tests/torture/test_zombies.py
 torture-network: setup-test

@@ -6,12 +6,8 @@ run of the suite their clocks jump over the waits; in full nobody hurries.
 """
 
 import csv
-import os
 import random
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,17 +17,16 @@ from writeback_pipeline.domain.writebacks import Kind
 from writeback_pipeline.local_org import admin, faults, records
 from writeback_pipeline.local_org.state import open_org
 from writeback_pipeline_tests import ledgers
-from writeback_pipeline_tests.commands.support import COMMAND
 from writeback_pipeline_tests.mailings import Mailings
 from writeback_pipeline_tests.torture import ALL, SEED, listed, size, tell
 from writeback_pipeline_tests.torture.activity import Newsletter
 from writeback_pipeline_tests.torture.stories import Story
+from writeback_pipeline_tests.torture.terminal import LONGEST, Terminal
 from writeback_pipeline_tests.torture.truth import Event, Platform
 
 PEOPLE = size(300, 5_000)
 OPT_OUTS = 2 * PEOPLE
 DAYS = ("2025-11-20", "2025-11-21")
-LONGEST = 3_600.0
 
 FAULTS = (
     "row_lock probability=0.02 seed={seed}",
@@ -41,57 +36,6 @@ FAULTS = (
 )
 """Of the rows 2 % are locked. Of the calls in which rows go, or are looked at, far more than 1 % are carried out and
 never answered: every tenth, and in a small load, which has few, every fifth."""
-
-HURRY = not ALL and ledgers.STORE == "duckdb"
-"""A database server's clock does not jump, and no machine may be far from it."""
-
-HURRIED = [sys.executable, "-m", "writeback_pipeline_tests.torture.hurried"]
-REPOSITORY = Path(__file__).parents[2]
-
-
-class Terminal:
-    """Somebody who types `writebacks ...` in that home; `ahead` is how far their clock is, in seconds."""
-
-    def __init__(self, home: Path) -> None:
-        self.ahead = 0.0
-        self.variables = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("SALESFORCE_", "DAGSTER_"))},
-            **ledgers.variables(home),
-        }
-
-    def type(self, *words: str) -> None:
-        """A command that comes to its end at once."""
-        subprocess.run([*COMMAND, *words], env=self.variables, check=True, stdout=subprocess.DEVNULL)
-
-    def deliver(self, *words: str) -> str:
-        """`writebacks run ... --wait`, which must end well; what it said between its runs."""
-        command = [*HURRIED, str(self.ahead)] if HURRY else COMMAND
-        ended = subprocess.run(
-            [*command, "run", *words, "--wait"],
-            env=self.variables,
-            cwd=REPOSITORY,
-            capture_output=True,
-            text=True,
-            timeout=LONGEST,
-        )
-        assert ended.returncode == 0, (ended.stdout, ended.stderr)
-        if HURRY:
-            self.ahead = float(ended.stdout.splitlines()[-1])
-        return ended.stderr
-
-    @contextmanager
-    def organisation(self) -> Iterator[None]:
-        """The home's embedded organisation, served by a process of its own; commands deliver to it from now on."""
-        command = [*COMMAND, "org", "serve", "--port", "0"]
-        with subprocess.Popen(command, env=self.variables, stdout=subprocess.PIPE, text=True) as server:
-            try:
-                assert server.stdout is not None
-                address = next(line.split()[-1] for line in server.stdout if "listening" in line)
-                self.variables |= {"SALESFORCE_URL": address}
-                self.variables |= {"SALESFORCE_CLIENT_ID": "local", "SALESFORCE_CLIENT_SECRET": "local"}
-                yield
-            finally:
-                server.terminate()
 
 
 @pytest.mark.timeout(4 * LONGEST)
