@@ -275,9 +275,9 @@ class OptOutDelivery:
         begun, people = time.monotonic(), len(claims)
         plans, rows = Shelf[PersonPlan](), list[Outgoing]()
         while claims:
-            portion = self.ledger.extend(self.owner, claims[:PEOPLE_PER_PORTION], self.now())
+            claims[:] = self._with_time_to_send(claims)
+            planned = list(self._planned(claims[:PEOPLE_PER_PORTION], held, settings))
             del claims[:PEOPLE_PER_PORTION]
-            planned = list(self._planned(portion, held, settings))
             rows += _rows(planned)
             plans.put(planned)
         sent = self._bulk.send(rows)

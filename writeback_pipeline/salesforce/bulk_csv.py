@@ -44,10 +44,11 @@ def jobs_for(rows: Sequence[RowWrite], most: int = MAX_BYTES) -> list[tuple[JobK
 
 def file_of(rows: Sequence[RowWrite]) -> bytes:
     """The file of one job: a header and the rows, which all have the same columns."""
-    content = bytearray(_lines([_record(rows[0])]))
+    content = io.BytesIO(_lines([_record(rows[0])]))
+    content.seek(0, io.SEEK_END)
     for start in range(0, len(rows), _ROWS_AT_ONCE):
-        content += _lines(_record(row).values() for row in rows[start : start + _ROWS_AT_ONCE])
-    return bytes(content)
+        content.write(_lines(_record(row).values() for row in rows[start : start + _ROWS_AT_ONCE]))
+    return content.getvalue()
 
 
 def cell(value: Any) -> str:

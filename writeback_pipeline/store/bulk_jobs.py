@@ -35,8 +35,14 @@ WRITEBACKS_IN_JOBS = f"SELECT a.writeback_id {_UNFINISHED}"
 
 
 def enter_job(session: Session, job: BulkJob, owner: str) -> bool:
-    """Enter a job that was created; False, and nothing entered, when its rows are no longer the owner's to send."""
-    if not _is_held(session, job, owner):
+    """Enter a job that was created; False, and nothing entered, when any of its rows is no more the owner's to send."""
+    [(all_held,)] = session.execute(
+        "SELECT bool_and(a.outcome IS NULL AND p.epoch = a.epoch AND coalesce(p.lease_owner = $3, FALSE)) "
+        "FROM delivery_attempts a JOIN people p ON p.person_id = a.person_id "
+        "WHERE a.batch_id = $1 AND a.call_number = $2",
+        [job.batch_id, job.call_number, owner],
+    ).fetchall()
+    if not all_held:
         return False
     kind = job.kind
     session.execute(

@@ -118,6 +118,14 @@ def test_what_was_journalled_for_a_job_that_was_never_created_was_not_sent(store
     assert not store.enter_job(FLAGS, "worker")
 
 
+def test_a_job_is_not_entered_once_one_of_its_rows_is_another_workers(store: Store) -> None:
+    claims = claimed(store)
+    journalled(store, claims)
+    store.release("worker", [claims[0].lease])
+    store.claim("next", NOW, limit=1)
+    assert not store.enter_job(FLAGS, "worker")
+
+
 def test_an_adopted_job_leaves_what_it_proves_and_the_rest_to_the_next_delivery(store: Store) -> None:
     journalled(store, claimed(store))
     uploaded(store, FLAGS)

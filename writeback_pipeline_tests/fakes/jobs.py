@@ -14,8 +14,9 @@ from writeback_pipeline_tests.fakes.tables import Person, Sending, Tables
 
 
 def enter(tables: Tables, job: BulkJob, owner: str) -> bool:
-    """Enter a job that was created; False when its rows are no longer the owner's to send."""
-    if not _is_held(tables, job, owner):
+    """Enter a job that was created; False when any of its rows is no longer the owner's to send."""
+    rows = [each for each in tables.attempts.values() if each.is_in(job)]
+    if not rows or not all(each.outcome is None and _is_held_by(tables, each, owner) for each in rows):
         return False
     tables.jobs[job.job_id] = job
     return True
@@ -150,11 +151,12 @@ def _unanswered(tables: Tables, job: BulkJob) -> list[Sending]:
 
 
 def _is_held(tables: Tables, job: BulkJob, owner: str) -> bool:
-    return any(
-        tables.is_current(each.intent.person_id, each.intent.epoch)
-        and tables.people[each.intent.person_id].lease_owner == owner
-        for each in _unanswered(tables, job)
-    )
+    return any(_is_held_by(tables, each, owner) for each in _unanswered(tables, job))
+
+
+def _is_held_by(tables: Tables, sending: Sending, owner: str) -> bool:
+    person = sending.intent.person_id
+    return tables.is_current(person, sending.intent.epoch) and tables.people[person].lease_owner == owner
 
 
 def _batch(tables: Tables, job: BulkJob, owner: str) -> Iterable[Person]:
