@@ -336,12 +336,14 @@ def test_several_results_can_be_read_at_once(tmp_path: Path) -> None:
 def test_a_window_larger_than_the_memory_is_counted_all_the_same(tmp_path: Path) -> None:
     folder = tmp_path / "date=2026-11-10"
     folder.mkdir()
-    duckdb.sql(
+    events = duckdb.sql(
         "SELECT 'e' || n AS event_id, 'sent' AS kind, TIMESTAMP '2026-11-10 09:00:00' + to_microseconds(n) AS "
         "occurred_at, 'm-' || n % 3 AS mailing_id, 'Name' AS mailing_name, 'Subject' AS subject, "
         "'s' || n AS subscriber_id, 'Contact' AS object_type, '003wb' || lpad((n // 2)::VARCHAR, 10, '0') AS "
         "salesforce_id, false AS is_machine_open FROM range(600_000) AS t(n)"
-    ).write_parquet(str(folder / "events.parquet"))
+    )
+    assert events is not None
+    events.write_parquet(str(folder / "events.parquet"))
     with event_database("64MB", threads=1) as database, summarise(database, str(tmp_path), DAY, SHOWN) as counted:
         assert counted.totals.by_kind[Kind.SENT].people == 300_000
         assert sum(1 for _ in counted.revisions(Kind.SENT)) == 300_000
