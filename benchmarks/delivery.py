@@ -16,6 +16,7 @@ import requests
 
 from benchmarks.calls import BY_BULK, UNSUBSCRIBES, unsubscribes, work_of_peer
 from benchmarks.commands import WRITEBACKS, Ran, run
+from benchmarks.mailings import DAY, add_mailing
 from benchmarks.organisation import LATENCY, Served, people, served
 from benchmarks.rows import Row
 from writeback_pipeline.store.store import Store
@@ -28,6 +29,7 @@ AT_ONCE = 4
 WITHIN = 1.5
 OWN_SHARE = 0.15
 COMMAND = [WRITEBACKS, "run", "opt-outs", "--format", "json"]
+TASKS_MEGABYTES = 500
 REQUESTS = 300
 THRESHOLDS = {"composite": "1000000000", "bulk": "10000"}
 """The setting `bulk_threshold`: nothing by Bulk, or as it is by default."""
@@ -70,6 +72,8 @@ def rows(*, long: bool) -> Iterator[Row]:
     yield Row(f"peak memory of {PEOPLE:,} unsubscribes by Bulk", few, "MB")
     yield Row(f"peak memory of {number:,} unsubscribes by Bulk", many.megabytes, "MB", WITHIN * few, few)
     yield Row(f"{number:,} unsubscribes by Bulk, no latency", many.logged("delivered"), "s")
+    if long:
+        yield from _tasks(BY_BULK)
 
 
 def _by_calls_at_once(*, long: bool) -> Iterator[Row]:
@@ -80,6 +84,18 @@ def _by_calls_at_once(*, long: bool) -> Iterator[Row]:
             seconds = ran.logged("delivered")
             name = f"{number:,} unsubscribes, {1000 * latency:.0f} ms a call, {at_once} at once"
             yield Row(name, 1000 * seconds / number, "s for 1,000 unsubscribes", series=name)
+
+
+def _tasks(number: int) -> Iterator[Row]:
+    """Tasks of a day, first new ones, then revised ones: everybody has got another mailing."""
+    command = [WRITEBACKS, "run", "activity", "--from", f"{DAY.date()}", "--kind", "sent"]
+    with TemporaryDirectory() as folder, served(Path(folder), number) as organisation:
+        for mailing, what in enumerate(("new", "revised")):
+            add_mailing(organisation.home, number, mailing)
+            ran = run(command, organisation.variables())
+            yield Row(f"{number:,} {what} Tasks, the whole command", ran.seconds, "s")
+            yield Row(f"{number:,} {what} Tasks, peak memory", ran.megabytes, "MB", TASKS_MEGABYTES)
+        assert organisation.written() == (0, 0, number)
 
 
 def _deliver(number: int, latency: float, *, at_once: int = AT_ONCE, lane: str = "composite") -> tuple[Ran, int]:
