@@ -6,7 +6,7 @@ there is one pipeline, whose variables have no prefix, and nothing here plays a 
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -56,6 +56,14 @@ def variables_of(name: str, variables: Mapping[str, str]) -> dict[str, str]:
     for told in conflicts(bridges, variables, of=bridge):
         raise BridgesMisconfigured(told)
     return _variables_of(bridge, bridges, variables)
+
+
+def enter(name: str, variables: MutableMapping[str, str] = os.environ) -> None:
+    """Make this a process of that bridge alone: it keeps nothing of the environment that is another's."""
+    seen = variables_of(name, variables)
+    for foreign in variables.keys() - seen.keys():
+        del variables[foreign]
+    variables.update(seen)
 
 
 def conflicts(bridges: Sequence[Bridge], variables: Mapping[str, str], of: Bridge | None = None) -> Iterator[str]:

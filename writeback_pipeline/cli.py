@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from writeback_pipeline.bridges import CHOSEN, read_bridges, variables_of
+from writeback_pipeline.bridges import CHOSEN, enter, read_bridges
 from writeback_pipeline.bridges_toml import BridgesMisconfigured
 from writeback_pipeline.commands.output import InputError
 from writeback_pipeline.logs import LogsMisconfigured, configure
@@ -109,9 +109,7 @@ def main(context: click.Context, bridge: str | None) -> None:
 def _enter(bridge: str | None, command: str) -> None:
     """Make this a process of that bridge; where there are several, a command for one does nothing without a name."""
     if bridge and command != "bridges":
-        variables = variables_of(bridge, os.environ)
-        os.environ.clear()
-        os.environ.update(variables)
+        enter(bridge)
     elif command not in _OF_ALL_BRIDGES and (several := read_bridges(os.environ)):
         names = ", ".join(each.name for each in several)
         raise BridgesMisconfigured(

@@ -10,7 +10,7 @@ import sys
 
 import dagster as dg
 
-from writeback_pipeline.bridges import CHOSEN, read_bridges, variables_of
+from writeback_pipeline.bridges import CHOSEN, enter, read_bridges
 from writeback_pipeline.definitions import location_of
 
 
@@ -19,7 +19,5 @@ def __getattr__(name: str) -> dg.Definitions:
     if name.startswith("_") or name not in {bridge.name for bridge in read_bridges(os.environ)}:
         raise AttributeError(f"bridges.toml has no bridge {name}")
     if os.environ.get(CHOSEN) or sys.argv[1:2] == ["api"]:  # `dagster api grpc` serves one location
-        variables = variables_of(name, os.environ)
-        os.environ.clear()
-        os.environ.update(variables)
+        enter(name)
     return location_of(name)

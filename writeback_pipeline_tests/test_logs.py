@@ -114,6 +114,21 @@ def test_secrets_of_the_environment_and_tokens_are_taken_out_wherever_they_are(s
     assert "canary" not in redacted(f'before "{secret}" after', SECRETS)
 
 
+def test_the_secrets_of_every_bridge_are_taken_out() -> None:
+    variables = {f"NORTH_{name}": value for name, value in SECRETS.items()}
+    assert redacted('"canary/secret+1" canaryBase /services/canaryHook', variables) == '"***" *** ***'
+
+
+def test_a_line_of_a_bridges_process_names_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WRITEBACK_BRIDGE", "north")
+    logs.configure({}, "info")
+    logs.tell(LOG, "call")
+    (line,) = said(capsys)
+    assert line["bridge"] == "north"
+
+
 def test_short_secrets_and_record_ids_stay_and_addresses_only_where_they_may() -> None:
     line = "local 0035f00001AbCdEAAV jo.doe@mail.example"
     variables = {"SALESFORCE_CLIENT_SECRET": "local"}

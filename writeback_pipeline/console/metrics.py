@@ -5,8 +5,7 @@ in it is about a person.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import version
 from secrets import compare_digest
@@ -21,6 +20,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from writeback_pipeline.console.access import METRICS_TOKEN, Access
+from writeback_pipeline.console.asking import AllBridges
 from writeback_pipeline.console.ports import Ports
 from writeback_pipeline.domain.latency import Latency
 from writeback_pipeline.domain.measures import Measures
@@ -30,11 +30,27 @@ def metrics_route(ports: Mapping[str, Ports], access: Access) -> Route:
     """The route, which stands beside the pages' gate: no session, no form. Where there are several bridges their ports
     are given by name, else those of the pipeline by an empty one."""
 
+    collector = _collector(ports)
+    troubles = next(iter(ports.values())).troubles
+
     async def metrics(request: Request) -> Response:
         refusal = _refused(request, access)
-        return refusal if refusal is not None else await run_in_threadpool(_answer, request, ports)
+        return refusal if refusal is not None else await run_in_threadpool(_answer, request, collector, troubles)
 
     return Route("/metrics", metrics, methods=["GET"])
+
+
+def _collector(ports: Mapping[str, Ports]) -> Callable[[], Collector]:
+    if "" in ports:
+        alone = ports[""]
+
+        def measured() -> Collector:
+            now = alone.clock()
+            return _Measured(alone.ledger.measures(now), now)
+
+        return measured
+    several = AllBridges(ports, _collected)
+    return lambda: _OfBridges(several.ask())
 
 
 def _refused(request: Request, access: Access) -> Response | None:
@@ -48,17 +64,12 @@ def _refused(request: Request, access: Access) -> Response | None:
     return PlainTextResponse("A bearer token is needed.\n", 401, {"WWW-Authenticate": "Bearer"})
 
 
-def _answer(request: Request, ports: Mapping[str, Ports]) -> Response:
+def _answer(request: Request, collector: Callable[[], Collector], troubles: tuple[type[Exception], ...]) -> Response:
     registry = CollectorRegistry(auto_describe=False)
-    alone = ports.get("")
-    if alone is None:
-        registry.register(_OfBridges(ports))
-    else:
-        now = alone.clock()
-        try:
-            registry.register(_Measured(alone.ledger.measures(now), now))
-        except alone.troubles as error:
-            return PlainTextResponse(f"{error}\n", 503)
+    try:
+        registry.register(collector())
+    except troubles as error:
+        return PlainTextResponse(f"{error}\n", 503)
     encode, content_type = choose_encoder(request.headers.get("accept", ""))
     return Response(encode(registry), headers={"Content-Type": content_type})
 
@@ -113,21 +124,19 @@ class _Measured(Collector):
 class _OfBridges(Collector):
     """The measures of several bridges, each sample with its bridge; one whose ledger does not answer is down."""
 
-    def __init__(self, ports: Mapping[str, Ports]) -> None:
-        self._ports = ports
+    def __init__(self, collected: Mapping[str, list[Metric] | None]) -> None:
+        self._collected = collected
 
     def collect(self) -> Iterator[Metric]:
         """Every metric with the samples of all bridges."""
         merged: dict[str, Metric] = {}
-        up: dict[tuple[str, ...], float] = {}
-        with ThreadPoolExecutor(len(self._ports)) as threads:
-            for name, found in zip(self._ports, threads.map(_collected, self._ports.values()), strict=True):
-                up[(name,)] = float(found is not None)
-                for metric in found or ():
-                    merged.setdefault(metric.name, Metric(metric.name, metric.documentation, metric.type))
-                    merged[metric.name].samples += [
-                        sample._replace(labels={"bridge": name, **sample.labels}) for sample in metric.samples
-                    ]
+        for name, metrics in self._collected.items():
+            for metric in metrics or ():
+                into = merged.setdefault(metric.name, Metric(metric.name, metric.documentation, metric.type))
+                into.samples += [each._replace(labels={"bridge": name, **each.labels}) for each in metric.samples]
+        up: dict[tuple[str, ...], float] = {
+            (name,): float(metrics is not None) for name, metrics in self._collected.items()
+        }
         yield _labelled("writebacks_up", "1 if the bridge's ledger answered.", ("bridge",), up)
         yield from merged.values()
 

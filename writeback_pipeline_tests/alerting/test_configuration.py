@@ -19,6 +19,11 @@ def test_without_variables_there_is_no_channel() -> None:
     assert (alerting.channels, alerting.reminder) == ((), timedelta(hours=24))
 
 
+def test_messages_of_a_bridge_name_it() -> None:
+    alerting = read_alerting({"WRITEBACK_ALERT_NAME": "production", "WRITEBACK_BRIDGE": "north"})
+    assert alerting.installation == "production, bridge north"
+
+
 def test_both_channels_show_where_they_lead_and_no_secret() -> None:
     alerting = read_alerting(MAIL | HOOK | {"WRITEBACK_ALERT_REMINDER_HOURS": "12", "WRITEBACK_ALERT_NAME": "one"})
     assert [(each.name, each.target) for each in alerting.channels] == [

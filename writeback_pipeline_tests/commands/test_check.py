@@ -16,6 +16,7 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteInst
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus
 from dagster._daemon.types import DaemonHeartbeat
 
+from writeback_pipeline.commands.check_dagster import instance_findings
 from writeback_pipeline.commands.dagster_home import use_dagster_home
 from writeback_pipeline.domain.ledger import WritebackFilter
 from writeback_pipeline.domain.writebacks import Status
@@ -155,7 +156,9 @@ def test_a_place_of_events_that_is_not_there_is_a_failure_unless_activity_is_off
 
 
 @on_a_safe_database
-def test_an_instance_tells_whether_anything_runs_by_itself(writebacks: Writebacks, home: Path) -> None:
+def test_an_instance_tells_whether_anything_runs_by_itself(
+    writebacks: Writebacks, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = use_dagster_home(read_environment({"WRITEBACK_HOME": str(home)}), {})
     code, told = findings(writebacks)
     assert code == 0
@@ -173,6 +176,9 @@ def test_an_instance_tells_whether_anything_runs_by_itself(writebacks: Writeback
     assert told["daemon"]["level"] == "ok"
     assert told["sensor and schedules"]["told"] == "somebody stopped opt_out_queue_sensor"
     assert told["pools"]["told"] == "mine: 0 of 3 taken"
+    monkeypatch.setenv("WRITEBACK_BRIDGE", "north")
+    (other,) = [each for each in instance_findings(folder) if each.subject == "sensor and schedules"]
+    assert other.told == "none was stopped", "what was stopped of another bridge is no concern of this one"
 
 
 def test_an_instance_that_cannot_be_opened_is_a_line_beside_the_others(

@@ -55,6 +55,14 @@ def test_dagster_s_own_schema_takes_what_is_asked(query: str) -> None:
     assert validate(create_schema().graphql_schema, parse(query)) == []
 
 
+def test_a_run_of_a_bridge_is_started_in_its_code_location_by_its_keys() -> None:
+    with answering(200, data(launchRun={"__typename": "LaunchRunSuccess", "run": {"runId": "r1"}})) as (url, asked):
+        DagsterWebserver(url, "south-east").launch(LAUNCH)
+    selector = asked[0]["variables"]["executionParams"]["selector"]  # type: ignore[index]
+    assert selector["repositoryLocationName"] == "south-east"
+    assert selector["assetSelection"] == [{"path": ["south_east", "daily_sent_writebacks"]}]
+
+
 def test_a_run_is_started_by_job_partition_and_assets() -> None:
     with answering(200, data(launchRun={"__typename": "LaunchRunSuccess", "run": {"runId": "r1"}})) as (url, asked):
         assert DagsterWebserver(url).launch(LAUNCH) == "r1"

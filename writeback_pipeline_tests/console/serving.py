@@ -108,7 +108,7 @@ def no_salesforce(_: PersonRef) -> Held:
 @contextmanager
 def serving(home: Path, access: Access, look: Callable[[PersonRef], Held] = no_salesforce) -> Iterator[Served]:
     """The console of that home."""
-    served, ports = _over(home, look)
+    served, ports = ports_over(home, look)
     with _answering(create_app(ports, access)) as address:
         yield replace(served, address=address)
 
@@ -116,12 +116,13 @@ def serving(home: Path, access: Access, look: Callable[[PersonRef], Held] = no_s
 @contextmanager
 def serving_bridges(homes: Mapping[str, Path], access: Access) -> Iterator[dict[str, Served]]:
     """The console of several bridges, by name; each is served below its own address."""
-    over = {name: _over(home, no_salesforce) for name, home in homes.items()}
+    over = {name: ports_over(home) for name, home in homes.items()}
     with _answering(create_app_of({name: ports for name, (_, ports) in over.items()}, access)) as address:
         yield {name: replace(served, address=f"{address}/{name}") for name, (served, _) in over.items()}
 
 
-def _over(home: Path, look: Callable[[PersonRef], Held]) -> tuple[Served, Ports]:
+def ports_over(home: Path, look: Callable[[PersonRef], Held] = no_salesforce) -> tuple[Served, Ports]:
+    """A console over that home which is not served yet, and its ports."""
     store, clock, runs = store_of(home, wait=timedelta(seconds=0.3)), Clock(), MemoryRuns()
     folder = home / "mailing_activity"
     ports = Ports(

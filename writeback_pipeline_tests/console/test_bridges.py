@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.routing import Mount, Route
 
 from writeback_pipeline.bridges_toml import RESERVED
+from writeback_pipeline.console import asking
 from writeback_pipeline.console.app import create_app_of
 from writeback_pipeline.domain.people import ObjectType
 from writeback_pipeline.domain.writebacks import Change, Kind
@@ -20,6 +21,7 @@ from writeback_pipeline_tests.console.serving import (
     Client,
     Served,
     local_access,
+    ports_over,
     serving_bridges,
     with_accounts,
 )
@@ -27,6 +29,12 @@ from writeback_pipeline_tests.console.test_settings_page import form
 from writeback_pipeline_tests.intake.files import CONTACT
 
 NAMES = ("north", "south-east", "west")
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that is busy is none that does not answer."""
+    monkeypatch.setattr(asking, "PATIENCE_SECONDS", 60.0)
 
 
 @pytest.fixture
@@ -115,6 +123,7 @@ def test_a_bridge_whose_database_cannot_be_used_says_so_and_the_others_answer(
 def test_a_bridge_that_does_not_answer_takes_no_other_ones_threads(
     bridges: dict[str, Served], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(asking, "PATIENCE_SECONDS", 2.0)
     released = threading.Event()
     stuck = bridges["west"]
     monkeypatch.setattr(type(stuck.store), "overview", _waiting_for(released, stuck, type(stuck.store).overview))
@@ -124,7 +133,9 @@ def test_a_bridge_that_does_not_answer_takes_no_other_ones_threads(
         for each in callers:
             each.start()
         assert Client(bridges["north"].address).get("/").status_code == 200
-        assert "its database did not answer within 2 seconds" in Client(root_of(stuck)).get("/").text
+        root = Client(root_of(stuck))
+        assert "its database did not answer within 2 seconds" in root.get("/").text
+        assert 'writebacks_up{bridge="west"} 0.0' in root.get("/metrics").text
     finally:
         released.set()
         for each in callers:
@@ -159,9 +170,9 @@ def test_metrics_name_the_bridge_and_one_that_is_down(bridges: dict[str, Served]
     assert answer.text.count("# TYPE writebacks_owed ") == 1
 
 
-def test_no_bridge_can_have_the_name_of_an_address_of_the_consoles(bridges: dict[str, Served]) -> None:
-    ports = {name: object() for name in NAMES}
-    app = create_app_of(ports, local_access())  # type: ignore[arg-type]
+def test_no_bridge_can_have_the_name_of_an_address_of_the_consoles(tmp_path: Path) -> None:
+    ports = {name: ports_over(tmp_path / name)[1] for name in NAMES}
+    app = create_app_of(ports, local_access())
     taken = {route.path.split("/")[1] for route in app.routes if isinstance(route, Route | Mount)}
     assert taken == {"", *RESERVED, *NAMES}
 

@@ -50,6 +50,10 @@ class Installation:
             assert time.monotonic() < deadline, f"not reached: {what}; {self.log.read_text()[-3_000:]}"
             time.sleep(0.5)
 
+    def wait_for_a_run(self, bridge: str, status: dg.DagsterRunStatus) -> None:
+        only = dg.RunsFilter(job_name="deliver_opt_outs", statuses=[status], tags={"writebacks/bridge": bridge})
+        self.wait(lambda: self.instance.get_run_records(only), f"a run of {bridge} has ended as {status.value}")
+
 
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
@@ -97,10 +101,9 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
 @pytest.fixture(scope="module")
 def delivered(installation: Installation) -> Installation:
     """Those who are well have delivered; the others had their chance, too."""
-    well = [installation.worlds[name].ledger for name in WELL]
-    installation.wait(lambda: not any(ledger.depth().owed for ledger in well), "the two that are well have delivered")
-    down = dg.RunsFilter(tags={"writebacks/bridge": "down"}, statuses=[dg.DagsterRunStatus.FAILURE])
-    installation.wait(lambda: installation.instance.get_run_records(down), "the one that is down was tried")
+    for name in WELL:
+        installation.wait_for_a_run(name, dg.DagsterRunStatus.SUCCESS)
+    installation.wait_for_a_run("down", dg.DagsterRunStatus.FAILURE)
     return installation
 
 
