@@ -2,10 +2,12 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import requests
 from playwright.sync_api import Browser, expect
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.routing import Mount, Route
@@ -128,7 +130,7 @@ def test_a_bridge_that_does_not_answer_takes_no_other_ones_threads(
     stuck = bridges["west"]
     monkeypatch.setattr(type(stuck.store), "overview", _waiting_for(released, stuck, type(stuck.store).overview))
     monkeypatch.setattr(type(stuck.store), "measures", _waiting_for(released, stuck, type(stuck.store).measures))
-    callers = [threading.Thread(target=Client(stuck.address).get, args=("/",)) for _ in range(60)]
+    callers = [threading.Thread(target=_call, args=(stuck,)) for _ in range(45)]  # more than there are threads for all
     try:
         for each in callers:
             each.start()
@@ -140,6 +142,11 @@ def test_a_bridge_that_does_not_answer_takes_no_other_ones_threads(
         released.set()
         for each in callers:
             each.join()
+
+
+def _call(served: Served) -> None:
+    with suppress(requests.RequestException):  # nobody waits for the answer
+        Client(served.address).get("/")
 
 
 def _waiting_for(released: threading.Event, stuck: Served, method: object) -> object:
