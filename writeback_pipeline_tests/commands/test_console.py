@@ -15,6 +15,8 @@ from click.testing import CliRunner
 
 from writeback_pipeline.cli import main
 from writeback_pipeline.commands import console as command
+from writeback_pipeline.commands.console_ports import pipeline
+from writeback_pipeline.commands.dagster_webserver import DagsterWebserver
 from writeback_pipeline_tests import ledgers
 from writeback_pipeline_tests.commands.conftest import Writebacks
 from writeback_pipeline_tests.commands.support import COMMAND
@@ -91,6 +93,14 @@ def test_a_short_password_is_refused(home: Path) -> None:
     result = CliRunner().invoke(main, ["console", "hash-password"], input="short\n")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "12 characters or more" in result.stderr
+
+
+def test_links_lead_to_dagster_as_browsers_know_it_and_runs_go_to_where_it_is(tmp_path: Path) -> None:
+    where = {"WRITEBACK_HOME": str(tmp_path), "WRITEBACK_DAGSTER_URL": "http://webserver:3000"}
+    assert pipeline(where).ports.links.run("r") == "http://webserver:3000/runs/r"
+    ports = pipeline(where | {"WRITEBACK_DAGSTER_PUBLIC_URL": "https://dagster.example.org/"}).ports
+    assert ports.links.run("r") == "https://dagster.example.org/runs/r"
+    assert ports.runs == DagsterWebserver("http://webserver:3000", "")
 
 
 def test_the_console_imports_neither_dagster_nor_a_plotting_library() -> None:
