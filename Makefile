@@ -67,7 +67,7 @@ torture-texts: setup-test
 torture-clocks: setup-test
 	$(TORTURE) writeback_pipeline_tests/domain/test_every_hour.py writeback_pipeline_tests/delivery/test_a_day_of_calls.py
 torture-load: setup-test
-	$(TORTURE) writeback_pipeline_tests/torture/test_mixed_load.py
+	$(TORTURE) writeback_pipeline_tests/torture/test_mixed_load.py writeback_pipeline_tests/torture/test_shared_budget.py
 torture-workers: setup-test
 	$(TORTURE) writeback_pipeline_tests/deploy/test_workers.py writeback_pipeline_tests/deploy/test_compose.py
 
