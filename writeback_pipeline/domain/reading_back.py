@@ -11,7 +11,7 @@ from datetime import datetime
 from writeback_pipeline.domain.ledger import RESTORED, Claim, Doubt, OriginChange, Settlement
 from writeback_pipeline.domain.notes import note_body, note_title
 from writeback_pipeline.domain.people import ObjectType, PersonRef
-from writeback_pipeline.domain.records import FoundNote, Gone, Live
+from writeback_pipeline.domain.records import PREVIEW, FoundNote, Gone, Live
 from writeback_pipeline.domain.settings import WritebackSettings
 from writeback_pipeline.domain.writebacks import FlagResult, Kind, Status, Writeback, record_key
 
@@ -138,8 +138,11 @@ def _unless_known(note_id: str | None, claim: Claim) -> str | None:
 
 
 def _tells(note: FoundNote, row: Writeback) -> bool:
-    """Whether the Note's text is this row's; line ends and blanks at the end are not kept as they were sent."""
-    return note.body is not None and note.body.split() == note_body(note.title, row.reason).split()
+    """Whether the Note's text, or its preview, is this row's; line ends and blanks are not kept as they were sent."""
+    if note.body is None:
+        return False
+    told, sent = (" ".join(text.split()) for text in (note.body, note_body(note.title, row.reason)))
+    return told == sent or (len(told) == PREVIEW and sent.startswith(told))
 
 
 def _with_note(doubt: Doubt, note_id: str | None) -> Doubt:

@@ -96,9 +96,16 @@ class RowResult:
     message: str | None = None
 
 
+PREVIEW = 255
+"""Characters of a ContentNote's text that can be read beside others."""
+
+
 @dataclass(frozen=True, slots=True)
 class FoundNote:
-    """A Note or ContentNote that the organisation has, in the recycle bin too; `body` is None where it was not read."""
+    """A Note or ContentNote that the organisation has, in the recycle bin too.
+
+    `body` is None where it was not read; of a ContentNote it is the preview, its first PREVIEW characters on one line.
+    """
 
     note_id: str
     title: str

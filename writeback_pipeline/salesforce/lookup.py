@@ -91,6 +91,14 @@ def note_queries(keys: Sequence[tuple[str, str]], objects: Collection[NoteObject
     ]
 
 
+def preview_queries(ids: Collection[str]) -> list[Request]:
+    """Queries for how the texts of these ContentNotes begin."""
+    return [
+        soql_request(format_soql("SELECT Id, TextPreview FROM ContentNote WHERE Id IN {ids}", ids=chunk))
+        for chunk in in_chunks(sorted(ids), encoded_size, MAX_QUERY_BYTES)
+    ]
+
+
 def note_reads(ids: Collection[str]) -> list[Request]:
     """Reads by id of Notes and ContentNotes; what was deleted comes back as null."""
     by_object = {sobject: [id_ for id_ in ids if id_.startswith(prefix)] for prefix, sobject in _NOTE_PREFIXES.items()}

@@ -5,6 +5,7 @@ Puts the other rooms together. Nothing here retries: what an answer calls for is
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import date, datetime
 from functools import partial, wraps
 from itertools import chain
@@ -132,8 +133,8 @@ class SalesforceOrganisation:
     ) -> dict[tuple[str, str], list[FoundNote]]:
         """The notes with each (parent's id, title), those in the recycle bin too; an empty list for none.
 
-        `objects` are what to look for: Notes, ContentNotes or both. Raises InvalidSalesforceId for a parent whose id is
-        not one.
+        `objects` are what to look for: Notes, ContentNotes or both; how ContentNotes begin takes a call of its own.
+        Raises InvalidSalesforceId for a parent whose id is not one.
         """
         found: dict[tuple[str, str], list[FoundNote]] = {(normalise_id(parent), title): [] for parent, title in keys}
         for record in self._reads.records(lookup.note_queries(list(found), objects)):
@@ -141,8 +142,14 @@ class SalesforceOrganisation:
             # SOQL compares titles without regard to case, and each query mixes several keys.
             if (parent, note.title) in found:
                 found[parent, note.title].append(note)
+        unread = [note.note_id for notes in found.values() for note in notes if note.body is None]
+        queries = lookup.preview_queries(unread) if unread else []
+        previews = {record["Id"]: record.get("TextPreview") for record in self._reads.records(queries)}
         return {
-            (parent, title): sorted(found[normalise_id(parent), title], key=lambda note: note.note_id)
+            (parent, title): [
+                replace(note, body=previews.get(note.note_id, note.body))
+                for note in sorted(found[normalise_id(parent), title], key=lambda note: note.note_id)
+            ]
             for parent, title in keys
         }
 

@@ -115,6 +115,26 @@ def test_reasons_are_read_as_they_were_given(enhanced: World) -> None:
         assert note["TextPreview"].startswith(TITLE)
 
 
+def test_enhanced_notes_of_one_second_are_told_apart_by_how_they_begin(enhanced: World) -> None:
+    person = enhanced.contact()
+    reasons = ["first", "second", "far too many " + "mails " * 60 + "indeed", None]
+    for number, reason in enumerate(reasons):
+        enhanced.unsubscribe(person, AT, key=f"event {number}", reason=reason)
+    enhanced.fault("drop_after", path="composite(/graph)?$", times=1)
+    with pytest.raises(OrganisationUnavailable, match="in doubt"):
+        enhanced.deliver()
+    (lost,) = [note["Id"] for note in content_notes(enhanced, person) if lines(note)[1:] == ["Reason: first"]]
+    enhanced.as_user(admin.delete, lost)
+    enhanced.as_user(admin.purge, lost)
+    for _ in range(2):
+        enhanced.clock.advance(timedelta(minutes=20))
+        enhanced.deliver()
+    told = {note["Id"]: lines(note)[1:] for note in content_notes(enhanced, person)}
+    assert [told[row.note_id or ""] for row in enhanced.rows(person)] == [
+        [f"Reason: {reason}"] if reason else [] for reason in reasons
+    ]
+
+
 def test_a_resubscribe_leaves_a_second_note_and_clears_the_flag(enhanced: World) -> None:
     person = enhanced.contact()
     enhanced.unsubscribe(person)
@@ -233,12 +253,12 @@ def test_an_enhanced_note_is_found_by_person_and_title_also_in_the_recycle_bin(e
     enhanced.as_user(admin.delete, ids[1])
     keys = [(one, TITLE), (two, TITLE), (one, TITLE.upper())]
     find = enhanced.organisation.find_notes
-    found = {keys[0]: [FoundNote(ids[0], TITLE)], keys[1]: [FoundNote(ids[1], TITLE)], keys[2]: []}
+    found = {keys[0]: [FoundNote(ids[0], TITLE, TITLE)], keys[1]: [FoundNote(ids[1], TITLE, TITLE)], keys[2]: []}
     assert find(keys, objects=(NoteObject.CONTENT_NOTE,)) == find(keys, objects=tuple(NoteObject)) == found
     assert find(keys) == {key: [] for key in keys}
 
 
-def test_a_read_back_finds_the_notes_of_both_modes_in_one_call(enhanced: World) -> None:
+def test_a_read_back_finds_the_notes_of_both_modes_in_one_call_and_how_enhanced_ones_begin_in_another(enhanced: World) -> None:
     person = enhanced.contact()
     enhanced.unsubscribe(person, AT)
     enhanced.deliver()
@@ -248,5 +268,5 @@ def test_a_read_back_finds_the_notes_of_both_modes_in_one_call(enhanced: World) 
     titles = [TITLE, TITLE.replace("07 AM", "08 AM")]
     before = enhanced.organisation.usage.calls
     found = enhanced.organisation.find_notes([(person, title) for title in titles], objects=tuple(NoteObject))
-    assert enhanced.organisation.usage.calls == before + 1
+    assert enhanced.organisation.usage.calls == before + 2
     assert [found[person, title][0].note_id[:3] for title in titles] == ["069", "002"]

@@ -17,6 +17,7 @@ from writeback_pipeline.domain.people import ObjectType, PersonRef, person_ref
 from writeback_pipeline.domain.planning import OPT_OUT_FIELD
 from writeback_pipeline.domain.records import (
     DELETIONS,
+    PREVIEW,
     Answer,
     ApiUsage,
     FoundNote,
@@ -321,8 +322,9 @@ class MemoryOrganisation:
 
 
 def _found(note: NoteRecord) -> FoundNote:
-    """The text of a ContentNote is not read."""
-    return FoundNote(note.id, note.title, note.body if note.id.startswith(_PREFIXES[NoteObject.NOTE.value]) else None)
+    """Of a ContentNote only how it begins is read."""
+    is_whole = note.id.startswith(_PREFIXES[NoteObject.NOTE.value])
+    return FoundNote(note.id, note.title, note.body if is_whole else " ".join(note.body.split())[:PREVIEW])
 
 
 def plain(content: str) -> str:

@@ -79,8 +79,7 @@ def _unfinished(history: History, rows: Iterable[Writeback]) -> Iterable[Trouble
 
 
 NoteKey = tuple[str, str, str]
-"""Kind, second and reason of an event: no merge and no conversion changes those. Reasons do not count for ContentNotes:
-what they say is not read back, so of two events of one second the reason of one may be told twice."""
+"""Kind, second and reason of an event: no merge and no conversion changes those."""
 
 
 def _notes(history: History, rows: Iterable[Writeback]) -> Iterable[Trouble]:
@@ -99,10 +98,7 @@ def notes_too_many(history: History, rows: Iterable[Writeback]) -> Counter[NoteK
 
 def _wanted(history: History, rows: Iterable[Writeback]) -> Counter[NoteKey]:
     zone = history.ledger.settings().zone
-    reasons = not history.traits.content_notes
-    return Counter(
-        (f"{row.kind}d", note_timestamp(row.occurred_at, zone), (reasons and row.reason) or "") for row in rows
-    )
+    return Counter((f"{row.kind}d", note_timestamp(row.occurred_at, zone), row.reason or "") for row in rows)
 
 
 def _found(history: History) -> Counter[NoteKey]:
@@ -111,8 +107,7 @@ def _found(history: History) -> Counter[NoteKey]:
         if note.undone:
             continue
         verb, _, when = note.title.split(" ", 1)[1].partition(" ")
-        reason = "" if history.traits.content_notes else note.body.partition("Reason: ")[2]
-        found[verb, when.rpartition(" on ")[2], reason] += 1
+        found[verb, when.rpartition(" on ")[2], note.body.partition("Reason: ")[2]] += 1
     return found
 
 
@@ -129,7 +124,7 @@ def _note_ids(history: History, rows: Iterable[Writeback]) -> Iterable[Trouble]:
         used[note.id] += 1
         if organisation.end_of(note.parent) != organisation.end_of(owners[row.id]):
             yield "wrong note id", f"the Note of writeback {row.id} hangs on somebody else"
-        if (row.reason or "") != note.body.partition("Reason: ")[2] and not history.traits.content_notes:
+        if (row.reason or "") != note.body.partition("Reason: ")[2]:
             yield "wrong note id", f"the Note of writeback {row.id} tells of another event: {note.body!r}"
     for note_id, number in used.items():
         if number > 1:
