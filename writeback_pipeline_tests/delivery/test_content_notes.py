@@ -258,7 +258,7 @@ def test_an_enhanced_note_is_found_by_person_and_title_also_in_the_recycle_bin(e
     assert find(keys) == {key: [] for key in keys}
 
 
-def test_a_read_back_finds_the_notes_of_both_modes_in_one_call_and_how_enhanced_ones_begin_in_another(enhanced: World) -> None:
+def test_a_read_back_finds_the_notes_of_both_modes_in_one_call_and_their_beginnings_in_another(enhanced: World) -> None:
     person = enhanced.contact()
     enhanced.unsubscribe(person, AT)
     enhanced.deliver()
