@@ -22,7 +22,7 @@ class PersonalData:
 
     `people` are the ids of all their records, where they are now first; `names` the e-mail addresses and subscribers
     that they were queued with. `records` is how many Notes and Tasks Salesforce was given, `others` are the ids of
-    records that share a name.
+    records that share a name. `opted_out` while an opt-out stands, or is owed.
     """
 
     people: tuple[str, ...]

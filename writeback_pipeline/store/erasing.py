@@ -54,7 +54,7 @@ def personal_data(session: Session, who: str, now: datetime) -> PersonalData:
         writeback_ids=tuple(ids),
         attempts=attempts,
         records=sum(row["has_record"] for row in rows),
-        opted_out=bool(standing),
+        opted_out=bool(standing) or any(row["is_owed"] for row in rows),
         others=tuple(id_ for (id_,) in others if id_ not in people),
     )
 
@@ -106,9 +106,10 @@ def erased_keys(session: Session, keys: Collection[str]) -> dict[str, str]:
 
 
 def _rows(session: Session, condition: str, values: Collection[str]) -> list[dict[str, Any]]:
-    names = ("id", "status", "subscriber_id", "email", "has_record")
+    names = ("id", "status", "subscriber_id", "email", "has_record", "is_owed")
     rows = session.execute(
-        "SELECT w.id, w.status, w.subscriber_id, w.email, w.note_id IS NOT NULL OR w.task_id IS NOT NULL "
+        "SELECT w.id, w.status, w.subscriber_id, w.email, w.note_id IS NOT NULL OR w.task_id IS NOT NULL, "
+        "w.kind = 'unsubscribe' AND w.status IN ('pending', 'waiting', 'failed') "
         f"FROM writebacks w WHERE {condition} ORDER BY w.id",
         [list(values)],
     ).fetchall()
