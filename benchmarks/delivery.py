@@ -62,7 +62,8 @@ def rows(*, long: bool) -> Iterator[Row]:
     own, busy = ran.processor - idle.processor, calls * LATENCY + bare
     yield Row("our own processor time, beside the time that the organisation takes", own, "s", OWN_SHARE * busy, busy)
     yield Row("our own processor time for 1,000 unsubscribes", 1000 * own / PEOPLE, "s")
-    yield from _by_calls_at_once(long=long)
+    if long:
+        yield from _by_calls_at_once()
     number = BY_BULK
     many, calls = _deliver(number, 0, lane="bulk")
     unit = "calls for 1,000 unsubscribes by Bulk"
@@ -76,14 +77,13 @@ def rows(*, long: bool) -> Iterator[Row]:
         yield from _tasks(BY_BULK)
 
 
-def _by_calls_at_once(*, long: bool) -> Iterator[Row]:
-    number, several = (PEOPLE, (1, 2, 4, 8)) if long else (4_000, (1, 8))
-    for latency in (0, LATENCY) if long else (LATENCY,):
-        for at_once in several:
-            ran, _ = _deliver(number, latency, at_once=at_once)
+def _by_calls_at_once() -> Iterator[Row]:
+    for latency in (0, LATENCY):
+        for at_once in (1, 2, 4, 8):
+            ran, _ = _deliver(PEOPLE, latency, at_once=at_once)
             seconds = ran.logged("delivered")
-            name = f"{number:,} unsubscribes, {1000 * latency:.0f} ms a call, {at_once} at once"
-            yield Row(name, 1000 * seconds / number, "s for 1,000 unsubscribes", series=name)
+            name = f"{PEOPLE:,} unsubscribes, {1000 * latency:.0f} ms a call, {at_once} at once"
+            yield Row(name, 1000 * seconds / PEOPLE, "s for 1,000 unsubscribes", series=name)
 
 
 def _tasks(number: int) -> Iterator[Row]:

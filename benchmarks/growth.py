@@ -45,7 +45,7 @@ def rows(*, long: bool) -> Iterator[Row]:
                         first = empty.setdefault(f"{name} {what}", took)
                         limit, reference = None, first if size else None
                         if what == "sensor tick" and size:
-                            limit = min(TICK, max(WITHIN * first, first + 1))
+                            limit = min(TICK, WITHIN * first)
                         if what == "list page" and size and name == "PostgreSQL":
                             limit = reference = pages[size]
                         if what == "list page" and name == "DuckDB":
