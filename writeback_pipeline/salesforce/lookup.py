@@ -99,6 +99,11 @@ def preview_queries(ids: Collection[str]) -> list[Request]:
     ]
 
 
+def preview(record: Mapping[str, Any]) -> tuple[str, str | None]:
+    """A ContentNote's id, and how its text begins; None where Salesforce shows nothing of it."""
+    return record["Id"], record["TextPreview"]
+
+
 def note_reads(ids: Collection[str]) -> list[Request]:
     """Reads by id of Notes and ContentNotes; what was deleted comes back as null."""
     by_object = {sobject: [id_ for id_ in ids if id_.startswith(prefix)] for prefix, sobject in _NOTE_PREFIXES.items()}

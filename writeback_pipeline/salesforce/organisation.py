@@ -144,7 +144,7 @@ class SalesforceOrganisation:
                 found[parent, note.title].append(note)
         unread = [note.note_id for notes in found.values() for note in notes if note.body is None]
         queries = lookup.preview_queries(unread) if unread else []
-        previews = {record["Id"]: record.get("TextPreview") for record in self._reads.records(queries)}
+        previews = dict(_read(lookup.preview, record) for record in self._reads.records(queries))
         return {
             (parent, title): [
                 replace(note, body=previews.get(note.note_id, note.body))

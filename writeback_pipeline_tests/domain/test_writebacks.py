@@ -32,7 +32,9 @@ def test_every_move_that_is_not_an_arrow_is_refused() -> None:
 
 def test_an_unknown_outcome_is_never_sent_again_without_a_verdict() -> None:
     assert Status.SENDING not in TRANSITIONS[Status.UNKNOWN]
-    assert Status.FAILED not in TRANSITIONS[Status.UNKNOWN]
+    assert Status.PENDING not in TRANSITIONS[Status.UNKNOWN]
+    # Failed without one is only what ends the worker again and again; a retry doubts it once more.
+    assert Status.UNKNOWN in TRANSITIONS[Status.FAILED]
 
 
 def test_every_open_writeback_can_still_be_written() -> None:

@@ -145,7 +145,7 @@ def test_a_call_that_went_before_is_still_told_too(server: ScriptedServer, scrip
     ]
 
 
-def test_both_kinds_of_notes_are_looked_for_in_one_call(
+def test_both_kinds_of_notes_are_looked_for_in_one_call_and_how_the_enhanced_begin_in_another(
     server: ScriptedServer, scripted: SalesforceOrganisation
 ) -> None:
     page = {"totalSize": 1, "done": True}
@@ -156,10 +156,24 @@ def test_both_kinds_of_notes_are_looked_for_in_one_call(
         {"body": body, "httpStatusCode": 200, "referenceId": name}
         for name, body in (("part0", notes), ("part1", links))
     ]
-    server.answers(Say(body={"compositeResponse": parts}))
+    preview = page | {"records": [{"Id": NOTE_ID, "TextPreview": "Reason: Bad Email"}]}
+    server.answers(Say(body={"compositeResponse": parts}), Say(body=preview))
     found = scripted.find_notes([(PEOPLE[0], "t")], objects=tuple(NoteObject))
-    assert found == {(PEOPLE[0], "t"): [FoundNote("002000000000001AAA", "t", ""), FoundNote(NOTE_ID, "t")]}
-    assert len(server.heard) == 1
+    assert found == {
+        (PEOPLE[0], "t"): [FoundNote("002000000000001AAA", "t", ""), FoundNote(NOTE_ID, "t", "Reason: Bad Email")]
+    }
+    assert len(server.heard) == 2
+
+
+@pytest.mark.parametrize("record", [{"TextPreview": "Reason"}, {"Id": NOTE_ID}], ids=["no id", "no beginning"])
+def test_how_a_note_begins_is_read_or_the_answer_is_an_outage(
+    server: ScriptedServer, scripted: SalesforceOrganisation, record: dict[str, str]
+) -> None:
+    link = {"LinkedEntityId": PEOPLE[0], "ContentDocumentId": NOTE_ID, "ContentDocument": {"Title": "t"}}
+    pages = ({"totalSize": 1, "done": True, "records": [each]} for each in (link, record))
+    server.answers(*(Say(body=page) for page in pages))
+    with pytest.raises(OrganisationUnavailable, match="UNREADABLE_ANSWER"):
+        scripted.find_notes([(PEOPLE[0], "t")], objects=[NoteObject.CONTENT_NOTE])
 
 
 @pytest.mark.parametrize("record", [{"LinkedEntityId": PEOPLE[0]}, {"ParentId": PEOPLE[0]}], ids=["link", "note"])
