@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from writeback_pipeline.console.charts import spoken
-from writeback_pipeline.domain.writebacks import utc_text
+from writeback_pipeline.domain.writebacks import local_time, utc_text
 
 PACKAGE = "writeback_pipeline.console"
 
@@ -37,7 +37,7 @@ class Templates:
             auto_reload=False,
         )
         self._environment.globals |= {"navigation": NAVIGATION, "static": _versions(), "csrf": csrf}
-        self._environment.filters |= {"utc": utc, "local": local, "since": since}
+        self._environment.filters |= {"utc": utc, "local": local, "in_zone": local_time, "since": since}
 
     def render(self, template: str, **context: Any) -> str:
         """The template with that context."""
@@ -56,7 +56,7 @@ def utc(instant: datetime) -> str:
 
 def local(instant: datetime, zone: ZoneInfo) -> str:
     """An instant in the bridge's time zone, such as `Mon 23 Nov 2026, 05:20 EST`."""
-    return instant.astimezone(zone).strftime("%a %d %b %Y, %H:%M %Z")
+    return local_time(instant, zone).strftime("%a %d %b %Y, %H:%M %Z")
 
 
 def since(now: datetime, earlier: datetime) -> str:

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from writeback_pipeline.domain.notes import REASON_LIMIT, clean_text
 from writeback_pipeline.domain.people import ObjectType, normalise_id, person_ref
-from writeback_pipeline.domain.writebacks import ACTIVITY_KINDS, OPT_OUT_KINDS, Change, Kind
+from writeback_pipeline.domain.writebacks import ACTIVITY_KINDS, EARLIEST, OPT_OUT_KINDS, Change, Kind
 
 REQUIRED = ("kind", "object_type", "salesforce_id", "occurred_at")
 OPTIONAL = ("reason", "subscriber_id", "email", "delivery_key")
@@ -20,9 +20,6 @@ COLUMNS = REQUIRED + OPTIONAL
 
 NAME_LIMIT = 255
 """Longest subscriber_id, email and delivery_key, in characters."""
-
-EARLIEST_YEAR = 1990
-"""A change dated before this year is a broken clock or an empty date, not a change."""
 
 AHEAD = timedelta(days=2)
 """How far after its intake a resubscribe may be dated: room for a clock or a zone that is a little wrong."""
@@ -109,8 +106,6 @@ def instant(text: str) -> datetime:
         moment = moment.astimezone(UTC)
     except OverflowError:
         raise ValueError(f"{_shown(text)} is outside the calendar: correct the year") from None
-    if moment.year < EARLIEST_YEAR:
-        raise ValueError(f"{_shown(text)} is before {EARLIEST_YEAR}: correct the year")
     return moment
 
 
@@ -131,8 +126,10 @@ def _object_type(text: str) -> ObjectType:
 
 
 def _occurred_at(text: str, kind: Kind | None, received_at: datetime) -> datetime:
-    """An unsubscribe is taken however wrong its clock; a resubscribe from the future would outrank all that follow."""
+    """An unsubscribe is taken however wrong its clock; of a resubscribe it must be known what it follows."""
     moment = instant(text)
+    if kind is Kind.RESUBSCRIBE and moment < EARLIEST:
+        raise ValueError(f"{_shown(text)} is before {EARLIEST.year}: correct the year")
     if kind is Kind.RESUBSCRIBE and moment - received_at > AHEAD:
         raise ValueError(
             f"{_shown(text)} is more than {AHEAD.days} days in the future, where a resubscribe would outrank every "

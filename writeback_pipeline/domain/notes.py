@@ -8,7 +8,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from writeback_pipeline.domain.people import ObjectType
-from writeback_pipeline.domain.writebacks import Kind
+from writeback_pipeline.domain.writebacks import Kind, local_time
 
 BODY_LIMIT = 32_000
 """Largest Note.Body in UTF-8 bytes. Salesforce counts characters; bytes are the stricter reading."""
@@ -29,14 +29,8 @@ _SENTENCES = {
 
 
 def note_timestamp(instant: datetime, zone: ZoneInfo) -> str:
-    """`mm/dd/yy hh:mm:ss tt` in that zone: zero-padded, 12-hour, AM or PM; midnight is 12:00:00 AM.
-
-    In UTC for the last hours of the year 9999 that other zones have no date for.
-    """
-    try:
-        local = instant.astimezone(zone)
-    except OverflowError:
-        local = instant
+    """`mm/dd/yy hh:mm:ss tt` in that zone: zero-padded, 12-hour, AM or PM; midnight is 12:00:00 AM."""
+    local = local_time(instant, zone)
     half = "AM" if local.hour < 12 else "PM"
     return (
         f"{local.month:02}/{local.day:02}/{local.year % 100:02} "

@@ -12,7 +12,7 @@ from writeback_pipeline.domain.people import PersonRef, object_type_of
 from writeback_pipeline.domain.records import Answer, Operation
 from writeback_pipeline.domain.undoing import INCOMPLETE, UNDONE, Undo
 from writeback_pipeline.domain.writebacks import (
-    AHEAD_OF_ITS_QUEUEING,
+    MISDATED,
     FlagResult,
     Kind,
     Status,
@@ -202,8 +202,8 @@ def _of_writeback(row: Writeback, settled_at: datetime | None) -> Iterator[Momen
     who = f" ({_named(row)})" if row.salesforce_id or row.subscriber_id or row.email else ""
     window = f" from {utc_text(row.window_start)}" if row.window_start else ""
     reason = f" Reason: {row.reason}" if row.reason else ""
-    ahead = f" {AHEAD_OF_ITS_QUEUEING}" if row.is_ahead else ""
-    yield Moment(row.occurred_at, "event", f"{_EVENTS[row.kind]}{window}{who}.{reason}{ahead}", row.id)
+    misdated = f" {MISDATED}" if row.is_misdated else ""
+    yield Moment(row.occurred_at, "event", f"{_EVENTS[row.kind]}{window}{who}.{reason}{misdated}", row.id)
     yield Moment(row.created_at, "queued", f"Queued as writeback {row.id} ({row.kind}).", row.id)
     if row.written_at is not None:
         yield _written(row.id, row.written_at, _record(row.note_id, row.task_id), row.flag_result, row.run_id)

@@ -8,6 +8,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from zoneinfo import ZoneInfo
 
 from writeback_pipeline.domain.people import ObjectType
 
@@ -107,9 +108,12 @@ def check_transition(old: Status, new: Status) -> None:
         raise IllegalTransition(f"a writeback cannot go from {old} to {new}")
 
 
-AHEAD_OF_ITS_QUEUEING = (
-    "Its time lies after it was queued, so it counts as of when it was queued: a clock or a date at the platform is "
-    "wrong."
+EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
+"""A change dated before this is a broken clock or an empty date."""
+
+MISDATED = (
+    "Its time lies after it was queued or before 1990, so it counts as of when it was queued: a clock or a date at the "
+    "platform is wrong."
 )
 """What the list says of an opt-out whose time cannot be true."""
 
@@ -163,6 +167,14 @@ def utc_text(instant: datetime) -> str:
     return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
+def local_time(instant: datetime, zone: ZoneInfo) -> datetime:
+    """The instant in that zone; in UTC for the first and last hours of the calendar that the zone has no date for."""
+    try:
+        return instant.astimezone(zone)
+    except OverflowError:
+        return instant
+
+
 @dataclass(frozen=True, slots=True)
 class Writeback:
     """One row of the Writeback List; fields are the list's columns, instants are aware and in UTC."""
@@ -193,6 +205,7 @@ class Writeback:
     written_at: datetime | None
 
     @property
-    def is_ahead(self) -> bool:
+    def is_misdated(self) -> bool:
         """Whether it is an opt-out whose time cannot be true; it is ordered as of its queueing then."""
-        return self.kind in OPT_OUT_KINDS and self.occurred_at > self.created_at + CLOCKS_DIFFER
+        is_possible = EARLIEST <= self.occurred_at <= self.created_at + CLOCKS_DIFFER
+        return self.kind in OPT_OUT_KINDS and not is_possible

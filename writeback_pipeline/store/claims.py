@@ -19,7 +19,7 @@ from writeback_pipeline.store.bulk_jobs import PEOPLE_IN_JOBS
 from writeback_pipeline.store.doubts import doubts, known_notes
 from writeback_pipeline.store.origins import flags_set_by_us
 from writeback_pipeline.store.people import hold
-from writeback_pipeline.store.rows import IS_AHEAD, WRITEBACK, writebacks_from
+from writeback_pipeline.store.rows import IS_MISDATED, WRITEBACK, writebacks_from
 from writeback_pipeline.store.session import Session, as_columns, in_utc, unnested
 
 _OWED_NOW = (
@@ -250,10 +250,10 @@ def _claims(
 
 
 def _events(session: Session, people: Collection[str]) -> dict[str, list[OptOutEvent]]:
-    # A time in the future is somebody's mistake: the event happened at the latest when it was queued.
+    # A time that cannot be true is somebody's mistake: the event counts as of when it was queued.
     rows = session.execute(
         "SELECT w.person_id, w.id, w.kind, "
-        f"CASE WHEN {IS_AHEAD} THEN w.created_at ELSE w.occurred_at END, "
+        f"CASE WHEN {IS_MISDATED} THEN w.created_at ELSE w.occurred_at END, "
         "w.status, w.flag_result, w.note_id IS NOT NULL FROM writebacks w "
         "WHERE w.kind IN ('unsubscribe', 'resubscribe') AND w.person_id IN (SELECT unnest($1::TEXT[])) "
         # Taken back, or about to be: it counts no more.

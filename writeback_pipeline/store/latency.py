@@ -1,6 +1,6 @@
 """How long written opt-outs took, from their own timestamps: of one run, or day by day. Nothing here changes anything.
 
-An event that lies in the future of its queueing counts as no time: clocks differ, and platforms are imported late.
+An event whose time cannot be true counts as of its queueing: clocks differ, and platforms are imported late.
 """
 
 from collections.abc import Sequence
@@ -9,8 +9,9 @@ from datetime import date, datetime
 from writeback_pipeline.domain.latency import Latency, LatencyByDay, Spread
 from writeback_pipeline.store.session import Session
 
-_STRETCHES = (("occurred_at", "created_at"), ("created_at", "written_at"), ("occurred_at", "written_at"))
-_SECONDS = [f"greatest(0, extract(epoch FROM (w.{end} - w.{start})))" for start, end in _STRETCHES]
+_HAPPENED = "CASE WHEN w.occurred_at < TIMESTAMP '1990-01-01' THEN w.created_at ELSE w.occurred_at END"
+_STRETCHES = ((_HAPPENED, "w.created_at"), ("w.created_at", "w.written_at"), (_HAPPENED, "w.written_at"))
+_SECONDS = [f"greatest(0, extract(epoch FROM ({end} - {start})))" for start, end in _STRETCHES]
 _SPREADS = ", ".join(
     f"percentile_disc(0.5) WITHIN GROUP (ORDER BY {seconds}), "
     f"percentile_disc(0.95) WITHIN GROUP (ORDER BY {seconds}), max({seconds})"

@@ -83,6 +83,18 @@ TRIGGER_FOR_ANY_SNAPSHOT = KNOWING_WHAT_WAS_ERASED.replace(
     "LOCK TABLE schema_version IN ROW SHARE MODE;\n    PERFORM 1 FROM schema_version WHERE version = 1 FOR SHARE;",
 )
 
+TAKING_ANY_UNSUBSCRIBE = TRIGGER_FOR_ANY_SNAPSHOT.replace(
+    """        WHEN NEW.occurred_at IS NULL OR NEW.occurred_at < '1990-01-01T00:00:00Z'
+            THEN 'occurred_at is when it happened'
+""",
+    """        WHEN NEW.occurred_at IS NULL
+                OR NEW.occurred_at NOT BETWEEN '0001-01-01T00:00:00Z' AND '9999-12-31T23:59:59.999999Z'
+            THEN 'occurred_at is when it happened'
+        WHEN NEW.kind = 'resubscribe' AND NEW.occurred_at < '1990-01-01T00:00:00Z'
+            THEN 'occurred_at of a resubscribe is not before 1990'
+""",
+)
+
 STATEMENTS = (
     DOOR,
     TRIGGER,

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from writeback_pipeline.domain.people import ObjectType
-from writeback_pipeline.domain.writebacks import AHEAD_OF_ITS_QUEUEING, FlagResult, Kind, Status, Writeback
+from writeback_pipeline.domain.writebacks import MISDATED, FlagResult, Kind, Status, Writeback
 from writeback_pipeline.store.session import in_utc
 
 NAMES = tuple(field.name for field in fields(Writeback))
@@ -30,11 +30,14 @@ _READ: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(INSTANTS, in_utc),
 }
 
-IS_AHEAD = "w.occurred_at > w.created_at + INTERVAL '1 hour' AND w.kind IN ('unsubscribe', 'resubscribe')"
-"""`Writeback.is_ahead`, of a table called `w`."""
+IS_MISDATED = (
+    "(w.occurred_at > w.created_at + INTERVAL '1 hour' OR w.occurred_at < TIMESTAMP '1990-01-01') "
+    "AND w.kind IN ('unsubscribe', 'resubscribe')"
+)
+"""`Writeback.is_misdated`, of a table called `w`."""
 
 SELECTED = {name: f"w.{name}" for name in NAMES} | {
-    "advice": f"CASE WHEN {IS_AHEAD} THEN concat_ws(' ', w.advice, '{AHEAD_OF_ITS_QUEUEING}') ELSE w.advice END"
+    "advice": f"CASE WHEN {IS_MISDATED} THEN concat_ws(' ', w.advice, '{MISDATED}') ELSE w.advice END"
 }
 """What each column of a table called `w` is selected as."""
 

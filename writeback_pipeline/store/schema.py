@@ -478,6 +478,7 @@ MIGRATIONS: tuple[Migration, ...] = (
             "autovacuum_vacuum_insert_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02)"
         ),
     ),
+    (OnPostgreSQL(platform_door.TAKING_ANY_UNSUBSCRIBE),),
 )
 
 

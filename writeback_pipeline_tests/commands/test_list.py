@@ -13,7 +13,7 @@ import pytest
 
 from writeback_pipeline.commands.list import WIDTH_OF_A_PIPE
 from writeback_pipeline.domain.people import ObjectType
-from writeback_pipeline.domain.writebacks import AHEAD_OF_ITS_QUEUEING, Change, Kind, Status
+from writeback_pipeline.domain.writebacks import MISDATED, Change, Kind, Status
 from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests import ledgers
 from writeback_pipeline_tests.commands.conftest import Writebacks
@@ -165,16 +165,17 @@ def test_an_empty_list_is_said_to_be_empty_and_stays_a_document(writebacks: Writ
     assert writebacks(*nothing, "--format", "csv").stdout == ",".join(COLUMNS) + "\n"
 
 
+@pytest.mark.parametrize("year", [1, 9999])
 def test_a_time_that_cannot_be_true_is_marked(
-    writebacks: Writebacks, store: Store, settle_all: Callable[..., None]
+    writebacks: Writebacks, store: Store, settle_all: Callable[..., None], year: int
 ) -> None:
-    ahead = datetime(2999, 1, 1, tzinfo=UTC)
-    store.enqueue([Change(Kind.UNSUBSCRIBE, ObjectType.LEAD, LEAD, ahead, key="ahead")], NOON)
+    absurd = datetime(year, 1, 1, tzinfo=UTC)
+    store.enqueue([Change(Kind.UNSUBSCRIBE, ObjectType.LEAD, LEAD, absurd, key="absurd")], NOON)
     for advice in (None, "Mend the record."):
-        first, *rest = json.loads(writebacks("list", "--format", "json").stdout)
-        assert first["advice"] == " ".join(filter(None, (advice, AHEAD_OF_ITS_QUEUEING)))
-        assert [row["advice"] for row in rest] == [advice] * 3
+        advices = [row["advice"] for row in json.loads(writebacks("list", "--format", "json").stdout)]
+        misdated = " ".join(filter(None, (advice, MISDATED)))
+        assert advices == ([*[advice] * 3, misdated] if year == 1 else [misdated, *[advice] * 3])
         settle_all(Status.FAILED, advice="Mend the record.")
-    assert AHEAD_OF_ITS_QUEUEING in writebacks("list").stderr
-    assert AHEAD_OF_ITS_QUEUEING in writebacks("list", "--format", "csv").stdout
-    assert writebacks("why", LEAD).stdout.count(AHEAD_OF_ITS_QUEUEING) == 2  # in the event, and in how it stands
+    assert MISDATED in writebacks("list").stderr
+    assert MISDATED in writebacks("list", "--format", "csv").stdout
+    assert writebacks("why", LEAD).stdout.count(MISDATED) == 2  # in the event, and in how it stands

@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -24,7 +24,7 @@ from writeback_pipeline.domain.records import Answer, Operation
 from writeback_pipeline.domain.settings import Occurrence
 from writeback_pipeline.domain.window_ledger import OwedSummary, scope_of
 from writeback_pipeline.domain.windows import Calendar, window_named
-from writeback_pipeline.domain.writebacks import AHEAD_OF_ITS_QUEUEING, Kind, Status
+from writeback_pipeline.domain.writebacks import MISDATED, Kind, Status
 from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests import ledgers
 from writeback_pipeline_tests.commands.support import COMMAND
@@ -61,10 +61,13 @@ def test_an_empty_ledger_says_how_changes_come_in(client: Client) -> None:
 
 
 def test_a_time_that_cannot_be_true_is_marked_and_explained(served: Served, client: Client) -> None:
-    served.store.enqueue([unsubscribe(contact(1), START + timedelta(days=900)), unsubscribe(contact(2), START)], START)
-    ahead, _ = shown(client.get("/writebacks").text)
-    assert words(client.get("/writebacks")).count("cannot be true") == 1
-    assert AHEAD_OF_ITS_QUEUEING in words(client.get(f"/writebacks/{ahead}"))
+    served.store.change_settings({"time_zone": "Asia/Tokyo"}, "tester", START)
+    last, first = datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC)
+    served.store.enqueue([unsubscribe(contact(n), at) for n, at in enumerate((first, START, last), 1)], START)
+    ahead, _, before = shown(client.get("/writebacks").text)
+    assert words(client.get("/writebacks")).count("cannot be true") == 2
+    for misdated in (ahead, before):
+        assert MISDATED in words(client.get(f"/writebacks/{misdated}"))
 
 
 def test_the_newest_come_first_and_pages_lead_on_and_back(served: Served, client: Client) -> None:

@@ -262,14 +262,35 @@ def test_a_deleted_record_fails_with_what_to_do_and_stops_nobody_else(world: Wor
     assert world.opted_out(other)
 
 
-def test_an_event_at_the_end_of_all_time_is_written_and_stops_nobody(world: World) -> None:
+@pytest.mark.parametrize(
+    ("zone", "moment", "told"),
+    [
+        ("Asia/Tokyo", datetime(9999, 12, 31, 23, 30, tzinfo=UTC), "12/31/99 11:30:00 PM"),
+        ("America/New_York", datetime(1, 1, 1, 0, 30, tzinfo=UTC), "01/01/01 12:30:00 AM"),
+    ],
+)
+def test_an_event_at_either_end_of_all_time_is_written_and_stops_nobody(
+    world: World, zone: str, moment: datetime, told: str
+) -> None:
     people = [world.contact(), world.contact()]
-    world.ledger.change_settings({"time_zone": "Asia/Tokyo"}, "tester", START)
-    world.unsubscribe(people[0], datetime(9999, 12, 31, 23, 30, tzinfo=UTC))
+    world.ledger.change_settings({"time_zone": zone}, "tester", START)
+    world.unsubscribe(people[0], moment)
     world.unsubscribe(people[1])
     world.deliver()
     assert all(world.opted_out(person) for person in people)
-    assert world.notes(people[0])[0]["Title"].endswith("12/31/99 11:30:00 PM")
+    assert world.notes(people[0])[0]["Title"].endswith(told)
+
+
+def test_an_unsubscribe_without_a_sound_date_counts_after_an_earlier_resubscribe(world: World) -> None:
+    person = world.contact()
+    world.unsubscribe(person)
+    world.deliver()
+    world.resubscribe(person)
+    world.deliver()
+    assert not world.opted_out(person)
+    world.unsubscribe(person, datetime(1970, 1, 1, tzinfo=UTC))
+    world.deliver()
+    assert world.opted_out(person)
 
 
 def test_a_person_of_whom_no_plan_can_be_made_fails_and_stops_nobody(

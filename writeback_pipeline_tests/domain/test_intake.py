@@ -139,8 +139,9 @@ def test_what_is_not_iso_8601_is_refused_with_an_example(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "1989-12-31T23:59:59Z"])
-def test_a_time_before_the_nineties_is_refused(text: str) -> None:
-    assert "correct the year" in problem(occurred_at=text)
+def test_a_time_before_the_nineties_is_refused_of_a_resubscribe_alone(text: str) -> None:
+    assert "correct the year" in problem(kind="resubscribe", occurred_at=text)
+    assert utc_text(change(kind="unsubscribe", occurred_at=text).occurred_at) == text
 
 
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])

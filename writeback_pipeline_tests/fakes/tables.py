@@ -131,5 +131,5 @@ class Tables:
 
 def event_of(row: Writeback) -> OptOutEvent:
     """The row as the fold sees it: an event in the future happened when it was queued."""
-    at = row.created_at if row.is_ahead else row.occurred_at
+    at = row.created_at if row.is_misdated else row.occurred_at
     return OptOutEvent(row.id, row.kind, at, row.status, row.flag_result, row.note_id is not None)
