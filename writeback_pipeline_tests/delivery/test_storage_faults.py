@@ -213,7 +213,7 @@ def damaged(world: World) -> Iterator[Damaged]:
 def test_a_log_cut_anywhere_leads_to_no_second_note_and_no_silent_loss(damaged: Damaged) -> None:
     chance = random.Random(60)
     told = Counter[str]()
-    for cut in chance.sample(range(len(damaged.log)), size(20, 60)):
+    for cut in chance.sample(range(len(damaged.log)), size(10, 60)):
         damaged.spoil(log=damaged.log[:cut])
         told[damaged.goes_on()] += 1
     tell(f"write-ahead log cut {told.total()} times: {dict(told)}, duplicates 0, lost 0")
