@@ -57,7 +57,9 @@ def shell_lines(page: Page) -> Iterator[tuple[int, str]]:
 
 
 def ours(text: str) -> Iterator[tuple[str, ...]]:
-    """The words behind each `writebacks` of a shell line; comments are none of it."""
+    """The words behind each `writebacks` of a shell line; comments are none of it, nor is a release of that name."""
+    if text.startswith("helm "):
+        return
     for inner in re.findall(r"\$\(([^()]*)\)", text):
         yield from ours(inner)
     try:
