@@ -6,13 +6,15 @@ there is one pipeline, whose variables have no prefix, and nothing here plays a 
 """
 
 import os
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import suppress
+from ipaddress import ip_address
 from itertools import combinations
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from writeback_pipeline.bridges_toml import Bridge, BridgesMisconfigured, parse
-from writeback_pipeline.environment import SHARED_HOME, Environment, read_environment
+from writeback_pipeline.environment import SHARED_HOME, read_environment
 
 FILE = "WRITEBACK_BRIDGES"
 """The variable that says where the file is, if not in the home."""
@@ -68,18 +70,56 @@ def enter(name: str, variables: MutableMapping[str, str] = os.environ) -> None:
 
 def conflicts(bridges: Sequence[Bridge], variables: Mapping[str, str], of: Bridge | None = None) -> Iterator[str]:
     """What two bridges have in common and must not, in words with the remedy; only those `of` a bridge, if given."""
-    places = {bridge.name: _places(read_environment(_variables_of(bridge, bridges, variables))) for bridge in bridges}
+    for one, other, variable in _in_common(bridges, variables, _state):
+        if of in (None, one, other):
+            yield (
+                f"the bridges {one.name} and {other.name} have the same {variable}, and would deliver each other's "
+                f"changes: {_remedy(one, other, variable)}"
+            )
+
+
+def doubtful(bridges: Sequence[Bridge], variables: Mapping[str, str]) -> Iterator[str]:
+    """What two bridges have in common and probably should not, in words with the remedy."""
+    why = {
+        "WRITEBACK_ACTIVITY": "each would summarise the other's mailings, too",
+        "SALESFORCE_URL": "as the same user both write there, and neither knows of what the other did",
+    }
+    for one, other, variable in _in_common(bridges, variables, _surroundings):
+        told = f"the bridges {one.name} and {other.name} have the same {variable}: {why[variable]}"
+        yield f"{told}. If that is not meant, {_remedy(one, other, variable)}"
+
+
+def _in_common(
+    bridges: Sequence[Bridge],
+    variables: Mapping[str, str],
+    places: Callable[[Mapping[str, str]], Mapping[str, object]],
+) -> Iterator[tuple[Bridge, Bridge, str]]:
+    """Each two bridges, and the variable that leads both to the same place."""
+    found = {bridge.name: places(_variables_of(bridge, bridges, variables)) for bridge in bridges}
     for one, other in combinations(bridges, 2):
-        for variable, place in places[one.name].items():
-            if of in (None, one, other) and place == places[other.name][variable]:
-                yield (
-                    f"the bridges {one.name} and {other.name} have the same {variable}, and would deliver each other's "
-                    f"changes: set {one.prefix}{variable} or {other.prefix}{variable} to a place of its own"
-                )
+        for variable, place in found[one.name].items():
+            if place is not None and place == found[other.name][variable]:
+                yield one, other, variable
 
 
-def _places(environment: Environment) -> dict[str, object]:
+def _remedy(one: Bridge, other: Bridge, variable: str) -> str:
+    return f"set {one.prefix}{variable} or {other.prefix}{variable} to a place of its own"
+
+
+def _state(own: Mapping[str, str]) -> dict[str, object]:
+    environment = read_environment(own)
     return {"WRITEBACK_HOME": os.path.realpath(environment.home), "WRITEBACK_DATABASE": _place(environment.database)}
+
+
+def _surroundings(own: Mapping[str, str]) -> dict[str, object]:
+    """Where the mailing events are, and which organisation is written into as whom; None where it is the embedded one,
+    which is in the home."""
+    activity, url = read_environment(own).activity, own.get("SALESFORCE_URL")
+    who = tuple(own.get(f"SALESFORCE_{name}") for name in ("CLIENT_ID", "USERNAME"))
+    return {
+        "WRITEBACK_ACTIVITY": activity if "://" in activity else os.path.realpath(activity),
+        "SALESFORCE_URL": (_server(url), *who) if url else None,
+    }
 
 
 def _place(database: str) -> object:
@@ -88,10 +128,29 @@ def _place(database: str) -> object:
         return os.path.realpath(database)
     try:
         parts = urlsplit(database)
-        schema = parse_qs(parts.query).get("schema", ["public"])[0]
-        return (parts.hostname or "").lower(), parts.port or 5432, parts.path, schema
+        said = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        host, port = said.get("host") or parts.hostname, said.get("port") or parts.port or 5432
+        return _machine(host), int(port), parts.path, said.get("schema", "public")
     except ValueError:
         return database
+
+
+def _server(url: str) -> object:
+    """What all addresses of one organisation have in common."""
+    try:
+        parts = urlsplit(url.strip())
+        return _machine(parts.hostname), parts.port or {"http": 80}.get(parts.scheme, 443)
+    except ValueError:
+        return url
+
+
+def _machine(name: str | None) -> str:
+    """A host's name in small letters, and one for all of this machine's own."""
+    host = (name or "").lower()
+    with suppress(ValueError):
+        if ip_address(host).is_loopback:
+            return "localhost"
+    return host
 
 
 def _variables_of(bridge: Bridge, bridges: Sequence[Bridge], variables: Mapping[str, str]) -> dict[str, str]:

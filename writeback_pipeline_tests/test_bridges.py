@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from writeback_pipeline.bridges import conflicts, read_bridges, variables_of
+from writeback_pipeline.bridges import conflicts, doubtful, read_bridges, variables_of
 from writeback_pipeline.bridges_toml import Bridge, BridgesMisconfigured, parse
 from writeback_pipeline.environment import read_environment
 
@@ -139,6 +139,8 @@ def test_a_bridge_that_is_not_there_is_told_beside_those_that_are(variables: dic
         ("WRITEBACK_HOME", "/srv/one", "/srv/../srv/one"),
         ("WRITEBACK_DATABASE", "/srv/one.duckdb", "/srv/./one.duckdb"),
         ("WRITEBACK_DATABASE", "postgresql://n:1@db.example/w", "postgresql://s:2@DB.example:5432/w?sslmode=require"),
+        ("WRITEBACK_DATABASE", "postgresql://n:1@localhost/w?schema=a", "postgresql://s:2@127.0.0.1/w?schema=a"),
+        ("WRITEBACK_DATABASE", "postgresql://n:1@db.example/w", "postgresql:///w?host=db.example&port=5432"),
     ],
 )
 def test_two_bridges_with_one_home_or_database_do_nothing(
@@ -151,10 +153,40 @@ def test_two_bridges_with_one_home_or_database_do_nothing(
     assert ":1@" not in str(error.value)
 
 
-def test_a_schema_each_keeps_two_bridges_of_one_server_apart(variables: dict[str, str]) -> None:
-    url = "postgresql://db.example/writebacks?schema="
+@pytest.mark.parametrize("apart", ["schema", "host"])
+def test_a_schema_or_a_server_each_keeps_two_bridges_apart(variables: dict[str, str], apart: str) -> None:
+    url = f"postgresql:///writebacks?{apart}="
     told = variables | {"NORTH_WRITEBACK_DATABASE": f"{url}north", "SE_WRITEBACK_DATABASE": f"{url}south"}
     assert list(conflicts(read_bridges(told), told)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "north", "south"),
+    [
+        ("WRITEBACK_ACTIVITY", "/srv/events", "/srv/./events"),
+        ("WRITEBACK_ACTIVITY", "s3://bucket/events", "s3://bucket/events"),
+        ("SALESFORCE_URL", "https://acme.my.salesforce.com", "https://ACME.my.salesforce.com:443/"),
+        ("SALESFORCE_URL", "http://localhost:8080", "http://127.0.0.1:8080"),
+        ("SALESFORCE_URL", "http://localhost:8080", "http://[::1]:8080"),
+    ],
+)
+def test_two_bridges_with_the_same_mailings_or_in_the_same_organisation_as_the_same_user_are_told(
+    variables: dict[str, str], name: str, north: str, south: str
+) -> None:
+    users = {"NORTH_SALESFORCE_CLIENT_ID": "app", "SE_SALESFORCE_CLIENT_ID": "app"}
+    told = variables | users | {f"NORTH_{name}": north, f"SE_{name}": south}
+    (warning,) = doubtful(read_bridges(told), told)
+    assert warning.startswith(f"the bridges north and south-east have the same {name}: ")
+    assert f"set NORTH_{name} or SE_{name} to a place of its own" in warning
+    assert variables_of("north", told)
+
+
+def test_one_organisation_as_two_users_and_the_embedded_ones_are_nobodys_concern(variables: dict[str, str]) -> None:
+    users = {"NORTH_SALESFORCE_CLIENT_ID": "app", "SE_SALESFORCE_CLIENT_ID": "another"}
+    same = variables | users | {"SE_SALESFORCE_URL": variables["NORTH_SALESFORCE_URL"]}
+    assert list(doubtful(read_bridges(same), same)) == []
+    embedded = {name: value for name, value in variables.items() if "SALESFORCE" not in name}
+    assert list(doubtful(read_bridges(embedded), embedded)) == []
 
 
 def test_what_others_share_keeps_no_bridge_from_working(variables: dict[str, str], tmp_path: Path) -> None:

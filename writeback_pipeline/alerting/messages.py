@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from writeback_pipeline.domain.alerts import duration, instant
 from writeback_pipeline.domain.incidents import Incident, News, Notice
+from writeback_pipeline.hints import typed
 from writeback_pipeline.redaction import redacted
 
 MOST = 20
@@ -31,7 +32,7 @@ def message(notices: Sequence[Notice], installation: str, runbook: str = RUNBOOK
     ranked = sorted(notices, key=lambda each: (each.news is News.OVER, -each.incident.severity.rank, each.incident.id))
     blocks = [_block(notice, runbook) for notice in ranked[:MOST]]
     if len(ranked) > MOST:
-        blocks.append(f"and {len(ranked) - MOST} more: writebacks alerts check")
+        blocks.append(typed(f"and {len(ranked) - MOST} more: writebacks alerts check"))
     more = f" (and {len(ranked) - 1} more)" if len(ranked) > 1 else ""
     return Message(redacted(f"{_headline(ranked[0])}{more} - {installation}"), "\n\n".join(blocks))
 
@@ -51,7 +52,7 @@ def _headline(notice: Notice) -> str:
 
 
 def _words(incident: Incident) -> str:
-    return redacted(incident.words).rstrip(".") + "."
+    return typed(redacted(incident.words)).rstrip(".") + "."
 
 
 def _block(notice: Notice, runbook: str) -> str:
@@ -60,5 +61,4 @@ def _block(notice: Notice, runbook: str) -> str:
         lasted = duration(incident.closed_at - incident.opened_at)
         return f"{_headline(notice)}: over after {lasted}. It was: {_words(incident)}"
     told = f"{_headline(notice)}: {_NEWS[notice.news]}{_words(incident)}"
-    anchor = incident.rule.replace("_", "-")
-    return f"{told}\nSince {instant(incident.opened_at)}. What to do: {runbook}#{anchor}"
+    return f"{told}\nSince {instant(incident.opened_at)}. What to do: {runbook}#{incident.section}"

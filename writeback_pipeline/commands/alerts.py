@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import click
 
 from writeback_pipeline.bindings import open_channels, open_store
-from writeback_pipeline.commands.output import NEEDS_A_PERSON, InputError, format_option, message, print_json
+from writeback_pipeline.commands.output import NEEDS_A_PERSON, InputError, format_option, message, print_json, say
 from writeback_pipeline.delivery.watching import Watch, watch
 from writeback_pipeline.domain.alerts import duration
 from writeback_pipeline.domain.incidents import Incident
@@ -38,7 +38,7 @@ def check(format_: str) -> None:
     if format_ == "json":
         print_json({"incidents": [_document(each) for each in found.incidents], "told": found.told})
     else:
-        click.echo("\n".join(_lines(found, datetime.now(UTC), channels.alerting.runbook)))
+        say("\n".join(_lines(found, datetime.now(UTC), channels.alerting.runbook)))
     for channel, why in found.trouble.items():
         message(f"Not told by {channel}: {why}. The next look tries again.")
     if not channels.channels:
@@ -59,14 +59,14 @@ def test() -> None:
     for channel in channels.channels:
         why_not = channels.test(channel)
         failed |= why_not is not None
-        click.echo(f"{channel}: {why_not or 'sent'}")
+        say(f"{channel}: {why_not or 'sent'}")
     sys.exit(NEEDS_A_PERSON if failed else 0)
 
 
 def _lines(found: Watch, now: datetime, runbook: str) -> Iterator[str]:
     for each in found.incidents:
         yield f"{each.severity:<8} {each.title}, for {duration(now - each.opened_at)}: {redacted(each.words)}"
-        yield f"{'':<8} {_told(each)}. What to do: {runbook}#{each.rule.replace('_', '-')}"
+        yield f"{'':<8} {_told(each)}. What to do: {runbook}#{each.section}"
     if not found.incidents:
         yield "nothing is wrong"
 

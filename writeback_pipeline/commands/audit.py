@@ -8,7 +8,7 @@ from uuid import uuid4
 import click
 
 from writeback_pipeline.bindings import open_organisation, open_store
-from writeback_pipeline.commands.output import NEEDS_A_PERSON, format_option, print_json
+from writeback_pipeline.commands.output import NEEDS_A_PERSON, format_option, print_json, say
 from writeback_pipeline.commands.trouble import ending_in_words
 from writeback_pipeline.delivery.auditing import audit as compare_sides
 from writeback_pipeline.delivery.auditing import repair as repair_sides
@@ -39,7 +39,7 @@ def audit(repair: bool, format_: str) -> None:
     if format_ == "json":
         print_json(_document(found, repaired))
     else:
-        click.echo("\n".join(_lines(found, repaired, repair=repair)))
+        say("\n".join(_lines(found, repaired, repair=repair)))
     sys.exit(NEEDS_A_PERSON if found.differences > repaired else 0)
 
 

@@ -12,13 +12,14 @@ import click
 import yaml
 
 from writeback_pipeline.bindings import open_store
-from writeback_pipeline.bridges import bridges_file, conflicts, read_bridges, variables_of
+from writeback_pipeline.bridges import bridges_file, conflicts, doubtful, read_bridges, variables_of
 from writeback_pipeline.bridges_toml import Bridge, BridgesMisconfigured
 from writeback_pipeline.commands.output import NEEDS_A_PERSON, format_option, message, print_json
 from writeback_pipeline.commands.tables import plain
 from writeback_pipeline.domain.condition import Condition, condition
 from writeback_pipeline.domain.findings import Level
 from writeback_pipeline.environment import Environment, read_environment
+from writeback_pipeline.hints import typed
 from writeback_pipeline.salesforce.connection import URL, from_environment
 
 PATIENCE = timedelta(seconds=3)
@@ -41,10 +42,13 @@ def bridges(context: click.Context) -> None:
 def list_(format_: str) -> None:
     """Show every bridge of bridges.toml, where it keeps its state, and how it is.
 
+    Two that read the same mailing events, or write into the same organisation as the same user, are warned of.
+
     Exit codes: 0 all is well; 1 a bridge needs a person; 2 bridges.toml is wrong, or two bridges have the same home or
     database.
     """
     several = _several()
+    _warn(several)
     with ThreadPoolExecutor(len(several)) as threads:  # one that does not answer holds up no other
         shown = list(threads.map(_shown, several))
     if format_ == "json":
@@ -53,7 +57,7 @@ def list_(format_: str) -> None:
         names, organisations = (max(len(each[what]) for each in shown) for what in ("name", "organisation"))
         for each in shown:
             where = f"{each['name']:<{names}}  {each['organisation']:<{organisations}}"
-            click.echo(f"{each['level']:<8} {where}  {plain(each['condition'])}")
+            click.echo(f"{each['level']:<8} {where}  {plain(typed(each['condition'], each['name']))}")
     sys.exit(NEEDS_A_PERSON if any(each["level"] == Level.FAILURE for each in shown) else 0)
 
 
@@ -64,7 +68,9 @@ def list_(format_: str) -> None:
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if the file is not as it would be written.")
 def workspace(output: Path | None, check: bool) -> None:
     """Write the workspace.yaml with a code location for each bridge, which Dagster loads by -w."""
-    text = workspace_text(_several())
+    several = _several()
+    _warn(several)
+    text = workspace_text(several)
     path = output or bridges_file(os.environ).with_name("workspace.yaml")
     found = path.read_text() if path.exists() else None
     if found == text:
@@ -105,6 +111,11 @@ def _several() -> tuple[Bridge, ...]:
     for told in conflicts(several, os.environ):
         raise BridgesMisconfigured(told)
     return several
+
+
+def _warn(several: Sequence[Bridge]) -> None:
+    for told in doubtful(several, os.environ):
+        message(f"Warning: {told}.")
 
 
 def _shown(bridge: Bridge) -> dict[str, str]:

@@ -10,7 +10,7 @@ import click
 
 from writeback_pipeline.bindings import open_organisation
 from writeback_pipeline.commands.check_platform import alert_channels, events, platform_database
-from writeback_pipeline.commands.output import NEEDS_A_PERSON, format_option, print_json
+from writeback_pipeline.commands.output import NEEDS_A_PERSON, format_option, print_json, say
 from writeback_pipeline.commands.tables import plain
 from writeback_pipeline.domain.budget import Purpose
 from writeback_pipeline.domain.findings import Finding, Level, failures, warnings
@@ -34,7 +34,7 @@ def check(format_: str) -> None:
     if format_ == "json":
         print_json(_document(findings))
     else:
-        click.echo(_text(findings))
+        say(_text(findings))
     sys.exit(exit_code(findings))
 
 

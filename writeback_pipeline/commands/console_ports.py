@@ -53,7 +53,7 @@ def pipeline(variables: Mapping[str, str]) -> Pipeline:
         variables.get(name, "").rstrip("/") or None
         for name in ("SALESFORCE_URL", "WRITEBACK_DAGSTER_URL", "WRITEBACK_DAGSTER_PUBLIC_URL")
     )
-    links = Links(salesforce, public or dagster)
+    links = Links(salesforce, public or dagster, channels.alerting.runbook)
     ports = Ports(
         ledger=store,
         clock=_now,

@@ -16,7 +16,7 @@ import click
 
 from writeback_pipeline.bindings import open_organisation, open_store
 from writeback_pipeline.commands.dagster_home import PROJECT, use_dagster_home
-from writeback_pipeline.commands.output import NOTHING_CHANGED
+from writeback_pipeline.commands.output import InputError, message, say
 from writeback_pipeline.commands.run_activity import in_words, statuses_of_run
 from writeback_pipeline.domain.ledger import WritebackFilter
 from writeback_pipeline.domain.notes import note_title
@@ -41,10 +41,7 @@ TEXT_WIDTH = 86
 def demo() -> None:
     """Carry the sample changes into the embedded organisation and show what it now holds."""
     if os.environ.get(URL):
-        click.echo(
-            f"Error: {URL} is set. The demo writes sample data, so it uses the embedded one: unset it.", err=True
-        )
-        sys.exit(NOTHING_CHANGED)
+        raise InputError(f"{URL} is set. The demo writes sample data, so it uses the embedded one: unset it.")
     environment = read_environment(os.environ)
     use_dagster_home(environment)
     store = open_store(environment)
@@ -57,7 +54,7 @@ def demo() -> None:
 
     run = run_opt_outs({})
     if run.failure:
-        click.echo(f"Error: run {run.run_id} failed. {run.failure}", err=True)
+        message(f"Error: run {run.run_id} failed. {run.failure}")
         sys.exit(1)
     settled = statuses_of_run(store, run.run_id)
     _say("", f"run {run.run_id}")
@@ -128,4 +125,4 @@ def _show_problems(rows: Sequence[Writeback]) -> None:
 
 
 def _say(what: str, text: str) -> None:
-    click.echo(f"{what:<12}{text}")
+    say(f"{what:<12}{text}")

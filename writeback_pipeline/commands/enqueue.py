@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from writeback_pipeline.bindings import open_store
-from writeback_pipeline.commands.output import NEEDS_A_PERSON, InputError, format_option, print_json
+from writeback_pipeline.commands.output import NEEDS_A_PERSON, InputError, format_option, print_json, say
 from writeback_pipeline.commands.progress import read_with_progress
 from writeback_pipeline.commands.refusals import warn_of_refusals
 from writeback_pipeline.domain.intake import opt_out_kind, parse_change
@@ -158,7 +158,7 @@ def _show(result: EnqueueResult, rejected: int, rejects: Path | None, format_: s
         text += f", {rejected:,} rejected: see {rejects}"
     elif not result.added + result.known:
         text += ": the file has no changes"
-    click.echo(text)
+    say(text)
 
 
 _PARAMETERS: list[click.Parameter] = [

@@ -10,7 +10,7 @@ import click
 
 from writeback_pipeline.bindings import open_store
 from writeback_pipeline.commands.operator import operator
-from writeback_pipeline.commands.output import InputError, format_option, message, print_json
+from writeback_pipeline.commands.output import InputError, format_option, message, print_json, say
 from writeback_pipeline.commands.tables import plain
 from writeback_pipeline.domain.erasure import NotErasable, PersonalData
 from writeback_pipeline.domain.ledger import Asked
@@ -62,7 +62,7 @@ def erase(who: str, dry_run: bool, yes: bool, archives: tuple[Path, ...], format
         print_json({"erased": not dry_run, **asdict(data) | {"names": len(data.names)}, "archive_files": len(files)})
         return
     end = "would be erased. Nothing was changed." if dry_run else "erased; who asked for it is kept."
-    click.echo("\n".join((*_lines(data), f"{len(files)} archive files", end, ELSEWHERE)))
+    say("\n".join((*_lines(data), f"{len(files)} archive files", end, ELSEWHERE)))
 
 
 def _lines(data: PersonalData) -> list[str]:

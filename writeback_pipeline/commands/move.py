@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from writeback_pipeline.commands.output import InputError, format_option, message, print_json
+from writeback_pipeline.commands.output import InputError, format_option, message, print_json, say
 from writeback_pipeline.environment import Environment, read_environment
 from writeback_pipeline.store import moving
 from writeback_pipeline.store.high_water import MarkFile
@@ -41,7 +41,7 @@ def move(from_: str, to: str, dry_run: bool, cancel: bool, format_: str) -> None
     try:
         if cancel:
             moving.cancel(way)
-            click.echo(f"{way.source.shown} stays where the ledger is.")
+            say(f"{way.source.shown} stays where the ledger is.")
             return
         counts = moving.look(way, now) if dry_run else moving.carry(way, now, message)
     except moving.NotMovable as error:
@@ -67,9 +67,9 @@ def _tell(way: moving.Move, counts: moving.Counts, format_: str, *, moved: bool)
         return
     width = max(map(len, counts))
     for table, count in counts.items():
-        click.echo(f"{table:<{width}}  {count:>12,}")
+        say(f"{table:<{width}}  {count:>12,}")
     if moved:
-        click.echo(f"All of it is in {way.target.shown}, counted on both sides; {way.source.shown} can only be read.")
-        click.echo("Set WRITEBACK_DATABASE to the new place everywhere, then start the daemon again.")
+        say(f"All of it is in {way.target.shown}, counted on both sides; {way.source.shown} can only be read.")
+        say("Set WRITEBACK_DATABASE to the new place everywhere, then start the daemon again.")
     else:
-        click.echo(f"This would be moved from {way.source.shown} to {way.target.shown}. Nothing was changed.")
+        say(f"This would be moved from {way.source.shown} to {way.target.shown}. Nothing was changed.")

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from writeback_pipeline.commands.org_faults import faults_group
-from writeback_pipeline.commands.output import InputError, format_option, print_json
+from writeback_pipeline.commands.output import InputError, format_option, print_json, say
 from writeback_pipeline.commands.person_page import page_text
 from writeback_pipeline.domain.people import InvalidSalesforceId, normalise_id, object_type_of
 from writeback_pipeline.environment import read_environment
@@ -45,13 +45,13 @@ def serve(port: int, tls_port: int | None, with_package: bool | None) -> None:
         if with_package is not None:
             (package.install if with_package else package.uninstall)(connection)
     organisation.close()
-    click.echo(f"Embedded organisation of {environment.local_org}")
-    click.echo(f"  client credentials   client id {tokens.LOCAL_CLIENT}, client secret {tokens.PASSWORD}")
-    click.echo(f"  JWT bearer           client id {client.client_id}, user name {client.username}")
-    click.echo(f"                       private key {client.private_key_path}, new at every start")
+    say(f"Embedded organisation of {environment.local_org}")
+    say(f"  client credentials   client id {tokens.LOCAL_CLIENT}, client secret {tokens.PASSWORD}")
+    say(f"  JWT bearer           client id {client.client_id}, user name {client.username}")
+    say(f"                       private key {client.private_key_path}, new at every start")
     try:
         server.serve_forever(
-            environment.local_org, port, tls_port, lambda address: click.echo(f"  listening            {address}")
+            environment.local_org, port, tls_port, lambda address: say(f"  listening            {address}")
         )
     except OSError as error:
         raise InputError(f"the port cannot be used ({error.strerror}): choose others, or 0 for any free one") from None
@@ -73,12 +73,10 @@ def reset() -> None:
             for name in ("Contact", "Lead")
         }
     organisation.close()
-    click.echo(
-        f"{environment.local_org} is a new organisation with {counts['Contact']:,} Contacts, {counts['Lead']:,} Leads"
-    )
+    say(f"{environment.local_org} is a new organisation with {counts['Contact']:,} Contacts, {counts['Lead']:,} Leads")
     if environment.has_database:
         database = open_database(environment.database).shown
-        click.echo(
+        say(
             f"{database} was left as it is: what it calls written is not written again. To begin anew with it too, "
             "move it away."
         )
@@ -110,7 +108,7 @@ def edit(salesforce_id: str, assignments: Sequence[str]) -> None:
         raise InputError(f"{error.code}: {error.message}") from None
     finally:
         organisation.close()
-    click.echo(f"{salesforce_id}: {', '.join(assignments)}")
+    say(f"{salesforce_id}: {', '.join(assignments)}")
 
 
 def _full_id(salesforce_id: str) -> str:
@@ -149,4 +147,4 @@ def show(salesforce_id: str, format_: str) -> None:
     if format_ == "json":
         print_json(asdict(page))
     else:
-        click.echo(page_text(page))
+        say(page_text(page))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from writeback_pipeline.commands.output import InputError, format_option, print_json
+from writeback_pipeline.commands.output import InputError, format_option, print_json, say
 from writeback_pipeline.commands.tables import table, terminal_width
 from writeback_pipeline.environment import read_environment
 
@@ -47,7 +47,7 @@ def kinds(format_: str) -> None:
         "options": [" ".join(kind.options) for kind in KINDS.values()],
     }
     click.echo(table(columns, terminal_width(), texts=("what it does",))[0])
-    click.echo(f"\nOptions of all that strike a {_matchers()}")
+    say(f"\nOptions of all that strike a {_matchers()}")
 
 
 @faults_group.command()
@@ -72,7 +72,7 @@ def arm(kind: str, assignments: Sequence[str], times: int | None, format_: str) 
     if format_ == "json":
         print_json(told)
     else:
-        click.echo(f"Fault {told['id']} is armed: {_line(fault, told)}")
+        say(f"Fault {told['id']} is armed: {_line(fault, told)}")
 
 
 @faults_group.command("list")
@@ -89,11 +89,11 @@ def armed(format_: str = "table") -> None:
         print_json({"faults": told, "injected": injected})
         return
     for fault, each in zip(armed_now, told, strict=True):
-        click.echo(f"{fault.id}  {_line(fault, each)}")
+        say(f"{fault.id}  {_line(fault, each)}")
     if not told:
-        click.echo("No fault is armed.")
+        say("No fault is armed.")
     if injected:
-        click.echo("Struck so far: " + ", ".join(f"{kind} {count:,}" for kind, count in injected.items()))
+        say("Struck so far: " + ", ".join(f"{kind} {count:,}" for kind, count in injected.items()))
 
 
 @faults_group.command()
@@ -106,7 +106,7 @@ def clear(fault_id: int | None) -> None:
         cleared = faults.clear(connection, fault_id)
     if fault_id is not None and not cleared:
         raise InputError(f"no fault {fault_id} is armed; `writebacks org faults` lists those that are")
-    click.echo(f"{cleared:,} disarmed")
+    say(f"{cleared:,} disarmed")
 
 
 @contextmanager

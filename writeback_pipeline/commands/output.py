@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from writeback_pipeline.domain.writebacks import utc_text
+from writeback_pipeline.hints import typed
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -22,6 +23,10 @@ class InputError(click.ClickException):
     """The input or the configuration is wrong and nothing was changed; the message says what to do."""
 
     exit_code = NOTHING_CHANGED
+
+    def format_message(self) -> str:
+        """What is shown."""
+        return typed(super().format_message())
 
 
 def format_option(*formats: str) -> Callable[[_F], _F]:
@@ -41,9 +46,14 @@ def print_json(document: Any) -> None:
     click.echo(json.dumps(document, indent=2, default=_as_text))
 
 
+def say(text: str) -> None:
+    """The result in words, on standard output."""
+    click.echo(typed(text))
+
+
 def message(text: str) -> None:
     """A line for the person at the keyboard, where it does not mix with the result."""
-    click.echo(text, err=True)
+    click.echo(typed(text), err=True)
 
 
 def _as_text(value: Any) -> str:

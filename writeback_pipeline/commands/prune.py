@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from writeback_pipeline.bindings import open_store
-from writeback_pipeline.commands.output import InputError, format_option, message, print_json
+from writeback_pipeline.commands.output import InputError, format_option, message, print_json, say
 from writeback_pipeline.domain.retention import Prunable, TooRecent, cut_off
 from writeback_pipeline.domain.writebacks import utc_text
 from writeback_pipeline.environment import read_environment
@@ -71,13 +71,13 @@ def _tell(found: Prunable, format_: str, *, removed: bool, folder: Path | None =
         )  # fmt: skip
         return
     if not found.rows:
-        click.echo("Nothing is old enough to be removed.")
+        say("Nothing is old enough to be removed.")
         return
     assert found.first
     assert found.last
     counts = " and ".join(f"{count:,} {kind}" for kind, count in found.rows.items())
     windows = f"windows from {utc_text(found.first)} to {utc_text(found.last)}"
     what = f"{counts} rows with {found.attempts:,} attempts, of {windows}"
-    click.echo(f"Removed {what}. They are in {folder}." if removed else f"{what} would be archived and removed.")
+    say(f"Removed {what}. They are in {folder}." if removed else f"{what} would be archived and removed.")
     if not removed:
-        click.echo("Nothing was changed: add --yes to do it. Opt-outs and their attempts always stay.")
+        say("Nothing was changed: add --yes to do it. Opt-outs and their attempts always stay.")

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-import click
-
+from writeback_pipeline.commands.output import message
 from writeback_pipeline.domain.planning import foreseen_refusals
 from writeback_pipeline.domain.writebacks import Change, Kind
 from writeback_pipeline.store.store import Store
@@ -26,6 +25,6 @@ def warn_of_refusals(store: Store, changes: Sequence[Change], now: datetime) -> 
         for row, advice in foreseen_refusals(claim, settings, elsewhere=claim.person.salesforce_id in elsewhere)
     ]
     for line in told[:SHOWN]:
-        click.echo(f"Warning: this resubscribe will be refused. {line}", err=True)
+        message(f"Warning: this resubscribe will be refused. {line}")
     if len(told) > SHOWN:
-        click.echo(f"Warning: {len(told) - SHOWN:,} more resubscribes will be refused.", err=True)
+        message(f"Warning: {len(told) - SHOWN:,} more resubscribes will be refused.")

@@ -9,10 +9,11 @@ import click
 
 from writeback_pipeline.bindings import open_store
 from writeback_pipeline.commands.operator import operator
-from writeback_pipeline.commands.output import NEEDS_A_PERSON, InputError, format_option, message, print_json
+from writeback_pipeline.commands.output import NEEDS_A_PERSON, InputError, format_option, message, print_json, say
 from writeback_pipeline.domain.ledger import Asked
 from writeback_pipeline.domain.writebacks import RETRYABLE, Status
 from writeback_pipeline.environment import read_environment
+from writeback_pipeline.hints import typed
 from writeback_pipeline.store.queue import UnknownWriteback
 
 
@@ -32,7 +33,7 @@ def retry(ids: Sequence[int], statuses: Sequence[str], format_: str) -> None:
     Exit code 1 when some of those named could not go back, 2 when none could or an id is nobody's.
     """
     if not ids and not statuses:
-        raise click.UsageError("say which: one or more ids (writebacks list shows them), or --status failed")
+        raise click.UsageError(typed("say which: one or more ids (writebacks list shows them), or --status failed"))
     try:
         asked = Asked(operator(), datetime.now(UTC))
         store = open_store(read_environment(os.environ))
@@ -45,7 +46,7 @@ def retry(ids: Sequence[int], statuses: Sequence[str], format_: str) -> None:
     if format_ == "json":
         print_json({"retried": result.retried, "refused": {str(id_): why for id_, why in result.refused.items()}})
     else:
-        click.echo(f"{len(result.retried):,} back to pending")
+        say(f"{len(result.retried):,} back to pending")
     for refusal in refusals:
         message(refusal)
     sys.exit(NEEDS_A_PERSON if refusals else 0)

@@ -13,7 +13,7 @@ import click
 
 from writeback_pipeline.bindings import open_organisation, open_store
 from writeback_pipeline.commands.dagster_home import use_dagster_home
-from writeback_pipeline.commands.output import NEEDS_A_PERSON, message
+from writeback_pipeline.commands.output import NEEDS_A_PERSON, message, say
 from writeback_pipeline.commands.run_activity import activity
 from writeback_pipeline.commands.run_sync import sync
 from writeback_pipeline.commands.trouble import ending_in_words, exit_code_of_trouble
@@ -71,7 +71,7 @@ def opt_outs(only_plan: bool, limit: int | None, wait: bool, format_: str) -> No
         runs.append(run_opt_outs(config))
     last = runs[-1]
     if last.failure:
-        click.echo(f"Error: run {last.run_id} failed. {last.failure}", err=True)
+        message(f"Error: run {last.run_id} failed. {last.failure}")
         sys.exit(exit_code_of_trouble(passing=last.passing))
     _show_runs(store, runs, format_)
     if last.failed_checks:
@@ -91,8 +91,8 @@ def _show_plan(report: DeliveryReport, format_: str) -> None:
         click.echo(json.dumps(plan, indent=2))
         return
     for change in report.planned:
-        click.echo(planned_text(change))
-    click.echo(
+        say(planned_text(change))
+    say(
         f"{len(report.planned)} writebacks would be settled with {report.planned_calls} API calls. Nothing was written."
     )
 
@@ -127,18 +127,18 @@ def _show_runs(store: Store, runs: Sequence["FinishedRun"], format_: str) -> Non
         click.echo(json.dumps({"run_id": run_id, "statuses": statuses, "flags": flags, **cost}, indent=2))
         return
     if not statuses:
-        click.echo(f"Run {run_id}: nothing was due.")
+        say(f"Run {run_id}: nothing was due.")
         return
     began = "" if len(runs) == 1 else f", the last of {len(runs)}"
     became_of = (f"{statuses[each]} {each.value.replace('_', ' ')}" for each in Status if statuses[each])
-    click.echo(f"Run {run_id}{began}: {', '.join(became_of)}")
+    say(f"Run {run_id}{began}: {', '.join(became_of)}")
     if flags:
-        click.echo("Email Opt Out: " + ", ".join(f"{count} {flag}" for flag, count in sorted(flags.items())))
+        say("Email Opt Out: " + ", ".join(f"{count} {flag}" for flag, count in sorted(flags.items())))
     per_thousand = 1000 * calls / statuses.total()
-    click.echo(f"{calls:,} API calls, {per_thousand:,.1f} per 1,000 writebacks; {left:,} left of our budget")
+    say(f"{calls:,} API calls, {per_thousand:,.1f} per 1,000 writebacks; {left:,} left of our budget")
     for run in runs:
         only = WritebackFilter(run_id=run.run_id, statuses=(Status.FAILED,), limit=ROWS_NEEDING_A_PERSON)
         for row in store.writebacks(only):
-            click.echo(f"  {row.id} {row.kind} {row.salesforce_id}: {row.error_code}. {row.advice}")
+            say(f"  {row.id} {row.kind} {row.salesforce_id}: {row.error_code}. {row.advice}")
     if statuses[Status.FAILED]:
-        click.echo("All of them: writebacks list --status failed. Once mended: writebacks retry --status failed.")
+        say("All of them: writebacks list --status failed. Once mended: writebacks retry --status failed.")

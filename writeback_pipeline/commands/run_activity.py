@@ -19,7 +19,7 @@ import click
 from writeback_pipeline.bindings import open_activity, open_store
 from writeback_pipeline.commands.dagster_home import use_dagster_home
 from writeback_pipeline.commands.delivery_bar import delivery_bar
-from writeback_pipeline.commands.output import NEEDS_A_PERSON, InputError, format_option, message, print_json
+from writeback_pipeline.commands.output import NEEDS_A_PERSON, InputError, format_option, message, print_json, say
 from writeback_pipeline.commands.trouble import exit_code_of_trouble
 from writeback_pipeline.commands.waiting import may_go_on, sleep_until_next_try, wait_option
 from writeback_pipeline.delivery.activity_preview import preview_windows
@@ -109,11 +109,11 @@ def _show_plan(
         print_json(lines)
         return
     for line in lines:
-        click.echo(
+        say(
             "{window} {kind}: {events} events of {people} people; Tasks to write: {tasks}, API calls: {api_calls}, "
             "unchanged: {unchanged}, without a recipient: {no_recipient}".format(**line)
         )
-    click.echo("Nothing was written.")
+    say("Nothing was written.")
 
 
 def _deliver(
@@ -152,7 +152,7 @@ def _deliver(
         print_json(lines)
     else:
         for window, run, statuses in results:
-            click.echo(f"{window.name}: {in_words(run, statuses)}")
+            say(f"{window.name}: {in_words(run, statuses)}")
     failed = any(run.numbers["failed"] or Status.FAILED in statuses for _, run, statuses in results)
     if failed:
         message("Some need a person: writebacks list --status failed")

@@ -9,6 +9,7 @@ import click
 
 from writeback_pipeline.bindings import open_store
 from writeback_pipeline.commands.dagster_home import use_dagster_home
+from writeback_pipeline.commands.output import message, say
 from writeback_pipeline.commands.trouble import exit_code_of_trouble
 from writeback_pipeline.environment import read_environment
 from writeback_pipeline.salesforce.connection import from_environment
@@ -26,7 +27,7 @@ def sync(format_: str) -> None:
     before = datetime.now(UTC)
     finished = run_sync()
     if finished.failure:
-        click.echo(f"Error: run {finished.run_id} failed. {finished.failure}", err=True)
+        message(f"Error: run {finished.run_id} failed. {finished.failure}")
         sys.exit(exit_code_of_trouble(passing=finished.passing))
     store = open_store(environment)
     standing, due = store.standing_counts(), store.due(before)
@@ -34,6 +35,6 @@ def sync(format_: str) -> None:
         click.echo(json.dumps({"run_id": finished.run_id, "standing": dict(standing), "due": due}, indent=2))
         return
     told = ", ".join(f"{count} by {origin}" for origin, count in sorted(standing.items())) or "nobody"
-    click.echo(f"Run {finished.run_id}: opted out now: {told}.")
+    say(f"Run {finished.run_id}: opted out now: {told}.")
     if due:
-        click.echo(f"{due} opt-outs are due in Salesforce: writebacks run opt-outs, or the sensor delivers them.")
+        say(f"{due} opt-outs are due in Salesforce: writebacks run opt-outs, or the sensor delivers them.")

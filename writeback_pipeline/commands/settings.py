@@ -12,7 +12,7 @@ import click
 
 from writeback_pipeline.bindings import open_store
 from writeback_pipeline.commands.operator import operator
-from writeback_pipeline.commands.output import format_option, message, print_json
+from writeback_pipeline.commands.output import format_option, message, print_json, say
 from writeback_pipeline.commands.tables import table, terminal_width
 from writeback_pipeline.domain.settings import MEANINGS, WritebackSettings, as_mapping, setting_text, takes
 from writeback_pipeline.domain.writebacks import utc_text
@@ -42,7 +42,7 @@ def show(format_: str) -> None:
         "what it is for": [MEANINGS[name] for name in now],
     }
     click.echo(table(columns, terminal_width(), texts=("takes", "what it is for"))[0])
-    click.echo("\nUnsubscribe and resubscribe are always written; they cannot be turned off.")
+    say("\nUnsubscribe and resubscribe are always written; they cannot be turned off.")
 
 
 @settings.command("set")
@@ -68,7 +68,7 @@ def set_(assignments: Sequence[str], format_: str) -> None:
         return
     changed = {change.name: f"{change.old} -> {change.new}" for change in changes}
     for name in wanted:
-        click.echo(f"{name}: {changed.get(name, 'already so')}")
+        say(f"{name}: {changed.get(name, 'already so')}")
 
 
 _SUPPRESSED = "From now on Email Opt Out is left alone: an unsubscribe only leaves its Note."

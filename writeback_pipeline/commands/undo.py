@@ -9,7 +9,7 @@ import click
 
 from writeback_pipeline.bindings import open_organisation, open_store
 from writeback_pipeline.commands.operator import operator
-from writeback_pipeline.commands.output import NEEDS_A_PERSON, InputError, format_option, message, print_json
+from writeback_pipeline.commands.output import NEEDS_A_PERSON, InputError, format_option, message, print_json, say
 from writeback_pipeline.commands.tables import plain
 from writeback_pipeline.commands.trouble import ending_in_words
 from writeback_pipeline.delivery.undo import RunUndo, UndoReport, plan_run
@@ -68,7 +68,7 @@ def _show(report: UndoReport, format_: str) -> None:
     else:
         codes = " or ".join(sorted({row.error_code for row in report.rows}) or [UNDONE])
         end = f"{undone:,} writebacks undone; they are listed as failed ({codes}). This undo is {report.undo_id}."
-    click.echo("\n".join((*_lines(report), end)))
+    say("\n".join((*_lines(report), end)))
 
 
 def _lines(report: UndoReport) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from writeback_pipeline.bindings import open_store
-from writeback_pipeline.commands.output import InputError, format_option, print_json
+from writeback_pipeline.commands.output import InputError, format_option, print_json, say
 from writeback_pipeline.commands.tables import plain
 from writeback_pipeline.domain.story import Facts, heading, moments, standing
 from writeback_pipeline.domain.writebacks import utc_text
@@ -38,7 +38,7 @@ def why(who: str, format_: str) -> None:
     if format_ == "json":
         print_json({"stories": [_document(each) for each in stories]})
     else:
-        click.echo("\n\n".join(_text(each) for each in stories))
+        say("\n\n".join(_text(each) for each in stories))
 
 
 def _document(facts: Facts) -> dict[str, Any]:

@@ -135,10 +135,12 @@ class Runs(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Addresses of the systems beside the console, without a slash at the end; None where it is not told of one."""
+    """Addresses of the systems beside the console, without a slash at the end; None where it is not told of one. The
+    runbook is an address, or else the file of the project."""
 
     salesforce: str | None = None
     dagster: str | None = None
+    runbook: str = "docs/runbook.md"
 
     def record(self, record_id: str) -> str | None:
         """A record of whatever kind, as a Salesforce user sees it."""

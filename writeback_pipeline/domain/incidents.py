@@ -64,6 +64,11 @@ class Incident:
         rule = RULES.get(self.rule)  # an earlier release may have had others
         return self.rule if rule is None else rule.title
 
+    @property
+    def section(self) -> str:
+        """What the runbook's section about it is called in an address."""
+        return self.rule.replace("_", "-")
+
     def is_due(self, now: datetime) -> bool:
         """Whether it has lasted long enough to be told of."""
         rule = RULES.get(self.rule)

@@ -96,6 +96,23 @@ def test_two_bridges_with_one_database_are_refused_by_name(several: Path, writeb
     assert "set NORTH_WRITEBACK_DATABASE or SOUTH_WRITEBACK_DATABASE" in result.stderr
 
 
+def test_two_bridges_with_the_same_mailings_are_warned_of_by_name(several: Path, writebacks: Writebacks) -> None:
+    one = {"NORTH_WRITEBACK_ACTIVITY": "/srv/events", "SOUTH_WRITEBACK_ACTIVITY": "/srv/events"}
+    for command in (("bridges",), ("bridges", "workspace")):
+        result = writebacks(*command, **one)
+        assert result.exit_code == 0
+        assert "Warning: the bridges north and south have the same WRITEBACK_ACTIVITY" in result.stderr
+
+
+def test_commands_that_are_named_have_the_bridge_that_was(several: Path, writebacks: Writebacks) -> None:
+    result = writebacks("--bridge", "north", "retry")
+    assert result.exit_code == 2
+    assert "(writebacks --bridge north list shows them)" in result.stderr
+    assert writebacks("--bridge", "south", "enqueue", "unsubscribe", "--contact", CONTACT).exit_code == 0
+    checked = writebacks("--bridge", "south", "check")
+    assert "then writebacks --bridge south alerts test" in checked.stdout
+
+
 def test_the_workspace_has_a_code_location_for_each_bridge() -> None:
     text = workspace_text([Bridge("north", "NORTH_"), Bridge("south-east", "SE_", ("south", 4000))])
     assert text.startswith(HEADER)

@@ -131,7 +131,7 @@ def ports_over(home: Path, look: Callable[[PersonRef], Held] = no_salesforce) ->
         troubles=troubles(),
         activity=lambda: MailingEvents(str(folder)),
         runs=runs,
-        links=Links(dagster="http://dagster.example"),
+        links=Links(dagster="http://dagster.example", runbook="https://wiki.example/runbook"),
         look=look,
     )
     return Served("", store, clock, runs, Mailings(folder)), ports

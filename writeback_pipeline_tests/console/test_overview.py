@@ -77,6 +77,7 @@ def test_what_is_wrong_and_what_went_silent_is_told(served: Served, client: Clie
     assert HOSTILE not in page.text
     assert "opt_out_queue_sensor, 20 s ago" in text
     assert "hourly is silent : it ticked 9 h ago." in text
+    assert '<a href="https://wiki.example/runbook#opt-out-overdue" rel="noreferrer">runbook</a>' in page.text
 
 
 def test_each_chart_is_a_picture_of_its_own_with_its_numbers_in_a_table(served: Served, client: Client) -> None:
