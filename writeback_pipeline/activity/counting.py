@@ -36,7 +36,6 @@ CREATE TABLE labels (label UBIGINT, mailing_id VARCHAR, name VARCHAR, subject VA
 CREATE TABLE nobody (subscriber_id VARCHAR, kind VARCHAR, events BIGINT, last_moment BIGINT);
 """
 _READ = f"INSERT INTO events SELECT {_ID_HASH}, kind, salesforce_id, {_LABEL}, {_MOMENT} {_FILES}"
-_BY_KIND = "SELECT coalesce(kind, ''), count(*), count(*) FILTER (salesforce_id <> '') FROM events GROUP BY ALL"
 _FIND_REPEATED = """
 CREATE TABLE repeated AS
 SELECT id_hash, count(*) AS events FROM events WHERE id_hash IS NOT NULL GROUP BY id_hash HAVING events > 1
@@ -56,8 +55,8 @@ INSERT INTO events SELECT {_ID_HASH}, kind, salesforce_id, label, moment FROM ke
 """
 _FIND_LABELS = f"""
 INSERT INTO labels
-SELECT {_LABEL}, coalesce(mailing_id, ''), coalesce(mailing_name, ''), coalesce(subject, '')
-FROM (SELECT DISTINCT mailing_id, mailing_name, subject {_FILES})
+SELECT label, coalesce(mailing_id, ''), coalesce(mailing_name, ''), coalesce(subject, '')
+FROM (SELECT DISTINCT ON (label) {_LABEL} AS label, mailing_id, mailing_name, subject {_FILES})
 """
 _KNOWN_KIND = "kind IN ('sent', 'opened')"
 _NAMES_NOBODY = "(salesforce_id <> '') IS NOT TRUE"
@@ -78,7 +77,10 @@ SELECT subscriber_id, kind, salesforce_id, moment FROM kept
 """
 _LEAVE_THE_USEFUL = f"DELETE FROM events WHERE {_NAMES_NOBODY} OR ({_KNOWN_KIND}) IS NOT TRUE"
 _IS_ODD = "length(salesforce_id) <> 18 OR suffix(salesforce_id, ' ')"
-# Most windows have no id that is not in its normal form, and looking for one is quicker than mending all.
+# In most windows every event is of a known kind and names somebody by an id in its normal form: one look tells that,
+# and is quicker than counting by kind, or mending all ids.
+_LOOK = f"SELECT count(*), count_if(kind = 'opened'), count_if({_KNOWN_KIND} AND NOT ({_IS_ODD})) FROM events"
+_BY_KIND = "SELECT coalesce(kind, ''), count(*), count(*) FILTER (salesforce_id <> '') FROM events GROUP BY ALL"
 _MEND_ODD_IDS = f"UPDATE events SET salesforce_id = {normal_id_sql('salesforce_id')} WHERE {_IS_ODD}"
 _COUNT = f"""
 INSERT INTO people
@@ -137,11 +139,11 @@ def count_events(connection: DuckDBPyConnection, files: Sequence[str], window: W
         "end": window.end.replace(tzinfo=None),
     }
     connection.execute(_READ, bound)
-    in_kinds, named = _by_kind(connection)
+    in_kinds, named, usual = _by_kind(connection)
     events_read = sum(in_kinds.values())
     duplicates = _set_duplicates_aside(connection, bound)
     if duplicates:
-        in_kinds, named = _by_kind(connection)
+        in_kinds, named, usual = _by_kind(connection)
     connection.execute(_FIND_LABELS, bound)
     useful = sum(named.get(kind, 0) for kind in ACTIVITY_KINDS)
     if useful < sum(in_kinds.get(kind, 0) for kind in ACTIVITY_KINDS):
@@ -149,24 +151,28 @@ def count_events(connection: DuckDBPyConnection, files: Sequence[str], window: W
         connection.execute(_SET_NOBODY_ASIDE.format(events=events), bound)
     if useful < sum(in_kinds.values()):
         connection.execute(_LEAVE_THE_USEFUL)
-    if _row(connection, f"SELECT count(*) FROM events WHERE {_IS_ODD}")[0]:
+    if not usual and _row(connection, f"SELECT count(*) FROM events WHERE {_IS_ODD}")[0]:
         connection.execute(_MEND_ODD_IDS)
     connection.execute(_COUNT)
     return _totals(connection, events_read, duplicates, in_kinds)
 
 
-def _by_kind(connection: DuckDBPyConnection) -> tuple[dict[str, int], dict[str, int]]:
-    """Events of each kind, and those of them that name somebody."""
+def _by_kind(connection: DuckDBPyConnection) -> tuple[dict[str, int], dict[str, int], bool]:
+    """Events of each kind, those of them that name somebody, and whether all are as they usually are."""
+    events, opened, usual = _row(connection, _LOOK)
+    if usual == events:
+        in_kinds: dict[str, int] = {Kind.SENT: events - opened, Kind.OPENED: opened}
+        return in_kinds, in_kinds, True
     rows = connection.execute(_BY_KIND).fetchall()
-    return {kind: events for kind, events, _ in rows}, {kind: named for kind, _, named in rows}
+    return {kind: events for kind, events, _ in rows}, {kind: named for kind, _, named in rows}, False
 
 
 def _set_duplicates_aside(connection: DuckDBPyConnection, bound: dict[str, Any]) -> int:
     """Keep one event, the earliest, of each id that occurs several times; the number of the others."""
-    connection.execute(_FIND_REPEATED)
-    (repeated,) = _row(connection, "SELECT coalesce(sum(events), 0)::BIGINT FROM repeated")
-    if not repeated:
+    (ids,) = _row(connection, _FIND_REPEATED)
+    if not ids:
         return 0
+    (repeated,) = _row(connection, "SELECT sum(events)::BIGINT FROM repeated")
     connection.execute(_KEEP_ONE_EACH, bound)
     connection.execute(_PUT_ONE_EACH)
     (kept,) = _row(connection, "SELECT count(*) FROM kept")

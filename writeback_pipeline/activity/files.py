@@ -18,8 +18,14 @@ from writeback_pipeline.domain.windows import Window
 _DAY = timedelta(days=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-_SPANS = """
-SELECT file_name, epoch_us(min(stats_min_value::TIMESTAMPTZ)), epoch_us(max(stats_max_value::TIMESTAMPTZ))
+
+def moment_sql(statistic: str) -> str:
+    """That statistic of `occurred_at` as microseconds since 1970, and of other columns none."""
+    return f"CASE WHEN path_in_schema = 'occurred_at' THEN epoch_us({statistic}::TIMESTAMPTZ) END"
+
+
+_SPANS = f"""
+SELECT file_name, min({moment_sql("stats_min_value")}), max({moment_sql("stats_max_value")})
 FROM parquet_metadata($files)
 WHERE path_in_schema = 'occurred_at' AND stats_min_value IS NOT NULL
 GROUP BY file_name
@@ -61,7 +67,7 @@ def time_spans(database: DuckDBPyConnection, files: Sequence[str]) -> dict[str, 
         if len(files) == 1:
             return {}
         return {file: span for one in files for file, span in time_spans(database, [one]).items()}
-    return {file: (_instant(first), _instant(last)) for file, first, last in rows}
+    return {file: (instant(first), instant(last)) for file, first, last in rows}
 
 
 def _files_of(database: DuckDBPyConnection, location: str, day: date) -> list[str]:
@@ -83,7 +89,8 @@ def _days(first: date, last: date) -> list[date]:
     return [first + _DAY * offset for offset in range((last - first).days + 1)]
 
 
-def _instant(microseconds: int) -> datetime:
+def instant(microseconds: int) -> datetime:
+    """The time so many microseconds after 1970."""
     return _EPOCH + timedelta(microseconds=microseconds)
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from duckdb import DuckDBPyConnection
 
 from writeback_pipeline.activity.database import ActivityDataError, naming_the_file
-from writeback_pipeline.activity.files import Span, time_spans
+from writeback_pipeline.activity.files import Span, instant, moment_sql
 
 _TEXT = ("VARCHAR",)
 _TIME = ("TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "TIMESTAMP_NS", "TIMESTAMP_MS", "TIMESTAMP_S")
@@ -30,11 +30,12 @@ _DAY = timedelta(days=1)
 _PARTITION = re.compile(r"date=(\d{4}-\d\d-\d\d)/[^/]*$")
 
 _FOOTERS = "SELECT file_name, name, duckdb_type FROM parquet_schema($files) WHERE duckdb_type IS NOT NULL"
-_WITHOUT_VALUE = """
-SELECT file_name, path_in_schema, sum(stats_null_count)::BIGINT AS without
+_VALUES = f"""
+SELECT file_name, path_in_schema, sum(stats_null_count)::BIGINT,
+    min({moment_sql("stats_min_value")}), max({moment_sql("stats_max_value")})
 FROM parquet_metadata($files)
 WHERE path_in_schema IN ('event_id', 'occurred_at')
-GROUP BY ALL HAVING without > 0
+GROUP BY ALL
 """
 
 
@@ -49,10 +50,11 @@ def check_files(database: DuckDBPyConnection, files: Sequence[str]) -> None:
     for file in files:
         for column, accepted in COLUMNS.items():
             _check_type(file, column, types.get((file, column)), accepted)
-    for file, column, events in database.execute(_WITHOUT_VALUE, bound).fetchall():
-        raise ActivityDataError(file, f"{events} events have no {column}", column)
-    for file, span in time_spans(database, files).items():
-        _check_dates(file, span)
+    for file, column, without, first, last in database.execute(_VALUES, bound).fetchall():
+        if without:
+            raise ActivityDataError(file, f"{without} events have no {column}", column)
+        if first is not None:
+            _check_dates(file, (instant(first), instant(last)))
 
 
 def _check_type(file: str, column: str, found: str | None, accepted: tuple[str, ...]) -> None:
