@@ -1,7 +1,8 @@
 """Runs the benchmarks, each in a process of its own: `python -m benchmarks [NAME]... [--long]`.
 
-Without --long two are left out that take minutes and ask for nothing. Writes build/benchmarks.json, and from it
-docs/benchmarks.md with its charts. Named benchmarks take the place of what the file had of them; the others stay.
+Without --long all of them take less than ten minutes on two cores; two are left out that ask for nothing. Writes
+build/benchmarks.json, and from it docs/benchmarks.md with its charts. Named benchmarks take the place of what the file
+had of them; the others stay.
 """
 
 import argparse
@@ -51,14 +52,15 @@ def main() -> None:
         return
     if unknown := set(chosen.names) - set(NAMES):
         parser.error(f"there is no {', '.join(sorted(unknown))}")
-    found = report.read(RESULTS) if chosen.names else {}
+    found, began = report.read(RESULTS) if chosen.names else {}, time.monotonic()
     for name in chosen.names or (NAMES if chosen.long else SHORT):
         found[name] = measure(name, long=chosen.long)
         report.write(RESULTS, found)
     in_order = [found[name] for name in NAMES if name in found]
     report.publish(in_order)
     short = [row.name for benchmark in in_order for row in benchmark.rows if row.verdict == "short"]
-    print(f"\nshort: {', '.join(short) or 'nothing'}\nwritten: {RESULTS}, {report.PAGE}")
+    print(f"\nshort: {', '.join(short) or 'nothing'}\ntook {time.monotonic() - began:.0f} s")
+    print(f"written: {RESULTS}, {report.PAGE}")
 
 
 if __name__ == "__main__":

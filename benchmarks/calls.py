@@ -1,6 +1,8 @@
 """API calls for 1,000 people, by how many there are: ours, other clients', and the least that the interface allows.
 
 Ours are those of a delivery by `writebacks run`, looks included; the organisation counts them, every client's alike.
+Deliveries of 10,000 people or more go by Bulk, as they do by default; the organisation is near. The least are writes
+alone, by composite calls of 1,000 rows or by a Bulk job for each object.
 """
 
 import json
@@ -23,36 +25,48 @@ from writeback_pipeline.store.store import Store
 PEERS = Path(__file__).parents[1] / "build" / "bench" / "bin" / "python"
 """The environment that other clients are installed in."""
 
-SIZES = (10, 1_000, 10_000)
-LONG_SIZES = (10, 100, 1_000, 10_000, 100_000, 1_000_000)
-LONGEST_LOOP = 1_000
-"""A loop makes as many calls for a thousand, however many there are: larger ones are computed."""
+LONG = (10, 100, 1_000, 10_000, 100_000, 1_000_000)
+UNSUBSCRIBES, TASKS = (10, 1_000, 10_000, 100_000), (10_000,)
+"""Of how many the short run makes unsubscribes and Tasks."""
 
-COLLECTIONS = ("simple-salesforce loop", "simple-salesforce collections", "aio-sf")
-BULK = ("simple-salesforce bulk2", "kinetic-core", "drt-core")
-FROM_BULK, LONG_FROM_BULK = 10_000, 1_000
-"""People from which a user would think of Bulk jobs."""
+PEERS_SIZES = {
+    "simple-salesforce loop": (10, 1_000),
+    "simple-salesforce collections": (10, 1_000, 10_000),
+    "aio-sf": (10, 1_000, 10_000),
+    "simple-salesforce bulk2": (10_000,),
+    "kinetic-core": (10_000,),
+    "drt-core": (10_000,),
+}
+"""Of how many a user would think of each client; Bulk jobs from 10,000 people on."""
 
-UNSUBSCRIBES = {1_000: 3.0, 10_000: 2.2, 100_000: 0.4}
+PEERS_LONG = {
+    "simple-salesforce loop": LONG[:3],
+    "simple-salesforce collections": LONG[:5],
+    "aio-sf": LONG[:5],
+    "simple-salesforce bulk2": LONG[2:],
+    "kinetic-core": LONG[2:],
+    "drt-core": LONG[2:],
+}
+"""A loop makes as many calls for a thousand, however many there are, and so do collections."""
+
+AT_MOST = {"unsubscribes": {1_000: 3.0, 10_000: 2.2, 100_000: 0.4}, "Tasks": {10_000: 1.2}}
 """The most calls for 1,000, by how many there are."""
 
-TASKS = {10_000: 1.2}
-BY_BULK = 100_000
+WITHIN = 1.5
+"""What the memory of 100,000 may be of that of 10,000, by Bulk both."""
+
+SET_UP = 3
+"""Calls of the look at the organisation's set-up, once a day."""
 
 
 def rows(*, long: bool) -> Iterator[Row]:
     """Unsubscribes, then Tasks."""
-    sizes = LONG_SIZES if long else SIZES
-    for work, limits in (("unsubscribe", UNSUBSCRIBES), ("task", TASKS)):
-        each = "unsubscribes" if work == "unsubscribe" else "Tasks"
-        unit = f"calls for 1,000 {each}"
-        yield from _least(work, each, unit, sizes)
-        ours = _our_unsubscribes(sizes) if work == "unsubscribe" else _our_tasks(sizes)
-        for name, size, calls in ours:
-            limit = limits.get(size) if name == "ours" else 0 if name == "ours, unchanged" else None
-            yield _row(f"{size:,} {each}, {name}", calls, size, unit, "ours" if name == "ours" else "", limit)
-        for client, size, calls in _peers(work, sizes, LONG_FROM_BULK if long else FROM_BULK):
-            yield _row(f"{size:,} {each}, {client}", calls, size, unit, client)
+    for each, sizes in (("unsubscribes", UNSUBSCRIBES), ("Tasks", TASKS)):
+        sizes = LONG if long else sizes
+        yield from _least(each, sizes)
+        yield from _our_unsubscribes(sizes) if each == "unsubscribes" else _our_tasks(sizes)
+        for client, of_client in (PEERS_LONG if long else PEERS_SIZES).items():
+            yield from _peer(client, each, [size for size in of_client if size in sizes])
 
 
 def unsubscribes(home: Path, of: Sequence[str]) -> None:
@@ -78,34 +92,37 @@ def work_of_peer(organisation: Served, client: str, work: str, of: Sequence[str]
     return float(done.stdout)
 
 
-def _row(name: str, calls: int, size: int, unit: str, series: str, limit: float | None = None) -> Row:
-    return Row(name, 1_000 * calls / size, unit, limit=limit, series=series, size=size if series else None)
+def _row(each: str, size: int, name: str, calls: int) -> Row:
+    at_most = AT_MOST[each].get(size) if name == "ours" else None
+    return Row(f"{size:,} {each}, {name}", 1_000 * calls / size, f"calls for 1,000 {each}", at_most, None, name, size)
 
 
-def _least(work: str, each: str, unit: str, sizes: Sequence[int]) -> Iterator[Row]:
+def _least(each: str, sizes: Sequence[int]) -> Iterator[Row]:
     """Writes alone: 1,000 rows a composite call, or a Bulk job of four calls for each object."""
-    objects = 2 if work == "unsubscribe" else 1
+    objects = 2 if each == "unsubscribes" else 1
     for size in sizes:
-        calls = min(ceil(objects * ceil(size / 200) / 5), objects * 4)
-        yield _row(f"{size:,} {each}, the least that writes take", calls, size, unit, "least")
+        yield _row(each, size, "least", min(ceil(objects * ceil(size / 200) / 5), objects * 4))
 
 
-def _our_unsubscribes(sizes: Sequence[int]) -> Iterator[tuple[str, int, int]]:
-    everybody = people(1 + sum(sizes))
+def _our_unsubscribes(sizes: Sequence[int]) -> Iterator[Row]:
+    """One delivery after the other, each of people of its own: its calls, and what it took."""
+    everybody, begin, megabytes = people(sum(sizes)), 0, dict[int, int]()
     with TemporaryDirectory() as folder, served(Path(folder), len(everybody)) as organisation:
-        command = [WRITEBACKS, "run", "opt-outs", "--format", "json"]
-        unsubscribes(organisation.home, everybody[:1])
-        run(command, organisation.variables())  # with a look at the organisation's set-up, once a day: three calls
-        begin = 1
         for size in sizes:
             unsubscribes(organisation.home, everybody[begin : begin + size])
             begin, before = begin + size, organisation.calls()
-            run(command, organisation.variables())
+            ran = run([WRITEBACKS, "run", "opt-outs", "--format", "json"], organisation.variables())
             assert organisation.written() == (begin, begin, 0)
-            yield "ours", size, organisation.calls() - before
+            calls = json.loads(ran.output)["api_calls"]
+            assert organisation.calls() - before == calls + (0 if before else SET_UP)
+            yield _row("unsubscribes", size, "ours", calls)
+            yield Row(f"{size:,} unsubscribes, the delivery", ran.logged("delivered"), "s")
+            megabytes[size] = ran.megabytes
+            few = megabytes[10_000] if size == 100_000 else None
+            yield Row(f"{size:,} unsubscribes, peak memory", ran.megabytes, "MB", few and WITHIN * few, few)
 
 
-def _our_tasks(sizes: Sequence[int]) -> Iterator[tuple[str, int, int]]:
+def _our_tasks(sizes: Sequence[int]) -> Iterator[Row]:
     for size in sizes:
         with TemporaryDirectory() as folder, served(Path(folder), size) as organisation:
             add_mailing(organisation.home, size, 0)
@@ -113,18 +130,18 @@ def _our_tasks(sizes: Sequence[int]) -> Iterator[tuple[str, int, int]]:
             run(command, organisation.variables())
             assert organisation.written() == (0, 0, size)
             first = organisation.calls()
-            yield "ours", size, first
+            yield _row("Tasks", size, "ours", first)
             run(command, organisation.variables())
-            yield "ours, unchanged", size, organisation.calls() - first
+            again = organisation.calls() - first
+            yield Row(f"{size:,} Tasks, ours, unchanged", 1_000 * again / size, "calls for 1,000 Tasks", limit=0)
 
 
-def _peers(work: str, sizes: Sequence[int], from_bulk: int) -> Iterator[tuple[str, int, int]]:
-    for client in (*COLLECTIONS, *BULK):
+def _peer(client: str, each: str, sizes: Sequence[int]) -> Iterator[Row]:
+    everybody, begin = people(sum(sizes)), 0
+    with TemporaryDirectory() as folder, served(Path(folder), len(everybody)) as organisation:
         for size in sizes:
-            if client in BULK and size < from_bulk:
-                continue
-            if client == COLLECTIONS[0] and size > LONGEST_LOOP:
-                continue
-            with TemporaryDirectory() as folder, served(Path(folder), size) as organisation:
-                work_of_peer(organisation, client, work, people(size))
-                yield client, size, organisation.calls()
+            before = organisation.calls()
+            of = everybody[begin : begin + size]
+            work_of_peer(organisation, client, "unsubscribe" if each == "unsubscribes" else "task", of)
+            begin += size
+            yield _row(each, size, client, organisation.calls() - before)

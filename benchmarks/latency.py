@@ -1,7 +1,9 @@
 """From a queued unsubscribe to the flag in Salesforce, by sensor, daemon and run; beside an empty job by the same way.
 
-The daemon runs as in `make dev`, its sensors every 5 seconds; changes come at any moment of that time. The floor is a
-sensor that finds a file and a job that does nothing (`empty_location`), on an instance of the same configuration.
+Each has a daemon of its own as in `make dev`, its sensors every 5 seconds, on instances of the same configuration; they
+take turns, at any moment of that time. The floor is a sensor that finds a file and a job that does nothing
+(`empty_location`). A run is launched when Dagster has asked for its process, imported when the run itself begins; it
+has looked when its first intent is in the journal.
 """
 
 import os
@@ -13,97 +15,117 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import dagster as dg
 
 from benchmarks.calls import unsubscribes
-from benchmarks.organisation import FILE, people, served
+from benchmarks.organisation import FILE, Served, people, served
 from benchmarks.rows import Row
 from writeback_pipeline.commands.dagster_home import PROJECT, use_dagster_home
+from writeback_pipeline.domain.ledger import WritebackFilter
 from writeback_pipeline.environment import read_environment
 from writeback_pipeline.local_org.state import open_org
+from writeback_pipeline.store.store import Store
 
-SAMPLES, LONG_SAMPLES = 4, 30
+SAMPLES, LONG_SAMPLES = 5, 30
 POLL_SECONDS = 5
 WITHIN = 1.3
 PATIENCE = 300.0
-PARTS = ("wait for the tick", "launch and import", "in the run")
+PARTS = ("wait for the tick", "launch", "import", "look", "send")
 
-Sample = tuple[float, float, float]
-"""Seconds of each of the PARTS."""
+Sample = list[float]
+"""Seconds of each of the PARTS, one after the other; an empty job has nothing to send."""
 
 
 def rows(*, long: bool) -> Iterator[Row]:
-    """The floor, then ours."""
-    samples = LONG_SAMPLES if long else SAMPLES
-    floor, ours = _floor(samples), _ours(samples)
+    """All of it, then its parts."""
+    number = LONG_SAMPLES if long else SAMPLES
+    floor, ours = _taken(number)
     for name, quantile in (("p50", 0.5), ("p95", 0.95)):
         least = _quantile([sum(sample) for sample in floor], quantile)
         took = _quantile([sum(sample) for sample in ours], quantile)
-        yield Row(f"an empty job, {name} of {samples}", least, "s")
+        yield Row(f"an empty job, {name} of {number}", least, "s")
         limit = WITHIN * least if name == "p50" else None
-        yield Row(f"queued to flag true, {name} of {samples}", took, "s", limit, least)
-    for position, part in enumerate(PARTS):
-        least = statistics.median(sample[position] for sample in floor)
-        yield Row(f"{part}, p50", statistics.median(sample[position] for sample in ours), "s", None, least)
+        yield Row(f"queued to flag true, {name} of {number}", took, "s", limit, least)
+    for part, of_floor, of_ours in zip(PARTS, zip(*floor, strict=True), zip(*ours, strict=True), strict=True):
+        took = statistics.median(of_ours)
+        yield Row(f"{part}, p50 of {number}", took, "s for a part", None, statistics.median(of_floor), series=part)
 
 
-def _floor(samples: int) -> list[Sample]:
-    with TemporaryDirectory() as folder:
-        asked, done = Path(folder) / "asked", Path(folder) / "done"
-        variables = _variables(Path(folder)) | {"EMPTY_ASKED": str(asked), "EMPTY_DONE": str(done)}
-
-        def once() -> Sample:
-            begun = time.time()
-            asked.touch()
-            ended = _until(done.exists)
-            done.unlink()
-            return _parts(variables, begun, ended)
-
-        with _daemon(variables, ["-m", "benchmarks.empty_location"]):
-            return _sampled(samples, once)
-
-
-def _ours(samples: int) -> list[Sample]:
-    everybody = people(samples + 1)
-    with TemporaryDirectory() as folder, served(Path(folder), len(everybody)) as organisation:
-        variables = _variables(Path(folder)) | organisation.variables()
-        variables["DAGSTER_HOME"] = _variables(Path(folder))["DAGSTER_HOME"]
-        salesforce = open_org(Path(folder) / FILE)
-        left = iter(everybody)
-
-        def once() -> Sample:
-            person, begun = next(left), time.time()
-            unsubscribes(organisation.home, [person])
-
-            def flagged() -> bool:
-                with salesforce.connection() as connection:
-                    question = "SELECT HasOptedOutOfEmail FROM Contact WHERE Id = ?"
-                    return bool(connection.execute(question, (person,)).fetchone()[0])
-
-            return _parts(variables, begun, _until(flagged))
-
-        with _daemon(variables, ["-w", str(PROJECT / "workspace.yaml")]):
-            return _sampled(samples, once)
+def _taken(number: int) -> tuple[list[Sample], list[Sample]]:
+    """That many samples of the floor and of ours, in turns; the first of each waits for its daemon and is left out."""
+    with (
+        TemporaryDirectory() as empty,
+        TemporaryDirectory() as home,
+        served(Path(home), number + 1) as organisation,
+        _empty_job(Path(empty)) as floor,
+        _deliveries(organisation, number + 1) as ours,
+    ):
+        taken: tuple[list[Sample], list[Sample]] = ([], [])
+        for _ in range(number + 1):
+            for samples, once in zip(taken, (floor, ours), strict=True):
+                time.sleep(random.uniform(0, POLL_SECONDS))
+                samples.append(once())
+        return taken[0][1:], taken[1][1:]
 
 
-def _sampled(samples: int, once: Callable[[], Sample]) -> list[Sample]:
-    once()  # the first waits for the daemon, and looks at the organisation's set-up
-    taken = []
-    for _ in range(samples):
-        time.sleep(2 + random.uniform(0, POLL_SECONDS))
-        taken.append(once())
-    return taken
+@contextmanager
+def _empty_job(folder: Path) -> Iterator[Callable[[], Sample]]:
+    asked, done = folder / "asked", folder / "done"
+    variables = _variables(folder) | {"EMPTY_ASKED": str(asked), "EMPTY_DONE": str(done)}
+
+    def once() -> Sample:
+        begun = time.time()
+        asked.touch()
+        ended = _until(done.exists)
+        done.unlink()
+        return _between(begun, *_run(variables), ended, ended)
+
+    with _daemon(variables, ["-m", "benchmarks.empty_location"]):
+        yield once
 
 
-def _parts(variables: Mapping[str, str], begun: float, ended: float) -> Sample:
-    """How the time divides, by what Dagster recorded of its latest run."""
+@contextmanager
+def _deliveries(organisation: Served, number: int) -> Iterator[Callable[[], Sample]]:
+    home = organisation.home
+    ours = _variables(home)
+    variables = ours | organisation.variables() | {"DAGSTER_HOME": ours["DAGSTER_HOME"]}
+    salesforce, store = open_org(home / FILE), Store(home / "writebacks.duckdb")
+    left = iter(people(number))
+
+    def once() -> Sample:
+        person, begun = next(left), time.time()
+        unsubscribes(home, [person])
+
+        def flagged() -> bool:
+            with salesforce.connection() as connection:
+                question = "SELECT HasOptedOutOfEmail FROM Contact WHERE Id = ?"
+                return bool(connection.execute(question, (person,)).fetchone()[0])
+
+        ended = _until(flagged)
+        (writeback,) = store.writebacks(WritebackFilter(person=person))
+        intended = min(attempt.intent.intent_at for attempt in store.attempts_of([writeback.id]))
+        return _between(begun, *_run(variables), intended.timestamp(), ended)
+
+    with _daemon(variables, ["-w", str(PROJECT / "workspace.yaml")]):
+        yield once
+
+
+def _between(*moments: float) -> Sample:
+    return [after - before for before, after in pairwise(moments)]
+
+
+def _run(variables: Mapping[str, str]) -> tuple[float, float, float]:
+    """When Dagster's latest run was asked for, launched and begun."""
     with dg.DagsterInstance.from_config(variables["DAGSTER_HOME"]) as instance:
         (record,) = instance.get_run_records(limit=1)
-    created, started = record.create_timestamp.timestamp(), record.start_time or ended
-    return created - begun, started - created, ended - started
+        run_id = record.dagster_run.run_id
+        (launched,) = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.PIPELINE_STARTING).records
+    assert record.start_time is not None
+    return record.create_timestamp.timestamp(), launched.timestamp, record.start_time
 
 
 def _until(there: Callable[[], bool]) -> float:

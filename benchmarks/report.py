@@ -98,7 +98,8 @@ def _drawn(benchmark: Benchmark) -> list[str]:
 def _draw(benchmark: Benchmark, unit: str, folder: Path) -> str:
     """Draw the rows of that unit: lines over the size, or bars; the file's name."""
     rows = [row for row in benchmark.rows if row.unit == unit and row.series]
-    by_size = all(row.size is not None for row in rows)
+    sizes = {row.size for row in rows}
+    by_size = None not in sizes and len(sizes) > 1
     with matplotlib.rc_context({"svg.hashsalt": "writebacks", "svg.fonttype": "none", "font.size": 10}):
         figure = Figure(figsize=(8, 4 if by_size else 1 + 0.35 * len(rows)), layout="constrained")
         (_draw_lines if by_size else _draw_bars)(figure.subplots(), rows)
