@@ -1,7 +1,7 @@
-"""Four bridges in one real Dagster, by the workspace that the command line writes: a daemon, a code server each.
+"""Five bridges in one real Dagster, by the workspace that the command line writes: a daemon, a code server each.
 
-Two are well; one's organisation answers 503 for ever, the code location of one does not load. Both must not matter to
-the others.
+Two are well, their ledgers in two schemas of one PostgreSQL database; one's organisation answers 503 for ever, one's
+refuses the login, the code location of one does not load. Nothing of that must matter to the others.
 """
 
 import os
@@ -24,12 +24,14 @@ from writeback_pipeline.commands.dagster_home import PROJECT, use_dagster_home
 from writeback_pipeline.domain.ledger import WritebackFilter
 from writeback_pipeline.domain.writebacks import Status
 from writeback_pipeline.environment import read_environment
+from writeback_pipeline_tests.ledgers import location
 from writeback_pipeline_tests.world import World, world_in
 
 pytestmark = pytest.mark.timeout(1_200)  # everything at once, on whatever machine
 
 WELL = ("north", "south")
-NAMES = (*WELL, "down", "unloadable")
+ILL = ("down", "refused")
+NAMES = (*WELL, *ILL, "unloadable")
 CHANGES = 3
 
 
@@ -54,6 +56,16 @@ class Installation:
         only = dg.RunsFilter(job_name="deliver_opt_outs", statuses=[status], tags={"writebacks/bridge": bridge})
         self.wait(lambda: self.instance.get_run_records(only), f"a run of {bridge} has ended as {status.value}")
 
+    def why_failed(self, bridge: str) -> str:
+        """What its failed runs say of why."""
+        only = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], tags={"writebacks/bridge": bridge})
+        failures = (
+            entry.get_dagster_event().step_failure_data
+            for run in self.instance.get_runs(only)
+            for entry in self.instance.all_logs(run.run_id, dg.DagsterEventType.STEP_FAILURE)
+        )
+        return "\n".join(failure.error_display_string for failure in failures)
+
 
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
@@ -66,12 +78,16 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
         for name in NAMES:
             folder = home / "bridges" / name
             folder.mkdir(parents=True)
-            worlds[name] = stack.enter_context(world_in(folder))
+            worlds[name] = stack.enter_context(
+                world_in(folder, location(folder, "postgresql") if name in WELL else None)
+            )
             variables |= {
                 f"{name.upper()}_SALESFORCE_URL": worlds[name].url,
                 f"{name.upper()}_SALESFORCE_CLIENT_ID": "local",
                 f"{name.upper()}_SALESFORCE_CLIENT_SECRET": "local",
+                f"{name.upper()}_WRITEBACK_DATABASE": worlds[name].database,
             }
+        variables["REFUSED_SALESFORCE_CLIENT_SECRET"] = "of another app"
         variables["UNLOADABLE_WRITEBACK_DATABASE"] = "mysql://nowhere/db"
         worlds["down"].fault("unavailable")
         people = {name: [world.contact() for _ in range(CHANGES)] for name, world in worlds.items()}
@@ -103,7 +119,8 @@ def delivered(installation: Installation) -> Installation:
     """Those who are well have delivered; the others had their chance, too."""
     for name in WELL:
         installation.wait_for_a_run(name, dg.DagsterRunStatus.SUCCESS)
-    installation.wait_for_a_run("down", dg.DagsterRunStatus.FAILURE)
+    for name in ILL:
+        installation.wait_for_a_run(name, dg.DagsterRunStatus.FAILURE)
     return installation
 
 
@@ -123,10 +140,13 @@ def test_each_delivers_into_its_own_organisation(delivered: Installation) -> Non
         assert shown.run_id == run_id
 
 
-def test_the_one_that_is_down_owes_everything_and_tells_why(delivered: Installation) -> None:
-    world = delivered.worlds["down"]
+@pytest.mark.parametrize(("name", "told"), [("down", "503"), ("refused", "The login was refused")])
+def test_one_that_cannot_write_owes_everything_and_tells_why(delivered: Installation, name: str, told: str) -> None:
+    world = delivered.worlds[name]
     assert world.ledger.depth().owed == CHANGES
-    assert not any(world.notes(person) for person in delivered.people["down"])
+    assert not any(world.notes(person) for person in delivered.people[name])
+    assert told in delivered.why_failed(name)
+    assert "of another app" not in delivered.log.read_text()
 
 
 def test_the_one_that_does_not_load_says_why(delivered: Installation) -> None:
