@@ -90,8 +90,13 @@ def _account(session: Session, purpose: Purpose, now: datetime) -> Account:
 
 
 def _add(session: Session, purpose: Purpose, at: datetime, calls: int) -> None:
+    hour = hour_of(at)
     session.execute(
-        "INSERT INTO api_calls (hour, purpose, calls) VALUES ($1::TIMESTAMP, $2, $3) "
-        "ON CONFLICT (hour, purpose) DO UPDATE SET calls = api_calls.calls + excluded.calls",
-        [hour_of(at), purpose, calls],
+        "INSERT INTO api_calls (hour, purpose, calls) SELECT $1::TIMESTAMP, $2, 0 "
+        "WHERE NOT EXISTS (SELECT 1 FROM api_calls c WHERE c.hour = $1::TIMESTAMP AND c.purpose = $2)"
+        + session.dialect.unless_known,
+        [hour, purpose],
+    )
+    session.execute(
+        "UPDATE api_calls SET calls = calls + $3 WHERE hour = $1::TIMESTAMP AND purpose = $2", [hour, purpose, calls]
     )

@@ -8,19 +8,26 @@ whose lease nobody gave back, the present one included: whoever kills the worker
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from writeback_pipeline.domain.ledger import ALONE_AFTER, LEASE, SUSPECT_AFTER, SUSPECTS_TOGETHER, Claim
 from writeback_pipeline.domain.opt_outs import OptOutEvent
 from writeback_pipeline.domain.people import ObjectType, PersonRef
-from writeback_pipeline.domain.writebacks import FlagResult, Kind, Status, Writeback
+from writeback_pipeline.domain.writebacks import Status, Writeback
 from writeback_pipeline.store.bulk_jobs import PEOPLE_IN_JOBS
 from writeback_pipeline.store.doubts import doubts, known_notes
 from writeback_pipeline.store.origins import flags_set_by_us
 from writeback_pipeline.store.people import hold
-from writeback_pipeline.store.rows import IS_MISDATED, WRITEBACK, writebacks_from
-from writeback_pipeline.store.session import Session, as_columns, in_utc, unnested
+from writeback_pipeline.store.rows import (
+    IS_MISDATED,
+    READ_FLAG_RESULT,
+    READ_KIND,
+    READ_STATUS,
+    WRITEBACK,
+    writebacks_from,
+)
+from writeback_pipeline.store.session import Session, as_columns, in_utc, selected, unnested
 
 _OWED_NOW = (
     "w.kind IN ('unsubscribe', 'resubscribe') AND w.status IN ('pending', 'waiting', 'unknown') "
@@ -153,9 +160,9 @@ def leases_of(session: Session, people: Collection[tuple[str, int]]) -> dict[tup
 
     This is the fence: whoever acts for a person checks it in the same transaction, having taken hold of the person.
     """
+    leases, bound = selected(_LEASE, people)
     rows = session.execute(
-        f"SELECT p.person_id, p.epoch, p.lease_until FROM people p JOIN ({unnested(_LEASE)}) n ON {_SAME}",
-        as_columns(people, len(_LEASE)),
+        f"SELECT p.person_id, p.epoch, p.lease_until FROM people p JOIN ({leases}) n ON {_SAME}", bound
     ).fetchall()
     return {(person, epoch): in_utc(until) for person, epoch, until in rows}
 
@@ -264,12 +271,7 @@ def _events(session: Session, people: Collection[str]) -> dict[str, list[OptOutE
     for person, id_, kind, occurred_at, status, flag_result, noted in rows:
         events[person].append(
             OptOutEvent(
-                id_,
-                Kind(kind),
-                occurred_at.replace(tzinfo=UTC),
-                Status(status),
-                flag_result and FlagResult(flag_result),
-                noted,
+                id_, READ_KIND(kind), in_utc(occurred_at), READ_STATUS(status), READ_FLAG_RESULT(flag_result), noted
             )
         )
     return events

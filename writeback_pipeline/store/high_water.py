@@ -103,15 +103,11 @@ class MarkFile:
 
 def mark_of(intents: Sequence[Intent], attempt_ids: Sequence[int | None]) -> Mark:
     """The mark of what was journalled just now."""
-    entered = [
-        Mark(attempt_id=id_, in_doubt_until=intent.send_deadline + QUIET)
-        for intent, id_ in zip(intents, attempt_ids, strict=True)
-        if id_ is not None
-    ]
-    mark = Mark()
-    for each in entered:
-        mark = _highest(mark, each)
-    return mark
+    entered = [(id_, intent.send_deadline) for intent, id_ in zip(intents, attempt_ids, strict=True) if id_ is not None]
+    if not entered:
+        return Mark()
+    ids, deadlines = zip(*entered, strict=True)
+    return Mark(attempt_id=max(ids), in_doubt_until=max(deadlines) + QUIET)
 
 
 def queued(session: Session) -> Mark:

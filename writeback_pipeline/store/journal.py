@@ -16,7 +16,7 @@ from writeback_pipeline.domain.writebacks import TRANSITIONS, Status, check_tran
 from writeback_pipeline.store.claims import leases_of
 from writeback_pipeline.store.people import hold
 from writeback_pipeline.store.schema import next_ids
-from writeback_pipeline.store.session import Session, as_columns, in_utc, storable, unnested
+from writeback_pipeline.store.session import Session, in_utc, selected, storable
 
 FLAG_OPERATIONS = (Operation.SET_FLAG, Operation.CLEAR_FLAG)
 _OF_WHAT_IS_SETTLED = (*FLAG_OPERATIONS, *DELETIONS)
@@ -82,10 +82,11 @@ def _put_flags_in_doubt(session: Session, intents: Iterable[Intent]) -> None:
     for intent in intents:
         if intent.operation in FLAG_OPERATIONS:
             until[intent.person_id] = max(intent.send_deadline + QUIET, until.get(intent.person_id, intent.intent_at))
+    rows, bound = selected({"person_id": "TEXT", "until": "TIMESTAMP"}, until.items())
     session.execute(
         "UPDATE people AS p SET verify_after = greatest(p.verify_after, n.until) "
-        f"FROM ({unnested({'person_id': 'TEXT', 'until': 'TIMESTAMP'})}) n WHERE p.person_id = n.person_id",
-        as_columns(until.items(), 2),
+        f"FROM ({rows}) n WHERE p.person_id = n.person_id",
+        bound,
     )
 
 
@@ -102,18 +103,17 @@ def _mark_sending(session: Session, intents: Iterable[Intent]) -> None:
         if intent.operation not in _OF_WHAT_IS_SETTLED and statuses[intent.writeback_id] is not Status.SENDING:
             check_transition(statuses[intent.writeback_id], Status.SENDING)
     going = [(id_, runs[id_]) for id_, status in statuses.items() if Status.SENDING in TRANSITIONS[status]]
+    rows, bound = selected({"id": "BIGINT", "run_id": "TEXT"}, going)
     session.execute(
         "UPDATE writebacks AS w SET status = 'sending', next_attempt_at = NULL, run_id = coalesce(n.run_id, w.run_id) "
-        f"FROM ({unnested({'id': 'BIGINT', 'run_id': 'TEXT'})}) n WHERE w.id = n.id",
-        as_columns(going, 2),
+        f"FROM ({rows}) n WHERE w.id = n.id",
+        bound,
     )
 
 
 def _insert(session: Session, numbered: Iterable[tuple[int, Intent]]) -> None:
-    rows = [(id_, *_FIELDS(intent)) for id_, intent in numbered]
-    session.execute(
-        f"INSERT INTO delivery_attempts ({', '.join(_INTENT)}) {unnested(_INTENT)}", as_columns(rows, len(_INTENT))
-    )
+    rows, bound = selected(_INTENT, [(id_, *_FIELDS(intent)) for id_, intent in numbered])
+    session.execute(f"INSERT INTO delivery_attempts ({', '.join(_INTENT)}) {rows}", bound)
 
 
 def senders(session: Session, attempt_ids: Collection[int]) -> dict[int, tuple[str, int]]:
@@ -127,14 +127,16 @@ def senders(session: Session, attempt_ids: Collection[int]) -> dict[int, tuple[s
 
 def answer(session: Session, outcomes: Sequence[AttemptOutcome]) -> None:
     """Fill in the outcomes of attempts that have none; a recorded one never changes."""
-    columns = {"id": "BIGINT", **_OUTCOME}
-    rows = [
-        (o.attempt_id, o.answer, o.answered_at, storable(o.code), storable(o.message), o.record_id) for o in outcomes
-    ]
+    if not outcomes:
+        return
+    rows, bound = selected(
+        {"id": "BIGINT", **_OUTCOME},
+        [(o.attempt_id, o.answer, o.answered_at, storable(o.code), storable(o.message), o.record_id) for o in outcomes],
+    )
     session.execute(
         f"UPDATE delivery_attempts AS a SET {', '.join(f'{name} = n.{name}' for name in _OUTCOME)} "
-        f"FROM ({unnested(columns)}) n WHERE a.id = n.id AND a.outcome IS NULL",
-        as_columns(rows, len(columns)),
+        f"FROM ({rows}) n WHERE a.id = n.id AND a.outcome IS NULL",
+        bound,
     )
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from writeback_pipeline.domain.ledger import Origin, OriginChange
 from writeback_pipeline.store.schema import next_ids
-from writeback_pipeline.store.session import Session, as_columns, in_utc, unnested
+from writeback_pipeline.store.session import Session, in_utc, selected
 
 _COLUMNS = {
     "id": "BIGINT",
@@ -158,8 +158,10 @@ def _opt_outs(session: Session, people: Collection[str]) -> list[OptOut]:
         f"SELECT {', '.join(_COLUMNS)} FROM opt_out_origins WHERE person_id IN (SELECT unnest($1::TEXT[]))",
         [list(people)],
     ).fetchall()
-    opt_outs = [OptOut(*row) for row in rows]
-    return [o._replace(since=in_utc(o.since), cleared_at=o.cleared_at and in_utc(o.cleared_at)) for o in opt_outs]
+    return [
+        OptOut(id_, person, origin, in_utc(since), flag_set, writeback_id, in_utc(cleared_at), cleared_by)
+        for id_, person, origin, since, flag_set, writeback_id, cleared_at, cleared_by in rows
+    ]
 
 
 def with_changes(known: Iterable[OptOut], changes: Iterable[OriginChange]) -> list[OptOut]:
@@ -194,15 +196,16 @@ def _insert(session: Session, opt_outs: Sequence[OptOut]) -> None:
     if not opt_outs:
         return
     ids = next_ids(session, "origin_ids", len(opt_outs))
-    rows = [opt_out._replace(id=id_) for id_, opt_out in zip(ids, opt_outs, strict=True)]
-    session.execute(
-        f"INSERT INTO opt_out_origins ({', '.join(_COLUMNS)}) {unnested(_COLUMNS)}", as_columns(rows, len(_COLUMNS))
-    )
+    rows, bound = selected(_COLUMNS, [(id_, *opt_out[1:]) for id_, opt_out in zip(ids, opt_outs, strict=True)])
+    session.execute(f"INSERT INTO opt_out_origins ({', '.join(_COLUMNS)}) {rows}", bound)
 
 
 def _update(session: Session, opt_outs: Sequence[OptOut]) -> None:
+    if not opt_outs:
+        return
+    rows, bound = selected(_COLUMNS, opt_outs)
     session.execute(
         "UPDATE opt_out_origins SET flag_set = n.flag_set, cleared_at = n.cleared_at, cleared_by = n.cleared_by "
-        f"FROM ({unnested(_COLUMNS)}) n WHERE opt_out_origins.id = n.id",
-        as_columns(opt_outs, len(_COLUMNS)),
+        f"FROM ({rows}) n WHERE opt_out_origins.id = n.id",
+        bound,
     )

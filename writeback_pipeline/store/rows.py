@@ -22,11 +22,13 @@ def _by_text(members: type[StrEnum]) -> Callable[[Any], Any]:
     return by_text.__getitem__
 
 
+READ_KIND, READ_STATUS, READ_FLAG_RESULT = _by_text(Kind), _by_text(Status), _by_text(FlagResult)
+
 _READ: dict[str, Callable[[Any], Any]] = {
-    "kind": _by_text(Kind),
+    "kind": READ_KIND,
     "object_type": _by_text(ObjectType),
-    "status": _by_text(Status),
-    "flag_result": _by_text(FlagResult),
+    "status": READ_STATUS,
+    "flag_result": READ_FLAG_RESULT,
     **dict.fromkeys(INSTANTS, in_utc),
 }
 

@@ -52,6 +52,23 @@ def unnested(columns: Mapping[str, str]) -> str:
     )
 
 
+def selected(columns: Mapping[str, str], rows: Iterable[Sequence[object]]) -> tuple[str, list[object]]:
+    """A SELECT of these rows, its columns given with their types, and what is bound as its $1, $2, ...
+
+    A column that says the same in every row is bound once: most of what a large statement costs is the binding. The
+    first column, which identifies the row, is always bound whole.
+    """
+    bound: list[object] = []
+    terms = []
+    for number, ((name, type_), column) in enumerate(
+        zip(columns.items(), as_columns(rows, len(columns)), strict=True), 1
+    ):
+        same = number > 1 and column and column.count(column[0]) == len(column)
+        bound.append(column[0] if same else column)
+        terms.append(f"${number}::{type_} AS {name}" if same else f"unnest(${number}::{type_}[]) AS {name}")
+    return f"SELECT {', '.join(terms)}", bound
+
+
 def as_columns(rows: Iterable[Sequence[object]], width: int) -> list[list[object]]:
     """Rows as one list per column, ready to be bound for `unnested`."""
     return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(width)]

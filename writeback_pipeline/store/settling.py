@@ -13,7 +13,7 @@ from writeback_pipeline.store.claims import leases_of
 from writeback_pipeline.store.journal import answer, senders
 from writeback_pipeline.store.origins import record_origins
 from writeback_pipeline.store.people import hold
-from writeback_pipeline.store.session import Session, as_columns, in_utc, storable, unnested
+from writeback_pipeline.store.session import Session, in_utc, selected, storable
 
 _SETTLEMENT = {
     "id": "BIGINT",
@@ -92,21 +92,21 @@ def _update_people(
         "desired_flag": "BOOLEAN",
         "owed_still": "BOOLEAN",
     }
+    rows, bound = selected(
+        columns,
+        [(person, person in doubts, doubts.get(person), stands.get(person), person in owed_still) for person in people],
+    )
     session.execute(
         f"UPDATE people AS p SET {lease}desired_flag = coalesce(n.desired_flag, p.desired_flag), "
         "verify_after = CASE WHEN n.answered THEN n.verify_after ELSE p.verify_after END "
-        f"FROM ({unnested(columns)}) n WHERE p.person_id = n.person_id",
-        as_columns(
-            [
-                (person, person in doubts, doubts.get(person), stands.get(person), person in owed_still)
-                for person in people
-            ],
-            len(columns),
-        ),
+        f"FROM ({rows}) n WHERE p.person_id = n.person_id",
+        bound,
     )
 
 
 def _settle(session: Session, settlements: Sequence[Settlement], now: datetime) -> int:
+    if not settlements:
+        return 0
     states = {
         id_: (person, Status(status))
         for id_, person, status in session.execute(
@@ -114,16 +114,17 @@ def _settle(session: Session, settlements: Sequence[Settlement], now: datetime) 
             [[settlement.writeback_id for settlement in settlements]],
         ).fetchall()
     }
-    rows = []
+    ours = []
     read_back = []
     for settlement in settlements:
         person, status = states[settlement.writeback_id]
         if person == settlement.person_id:
             if not (status is settlement.status and status in MAY_STAY):
                 check_transition(status, settlement.status)
-            rows.append(_row(settlement))
+            ours.append(_row(settlement))
             if status is Status.UNKNOWN is not settlement.status:
                 read_back.append(settlement.writeback_id)
+    rows, bound = selected(_SETTLEMENT, ours)
     session.execute(
         "UPDATE writebacks AS w SET status = n.status, "
         "redirected_from = CASE WHEN n.salesforce_id <> w.salesforce_id "
@@ -137,8 +138,8 @@ def _settle(session: Session, settlements: Sequence[Settlement], now: datetime) 
         "run_id = coalesce(n.run_id, w.run_id), "
         "error_code = n.error_code, error_message = n.error_message, advice = n.advice, "
         "next_attempt_at = n.next_attempt_at, written_at = n.written_at, attempts = w.attempts + n.attempted, "
-        f"settled_at = ${len(_SETTLEMENT) + 1}::TIMESTAMP FROM ({unnested(_SETTLEMENT)}) n WHERE w.id = n.id",
-        [*as_columns(rows, len(_SETTLEMENT)), now],
+        f"settled_at = ${len(_SETTLEMENT) + 1}::TIMESTAMP FROM ({rows}) n WHERE w.id = n.id",
+        [*bound, now],
     )
     if read_back:
         session.execute(
@@ -146,7 +147,7 @@ def _settle(session: Session, settlements: Sequence[Settlement], now: datetime) 
             "AND read_back_at IS NULL AND writeback_id IN (SELECT unnest($1::BIGINT[]))",
             [read_back, now],
         )
-    return len(rows)
+    return len(ours)
 
 
 def _row(settlement: Settlement) -> tuple[object, ...]:
