@@ -3,6 +3,11 @@
 Seconds are those of the delivery as its own log tells them, without the start of Python and Dagster, as other clients'
 are those of their work; the whole command stands below. The organisation's own time is what the same writes take it
 from a client that does nothing else (`bare`), one call after the other.
+
+Of our own processor time for 10,000 people, without Bulk, about three tenths are the 500 statements of the ledger and a
+seventh is giving its file to other processes in between, 65 times: before each call, and after it, something has to be
+on disk. HTTP and JSON are a thirtieth. The rest plans, journals and settles, two dozen objects a person. The statements
+alone take more than the 15 % of the organisation's time that are asked for.
 """
 
 import json

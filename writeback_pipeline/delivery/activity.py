@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from uuid import uuid4
 
 from writeback_pipeline.delivery.bulk_jobs import BulkJobs
+from writeback_pipeline.delivery.interpreter import for_many_rows
 from writeback_pipeline.delivery.interrupts import uninterrupted
 from writeback_pipeline.delivery.pinning import check_pinned
 from writeback_pipeline.delivery.protocols import ActivityLedger, CountedEvents, Organisation
@@ -85,6 +86,7 @@ class ActivityDelivery:
     owner: str = field(default_factory=lambda: uuid4().hex)
     sleep: Callable[[float], None] = time.sleep
 
+    @for_many_rows()
     def run(self, kind: Kind, window: Window, counted: CountedEvents) -> ActivityReport:
         """Write what changed of the window; nothing is sent, and no call made, when nothing did.
 

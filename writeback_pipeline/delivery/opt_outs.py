@@ -18,6 +18,7 @@ from threading import Lock
 from uuid import uuid4
 
 from writeback_pipeline.delivery.bulk_jobs import BulkJobs
+from writeback_pipeline.delivery.interpreter import for_many_rows
 from writeback_pipeline.delivery.pinning import check_pinned
 from writeback_pipeline.delivery.protocols import OptOutLedger, Organisation
 from writeback_pipeline.delivery.reading_back import Search, after_lost_jobs, read_back_all, search, still_there
@@ -79,6 +80,7 @@ class OptOutDelivery:
     sleep: Callable[[float], None] = time.sleep
     reporting: Lock = field(default_factory=Lock, repr=False, compare=False)
 
+    @for_many_rows()
     def run(self, *, limit: int | None = None) -> DeliveryReport:
         """Finish what is left in Bulk jobs, then deliver until nothing is due, or until `limit` people were served.
 
@@ -244,9 +246,10 @@ class OptOutDelivery:
         ]
 
     def _with_time_to_send(self, wave: Sequence[Claim]) -> list[Claim]:
-        if all(claim.lease_until - self.now() >= 2 * CALL_ALLOWANCE for claim in wave):
+        now = self.now()
+        if all(claim.lease_until - now >= 2 * CALL_ALLOWANCE for claim in wave):
             return list(wave)
-        return self.ledger.extend(self.owner, wave, self.now())
+        return self.ledger.extend(self.owner, wave, now)
 
     def _planned(
         self, claims: Sequence[Claim], held: Mapping[str, Held], settings: WritebackSettings
@@ -307,7 +310,8 @@ class OptOutDelivery:
         ours = [plan for plan in answered if plan.claim.lease not in elsewhere]
         now = self.now()
         settlements = [s for plan in ours for s in (*plan.settled, *settle_person(plan, results, now, self.jitter))]
-        origins = [change for plan in ours for change in origin_changes(plan, results)]
+        proven = (change for plan in ours for change in origin_changes(plan, results))
+        origins = [change for change in proven if change not in sent.entered]
         self._record(sent.unrecorded, settlements, origins, report, seen=[plan.claim.lease for plan in ours])
         with self.reporting:
             if sent.trouble is None:  # what is left in a job under way is not another worker's, but nobody's yet

@@ -86,15 +86,10 @@ def read_back_all(
     What the ledger knows as anybody's Note proves nothing here: a merge that nobody has heard of may have brought it.
     """
     known = ledger.notes_known(found.note_ids) if found.note_ids else ()
+    if known:
+        claims = [replace(claim, known_notes=claim.known_notes.union(known)) for claim in claims]
     return [
-        read_back(
-            replace(claim, known_notes=claim.known_notes.union(known)),
-            still_there(held, claim),
-            found.notes,
-            found.keyed,
-            settings,
-            found.began_at,
-        )
+        read_back(claim, still_there(held, claim), found.notes, found.keyed, settings, found.began_at)
         for claim in claims
     ]
 

@@ -8,7 +8,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import TypeVar
@@ -65,7 +65,8 @@ class Outgoing:
 
 @dataclass(slots=True)
 class Sent:
-    """Answers in the rows' positions, None for a row that is no longer ours; `unrecorded` is for whoever settles them.
+    """Answers in the rows' positions, None for a row that is no longer ours; `unrecorded` is for whoever settles them,
+    `entered` what earlier answers proved of flags, which is recorded.
 
     `trouble` concerns the whole organisation: rows after it are NOT_SENT. `refused` is set where rows are NOT_SENT
     because Salesforce does not take them by this lane.
@@ -73,6 +74,7 @@ class Sent:
 
     results: list[RowResult | None]
     unrecorded: list[AttemptOutcome]
+    entered: set[OriginChange] = field(default_factory=set)
     trouble: OrganisationUnavailable | None = None
     refused: bool = False
 
@@ -92,18 +94,19 @@ def send(
     for number, group in enumerate(groups, 1):
         if sent.unrecorded:
             record_answers(ledger, sent.unrecorded, confirmed, now())
+            sent.entered.update(confirmed)
         ours = [position for position in group if attempts[position] is not None]
         begun = monotonic()
         answers = _call([rows[position] for position in ours], organisation, now, sent)
         told = {"run": run_id, "batch": batch_id, "lane": LANE, "call": number}
         tell_answers(_log, "call", answers, seconds=monotonic() - begun, **told)
         confirmed = confirmed_flags([rows[position] for position in ours], answers)
-        sent.unrecorded = []
+        sent.unrecorded, answered_at = [], now()
         for position, answer in zip(ours, answers, strict=True):
             attempt_id = attempts[position]
             assert attempt_id is not None
             sent.results[position] = answer
-            sent.unrecorded.append(outcome(attempt_id, answer, now()))
+            sent.unrecorded.append(outcome(attempt_id, answer, answered_at))
     return sent
 
 

@@ -61,6 +61,8 @@ def content_note(body: str) -> str:
 
 def clean_text(text: str) -> str:
     """The text without what no store or API carries: control characters and lone surrogates become U+FFFD."""
+    if text.isprintable():
+        return text
     return "".join(
         "\ufffd" if (character < " " and character not in "\t\n\r") or "\ud800" <= character <= "\udfff" else character
         for character in text.replace("\x7f", "\ufffd")

@@ -122,10 +122,10 @@ def _planned(claim: Claim, held: Live | Gone, settings: WritebackSettings, now: 
 
 def lost_flag(claim: Claim, held: Live | Gone, settings: WritebackSettings) -> int | None:
     """The id of the dealt-with unsubscribe that Salesforce's flag no longer shows, though it should; None for none."""
-    if isinstance(held, Gone):
+    in_hand = {row.id for row in claim.taken} | {doubt.writeback.id for doubt in claim.doubts}
+    if isinstance(held, Gone) or all(event.id in in_hand for event in claim.events):
         return None
     decision = _decide(claim, frozenset(row.id for row in claim.taken), held, settings)
-    in_hand = {row.id for row in claim.taken} | {doubt.writeback.id for doubt in claim.doubts}
     return decision.decided_by if decision.write and decision.decided_by not in in_hand else None
 
 
@@ -154,7 +154,7 @@ def reopened(claim: Claim, row: Writeback) -> Claim:
 def in_sending_order(plans: Sequence[PersonPlan]) -> list[tuple[Claim, PlannedWrite]]:
     """Everybody's flags before anybody's notes: the flag is what the law asks for."""
     writes = [(plan.claim, write) for plan in plans for write in plan.writes]
-    return sorted(writes, key=lambda each: each[1].title is not None)
+    return sorted(writes, key=lambda each: each[1].write.operation is Operation.CREATE_NOTE)
 
 
 def cannot_follow(claim: Claim, reason: str, now: datetime) -> list[Settlement]:
