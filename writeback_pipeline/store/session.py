@@ -1,7 +1,7 @@
 """What the store's statements need of a database: run SQL with `$1`-style values, fetch the rows.
 
 Statements keep to what DuckDB and PostgreSQL both take, and ask the session's dialect where they differ. Bulk values
-arrive as one array per column and are unnested.
+arrive as one array per column and are unnested; a column that never changes, as one value.
 Two clauses are left out because of what they cost in DuckDB once a table is large: ON CONFLICT takes milliseconds per
 row, conflict or not, so bulk inserts leave known rows out themselves; RETURNING turns an update in place into a delete
 and an insert of the whole row, so what was updated is selected afterwards. Instants are kept as TIMESTAMP in UTC:
