@@ -8,7 +8,7 @@ alone, by composite calls of 1,000 rows or by a Bulk job for each object.
 import json
 import os
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from math import ceil
 from pathlib import Path
@@ -22,32 +22,37 @@ from writeback_pipeline.domain.people import ObjectType
 from writeback_pipeline.domain.writebacks import Change, Kind
 from writeback_pipeline.store.store import Store
 
-PEERS = Path(__file__).parents[1] / "build" / "bench" / "bin" / "python"
+PEERS_PYTHON = Path(__file__).parents[1] / "build" / "bench" / "bin" / "python"
 """The environment that other clients are installed in."""
 
-LONG = (10, 100, 1_000, 10_000, 100_000, 1_000_000)
-UNSUBSCRIBES, TASKS = (10, 1_000, 10_000, 100_000), (10_000,)
-"""Of how many the short run makes unsubscribes and Tasks."""
+SIZES = (10, 100, 1_000, 10_000, 100_000, 1_000_000)
+PEERS = {
+    "simple-salesforce loop": SIZES[:3],
+    "simple-salesforce collections": SIZES[:5],
+    "aio-sf": SIZES[:5],
+    "simple-salesforce bulk2": SIZES[2:],
+    "kinetic-core": SIZES[2:],
+    "drt-core": SIZES[2:],
+}
+"""Of how many each client does it: a loop makes as many calls for a thousand, however many there are, and so do
+collections from 1,000 on; of a Bulk job nobody would think for fewer."""
 
-PEERS_SIZES = {
-    "simple-salesforce loop": (10, 1_000),
-    "simple-salesforce collections": (10, 1_000, 10_000),
-    "aio-sf": (10, 1_000, 10_000),
+SHORT_PEERS = {
+    "simple-salesforce loop": (10,),
+    "simple-salesforce collections": (1_000, 10_000),
+    "aio-sf": (1_000, 10_000),
     "simple-salesforce bulk2": (10_000,),
     "kinetic-core": (10_000,),
     "drt-core": (10_000,),
 }
-"""Of how many a user would think of each client; Bulk jobs from 10,000 people on."""
 
-PEERS_LONG = {
-    "simple-salesforce loop": LONG[:3],
-    "simple-salesforce collections": LONG[:5],
-    "aio-sf": LONG[:5],
-    "simple-salesforce bulk2": LONG[2:],
-    "kinetic-core": LONG[2:],
-    "drt-core": LONG[2:],
+Sizes = Sequence[int]
+LONG: Mapping[str, tuple[Sizes, Mapping[str, Sizes]]] = {"unsubscribes": (SIZES, PEERS), "Tasks": (SIZES, PEERS)}
+SHORT: Mapping[str, tuple[Sizes, Mapping[str, Sizes]]] = {
+    "unsubscribes": ((1_000, 10_000, 100_000), SHORT_PEERS),
+    "Tasks": ((10_000,), {}),
 }
-"""A loop makes as many calls for a thousand, however many there are, and so do collections."""
+"""Of how many ours are made, and by which other clients of how many."""
 
 AT_MOST = {"unsubscribes": {1_000: 3.0, 10_000: 2.2, 100_000: 0.4}, "Tasks": {10_000: 1.2}}
 """The most calls for 1,000, by how many there are."""
@@ -61,12 +66,11 @@ SET_UP = 3
 
 def rows(*, long: bool) -> Iterator[Row]:
     """Unsubscribes, then Tasks."""
-    for each, sizes in (("unsubscribes", UNSUBSCRIBES), ("Tasks", TASKS)):
-        sizes = LONG if long else sizes
+    for each, (sizes, peers) in (LONG if long else SHORT).items():
         yield from _least(each, sizes)
         yield from _our_unsubscribes(sizes) if each == "unsubscribes" else _our_tasks(sizes)
-        for client, of_client in (PEERS_LONG if long else PEERS_SIZES).items():
-            yield from _peer(client, each, [size for size in of_client if size in sizes])
+        for client, of_client in peers.items():
+            yield from _peer(client, each, of_client)
 
 
 def unsubscribes(home: Path, of: Sequence[str]) -> None:
@@ -83,7 +87,7 @@ def work_of_peer(organisation: Served, client: str, work: str, of: Sequence[str]
     }  # fmt: skip
     before = organisation.written()
     done = subprocess.run(
-        [PEERS, Path(__file__).with_name("peers.py"), client, work],
+        [PEERS_PYTHON, Path(__file__).with_name("peers.py"), client, work],
         input=json.dumps(told), env={**os.environ, "REQUESTS_CA_BUNDLE": str(organisation.certificate)},
         stdout=subprocess.PIPE, text=True, check=True,
     )  # fmt: skip

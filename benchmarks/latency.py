@@ -30,7 +30,7 @@ from writeback_pipeline.environment import read_environment
 from writeback_pipeline.local_org.state import open_org
 from writeback_pipeline.store.store import Store
 
-SAMPLES, LONG_SAMPLES = 5, 30
+SAMPLES, LONG_SAMPLES = 4, 30
 POLL_SECONDS = 5
 WITHIN = 1.3
 PATIENCE = 300.0

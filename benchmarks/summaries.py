@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 import duckdb
 
-from benchmarks.calls import PEERS
+from benchmarks.calls import PEERS_PYTHON
 from benchmarks.commands import run
 from benchmarks.rows import Row
 from writeback_pipeline.activity.database import event_database
@@ -163,7 +163,7 @@ def _timed(contestant: Callable[[], None]) -> Took:
 
 
 def _by_peer(library: str, folder: Path) -> Took:
-    command = [PEERS, Path(__file__).with_name("bare_group_by.py"), library, folder]
+    command = [PEERS_PYTHON, Path(__file__).with_name("bare_group_by.py"), library, folder]
     seconds, processor = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split()
     return float(seconds), float(processor)
 

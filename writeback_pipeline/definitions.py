@@ -9,14 +9,12 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from dagster_duckdb import DuckDBResource
 from pydantic import Field
 
-from writeback_pipeline.activity.source import CountedWindow, MailingEvents
-from writeback_pipeline.alerting.teller import Channels
 from writeback_pipeline.bindings import open_activity, open_channels, open_organisation
 from writeback_pipeline.bridges import CHOSEN, variables_of
 from writeback_pipeline.defs.activity_location import activity_of
@@ -43,11 +41,15 @@ from writeback_pipeline.domain.settings import InvalidSetting, Occurrence, Write
 from writeback_pipeline.domain.windows import Window
 from writeback_pipeline.environment import read_environment
 from writeback_pipeline.logs import configure, is_configured
-from writeback_pipeline.salesforce.organisation import SalesforceOrganisation
 from writeback_pipeline.store.errors import StoreUnusable
 from writeback_pipeline.store.location import is_server, open_database
 from writeback_pipeline.store.session import Session
 from writeback_pipeline.store.store import Store
+
+if TYPE_CHECKING:  # every run and every code server loads this module: what only some of them need comes with its use
+    from writeback_pipeline.activity.source import CountedWindow, MailingEvents
+    from writeback_pipeline.alerting.teller import Channels
+    from writeback_pipeline.salesforce.organisation import SalesforceOrganisation
 
 POLL_SECONDS = 30
 """How often the queue is looked at, in seconds, unless WRITEBACK_POLL_SECONDS says otherwise."""
@@ -92,7 +94,7 @@ class Salesforce(dg.ConfigurableResource["Salesforce"]):
     url: str = Field(description="Base URL of the organisation; empty for the embedded one.")
     bridge: str = _BRIDGE
 
-    def connect(self, purpose: Purpose, *, manual: bool) -> AbstractContextManager[SalesforceOrganisation]:
+    def connect(self, purpose: Purpose, *, manual: bool) -> "AbstractContextManager[SalesforceOrganisation]":
         """A session, logged in at its first call."""
         variables = _variables(self.bridge)
         return open_organisation(read_environment(variables), variables, purpose, manual=manual)
@@ -104,7 +106,7 @@ class MailingActivity(dg.ConfigurableResource["MailingActivity"]):
     location: str = Field(description="A folder, or any URL that DuckDB reads.")
     bridge: str = _BRIDGE
 
-    def counted(self, window: Window, presentation: Presentation) -> AbstractContextManager[CountedWindow]:
+    def counted(self, window: Window, presentation: Presentation) -> "AbstractContextManager[CountedWindow]":
         """The window's events, counted, for the length of the block."""
         return self._events().counted(window, presentation)
 
@@ -112,7 +114,7 @@ class MailingActivity(dg.ConfigurableResource["MailingActivity"]):
         """Per window's name what changes whenever its files change."""
         return self._events().fingerprints(windows)
 
-    def _events(self) -> MailingEvents:
+    def _events(self) -> "MailingEvents":
         return open_activity(replace(read_environment(_variables(self.bridge)), activity=self.location))
 
 
@@ -122,7 +124,7 @@ class AlertChannels:
 
     bridge: str = ""
 
-    def teller(self) -> Channels:
+    def teller(self) -> "Channels":
         """The channels; raises AlertsMisconfigured."""
         return open_channels(_variables(self.bridge))
 
