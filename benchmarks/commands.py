@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -19,7 +20,7 @@ WRITEBACKS = str(Path(sys.executable).with_name("writebacks"))
 class Ran:
     """A command that succeeded: its seconds, those of the processor, its peak memory, what it printed and logged.
 
-    Processor and memory are those of the process and of those that it started and waited for.
+    Processor seconds are those of the process and of those that it started and waited for, memory is its own.
     """
 
     seconds: float
@@ -39,6 +40,7 @@ def run(command: Sequence[str], variables: Mapping[str, str], *, ends_with: Sequ
     started = time.monotonic()
     with TemporaryFile("w+") as output, TemporaryFile("w+") as errors:
         process = subprocess.Popen(command, env=told, stdout=output, stderr=errors)
+        megabytes = _peak_until_its_end(process.pid)
         _, status, used = os.wait4(process.pid, 0)
         seconds = time.monotonic() - started
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -48,4 +50,22 @@ def run(command: Sequence[str], variables: Mapping[str, str], *, ends_with: Sequ
     if process.returncode not in ends_with:
         raise RuntimeError(f"{command} ended with {process.returncode}: {said[-2000:]} {complained[-4000:]}")
     lines = tuple(json.loads(line) for line in complained.splitlines() if line.startswith('{"at"'))
-    return Ran(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss // 1024, said, lines)
+    return Ran(seconds, used.ru_utime + used.ru_stime, megabytes, said, lines)
+
+
+def peak_megabytes(pid: int) -> int:
+    """The most memory that a process has had; 0 of one that has ended."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    return int(found[1]) // 1024 if found else 0
+
+
+def _peak_until_its_end(pid: int) -> int:
+    """The same once it has ended, which leaves it to be waited for.
+
+    What the system tells of a process that ended is no less than what its parent had when it began it.
+    """
+    peak = 0
+    while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+        peak = max(peak, peak_megabytes(pid))
+        time.sleep(0.02)
+    return peak

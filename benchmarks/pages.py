@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 import requests
 
-from benchmarks.commands import WRITEBACKS
+from benchmarks.commands import WRITEBACKS, peak_megabytes
 from benchmarks.ledgers import fill
 from benchmarks.rows import Row
 
@@ -47,12 +47,6 @@ def console(home: Path) -> Iterator[tuple[str, int]]:
     finally:
         process.terminate()
         process.wait()
-
-
-def peak_megabytes(pid: int) -> int:
-    """The most memory that a process has had."""
-    (line,) = (line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) // 1024
 
 
 def rows(*, long: bool) -> Iterator[Row]:
