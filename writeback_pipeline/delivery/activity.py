@@ -205,7 +205,9 @@ class ActivityDelivery:
         if report.key_in_text:
             tasks = self._looked_up(tasks, window)
         rows = [_outgoing(task, lease) for task in tasks]
-        sent = self._bulk.send(rows) if by_bulk else send(rows, self.ledger, self.organisation, self.now, self.run_id)
+        sent = (
+            self._bulk.send_all(rows) if by_bulk else send(rows, self.ledger, self.organisation, self.now, self.run_id)
+        )
         answered = [(task, result) for task, result in zip(tasks, sent.results, strict=True) if result is not None]
         report.key_in_text |= any(lacks_key_field(result.code, result.message) for _, result in answered)
         trouble = sent.trouble

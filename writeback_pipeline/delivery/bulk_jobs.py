@@ -2,11 +2,12 @@
 
 A job's id is in the ledger before it is given any rows, and that it has them all before Salesforce may begin. So
 whoever comes next knows what to do with it: a job without all its rows never began and is given up, any other is asked
-about until it has ended, and its results tell of every row. No job is ever made again for rows that one has.
+about until it has ended, and its results tell of every row. No job is ever made again for rows that one has. Where
+results end one worker after another, nobody reads them any more: each person is read back instead.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -14,14 +15,13 @@ from functools import partial
 from itertools import count
 from time import monotonic
 
+from writeback_pipeline.delivery.bulk_batch import Batch, JobRows
 from writeback_pipeline.delivery.protocols import BulkLedger, Organisation
 from writeback_pipeline.delivery.sending import (
     ROWS_PER_TRANSACTION,
     Outgoing,
     Sent,
-    confirmed_flags,
     insist,
-    journal,
     outcome,
     record_answers,
     tell_answers,
@@ -30,6 +30,7 @@ from writeback_pipeline.domain.adoption import AdoptedJob
 from writeback_pipeline.domain.bulk import (
     BULK_LANE,
     FINISHED,
+    READ_BACK_AFTER,
     BulkJob,
     JobRefused,
     JobState,
@@ -52,6 +53,8 @@ TROUBLED_LOOKS = 5
 LONGEST_HOLD = timedelta(seconds=60)
 """How long a worker waits where calls are held back; for longer than that the job is left to the next delivery."""
 
+_CONFIRMED = RowResult(Answer.OK)
+
 
 class JobLost(Exception):
     """Another worker took the job over; whatever becomes of it is recorded there."""
@@ -68,53 +71,51 @@ class BulkJobs:
     owner: str
     run_id: str | None
 
-    def send(self, rows: Sequence[Outgoing]) -> Sent:
-        """Journal the rows, then job after job, each with its answers recorded.
+    def begin(self) -> Batch:
+        """A batch for rows that are to go together, to be added portion by portion."""
+        return Batch(self.organisation.job_files(), self.ledger, self.now, self.run_id)
+
+    def send_all(self, rows: Sequence[Outgoing]) -> Sent:
+        """Journal the rows and send them; their results are in their places."""
+        batch = self.begin()
+        for start in range(0, len(rows), ROWS_PER_TRANSACTION):
+            batch.add(rows[start : start + ROWS_PER_TRANSACTION])
+        return self.send(batch)
+
+    def send(self, batch: Batch) -> Sent:
+        """Job after job, each with its answers recorded.
 
         What makes new records comes last: everybody's flags before anybody's notes. Rows of a job that was lost, or
         left while Salesforce works on it, have no result; the latter is told as the trouble.
         """
-        groups = self.organisation.jobs([row.write for row in rows])
-        batch_id, attempts = journal(
-            rows, [positions for _, positions in groups], self.ledger, self.now(), self.run_id, BULK_LANE
-        )
-        sent = Sent([None] * len(rows), [])
-        numbered = sorted(enumerate(groups, 1), key=lambda each: each[1][0].operation == "insert")
-        for number, (kind, positions) in numbered:
-            ours = [position for position in positions if attempts[position] is not None]
-            if not ours:
-                continue
-            job = BulkJob("", batch_id, number, kind, len(ours), Stage.CREATED, self.now(), self.run_id)
+        sent = Sent([None] * batch.rows, [])
+        for number, rows in sorted(batch.jobs.items(), key=lambda each: each[1].kind.operation == "insert"):
+            entered = self.now(), self.run_id
+            job = BulkJob("", batch.id, number, rows.kind, len(rows.places), Stage.CREATED, *entered)
             begun = monotonic()
-            answers, job = self._sent(job, [rows[position].write for position in ours], sent)
-            told = {"run": self.run_id, "batch": batch_id, "lane": BULK_LANE, "call": number, "job": job.job_id or None}
+            answers, job = self._sent(job, rows.writes, sent)
+            told = {"run": self.run_id, "batch": batch.id, "lane": BULK_LANE, "call": number, "job": job.job_id or None}
             tell_answers(_log, "Bulk job", answers, seconds=monotonic() - begun, **told)
             if answers:
-                self._record(rows, ours, attempts, answers, sent)
+                self._record(rows, answers, sent)
             if answers and job.job_id:
                 insist(partial(self.ledger.end_job, job, self.now()))
         return sent
 
-    def _record(
-        self,
-        rows: Sequence[Outgoing],
-        ours: Sequence[int],
-        attempts: Sequence[int | None],
-        answers: Sequence[RowResult],
-        sent: Sent,
-    ) -> None:
-        """Record the answers to the rows in those positions, so many at a time."""
-        for start in range(0, len(ours), ROWS_PER_TRANSACTION):
-            outcomes, now = [], self.now()
-            positions = ours[start : start + ROWS_PER_TRANSACTION]
-            theirs = answers[start : start + ROWS_PER_TRANSACTION]
-            for position, answer in zip(positions, theirs, strict=True):
-                attempt_id = attempts[position]
-                assert attempt_id is not None
-                sent.results[position] = answer
-                outcomes.append(outcome(attempt_id, answer, now))
-            evidence = confirmed_flags([rows[position] for position in positions], theirs)
-            record_answers(self.ledger, outcomes, evidence, now)
+    def _record(self, rows: JobRows, answers: Sequence[RowResult], sent: Sent) -> None:
+        """Record the answers to the rows, a portion at a time."""
+        start = 0
+        for evidence in rows.evidence.portions():
+            end, now = start + len(evidence), self.now()
+            outcomes = [outcome(*each, now) for each in zip(rows.attempts[start:end], answers[start:end], strict=True)]
+            proven = []
+            for place, answer, change in zip(rows.places[start:end], answers[start:end], evidence, strict=True):
+                if change is not None and answer.answer is Answer.OK:
+                    proven.append(change)
+                    answer = _CONFIRMED  # whose flag it is, its plan knows
+                sent.results[place] = answer
+            record_answers(self.ledger, outcomes, proven, now)
+            start = end
 
     def finish_left(self, check: Callable[[], None], scope: str | None = None) -> None:
         """Finish the jobs of dead workers, one by one: of opt-outs, or of the window with that scope.
@@ -136,10 +137,10 @@ class BulkJobs:
                 raise
             self._settle(left, results)
 
-    def _sent(self, job: BulkJob, rows: Sequence[RowWrite], sent: Sent) -> tuple[Sequence[RowResult], BulkJob]:
+    def _sent(self, job: BulkJob, rows: Iterable[RowWrite], sent: Sent) -> tuple[Sequence[RowResult], BulkJob]:
         """The answers, none when they are not ours to know now; and the job, with its id if there is one."""
         if sent.trouble is not None:
-            return not_sent(len(rows), sent.trouble.code, sent.trouble.message), job
+            return not_sent(job.rows, sent.trouble.code, sent.trouble.message), job
         try:
             job = replace(job, job_id=self.organisation.create_job(job.kind))
             if not self.ledger.enter_job(job, self.owner):
@@ -148,16 +149,16 @@ class BulkJobs:
             job = self._filled(job, rows)
         except JobRefused as refused:
             sent.refused = True
-            return not_sent(len(rows), refused.code, refused.message), job
+            return not_sent(job.rows, refused.code, refused.message), job
         except JobLost:
             return [], job
         except OrganisationUnavailable as trouble:
             sent.trouble = trouble
-            return not_sent(len(rows), trouble.code, trouble.message), job
+            return not_sent(job.rows, trouble.code, trouble.message), job
         try:
             with suppress(JobRefused, OrganisationUnavailable):  # what it did is seen at the first look
                 self.organisation.close_job(job.job_id)
-            status, results = self._results(job, rows, looked=False)
+            status, results = self._results(job, partial(self.organisation.job_results, rows=rows), looked=False)
         except JobLost:
             return [], job
         except OrganisationUnavailable as trouble:
@@ -166,7 +167,7 @@ class BulkJobs:
         sent.refused |= status.state is JobState.FAILED and status.processed == 0
         return results, job
 
-    def _filled(self, job: BulkJob, rows: Sequence[RowWrite]) -> BulkJob:
+    def _filled(self, job: BulkJob, rows: Iterable[RowWrite]) -> BulkJob:
         """The job with all its rows; where that cannot be known it is given up, as it never began."""
         try:
             self.organisation.upload_job(job.job_id, rows)
@@ -188,7 +189,12 @@ class BulkJobs:
                 self._give_up(job)
                 return not_sent(len(left.rows), "WORKER_ENDED", f"Bulk job {job.job_id} never had all its rows.")
             job = self._uploaded(job)  # the ledger is from a backup: it was closed after that was made
-        _, results = self._results(job, [row.write for row in left.rows], looked=True)
+        read: Callable[[JobStatus], list[RowResult]]
+        if left.lost < READ_BACK_AFTER:
+            read = partial(self.organisation.job_results, rows=[row.write for row in left.rows])
+        else:
+            read = partial(unread, rows=len(left.rows), lost=left.lost)
+        _, results = self._results(job, read, looked=True)
         return results
 
     def _settle(self, left: AdoptedJob, results: Sequence[RowResult]) -> None:
@@ -198,8 +204,10 @@ class BulkJobs:
             outcomes = [outcome(row.attempt_id, result, now) for row, result in answered]
             insist(partial(self.ledger.settle_job, left.job, outcomes, now))
 
-    def _results(self, job: BulkJob, rows: Sequence[RowWrite], *, looked: bool) -> tuple[JobStatus, list[RowResult]]:
-        """Wait for the job to end, then for its results; the first look comes at once for a job that is not new."""
+    def _results(
+        self, job: BulkJob, read: Callable[[JobStatus], list[RowResult]], *, looked: bool
+    ) -> tuple[JobStatus, list[RowResult]]:
+        """Wait for the job to end, then read its results; the first look comes at once for a job that is not new."""
         last = self.now() + LONGEST_WAIT
         troubles = 0
         for looks in count(-1 if looked else 0):
@@ -207,7 +215,7 @@ class BulkJobs:
             try:
                 status = self.organisation.job_status(job.job_id)
                 if status.state in FINISHED:
-                    results = self.organisation.job_results(status, rows)
+                    results = read(status)
                     self._keep(job)
                     return status, results
                 if status.state is JobState.OPEN:
@@ -255,3 +263,9 @@ class BulkJobs:
 def not_sent(rows: int, code: str, message: str) -> list[RowResult]:
     """The same answer for all of them: certainly not executed."""
     return [RowResult(Answer.NOT_SENT, code=code, message=message)] * rows
+
+
+def unread(status: JobStatus, rows: int, lost: int) -> list[RowResult]:
+    """The answers of a job that has ended and whose results ended whoever read them: what it wrote is read back."""
+    message = f"{lost} workers in a row ended after they took over Bulk job {status.job_id}: its results are not read."
+    return [RowResult(Answer.UNKNOWN, code="NO_RESULT", message=message)] * rows

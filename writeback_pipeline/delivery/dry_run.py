@@ -54,7 +54,7 @@ def dry_run(
     ]
     report.usage = organisation.usage
     by_calls = organisation.batches(_rows(plan for plan, by_bulk in zip(plans, carried, strict=True) if not by_bulk))
-    jobs = organisation.jobs(_rows(compress(plans, carried)))
+    jobs = set(organisation.job_files().share_out(_rows(compress(plans, carried))))
     report.planned_calls = report.usage.calls + len(by_calls) + CALLS_PER_JOB * len(jobs)
     return report
 

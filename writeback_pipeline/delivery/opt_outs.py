@@ -13,11 +13,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from itertools import compress
 from threading import Lock
 from uuid import uuid4
 
 from writeback_pipeline.delivery.bulk_jobs import BulkJobs
+from writeback_pipeline.delivery.gathering import Gathered, Planned, account_of, kinds_in
 from writeback_pipeline.delivery.interpreter import for_many_rows
 from writeback_pipeline.delivery.pinning import check_pinned
 from writeback_pipeline.delivery.protocols import OptOutLedger, Organisation
@@ -26,8 +26,7 @@ from writeback_pipeline.delivery.report import DeliveryReport
 from writeback_pipeline.delivery.sending import CALL_ALLOWANCE, Outgoing, Sent, insist, send
 from writeback_pipeline.delivery.shelf import Shelf
 from writeback_pipeline.delivery.waves import cut_into_waves, send_at_once
-from writeback_pipeline.domain.bulk import carried_by_bulk
-from writeback_pipeline.domain.ledger import AttemptOutcome, Claim, OriginChange, Settlement
+from writeback_pipeline.domain.ledger import LEASE, AttemptOutcome, Claim, OriginChange, Settlement
 from writeback_pipeline.domain.planning import (
     PersonPlan,
     Results,
@@ -45,7 +44,6 @@ from writeback_pipeline.domain.planning import (
 from writeback_pipeline.domain.records import (
     Answer,
     Held,
-    Live,
     Moved,
     Operation,
     OrganisationUnavailable,
@@ -56,14 +54,17 @@ from writeback_pipeline.logs import tell
 
 _log = logging.getLogger(__name__)
 
+Lease = tuple[str, int]
+"""A person's id, and the epoch under which the lease was given."""
+
 PEOPLE_PER_CLAIM = 10_000
 """People leased and looked at together: five reads of 2,000 share one call."""
 
-PEOPLE_PER_PORTION = 5_000
-"""People on their way into Bulk jobs who are planned, and settled, together."""
-
 PEOPLE_PER_JOB = 100_000
-"""People claimed together where so much is owed that Bulk jobs carry it: each job costs the same, whatever its size."""
+"""People gathered where so much is owed that Bulk jobs carry it: each job costs the same, whatever its size."""
+
+KEPT_AFTER = LEASE / 3
+"""How long people who are gathered may wait before their leases are renewed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,20 +123,8 @@ class OptOutDelivery:
         found = self.organisation.organisation_id
         check_pinned(self.ledger.pin_organisation(found), found)
 
-    def _claim(self, left: int | None, settings: WritebackSettings) -> list[Claim]:
-        """People to whom something is owed: as many as Bulk jobs carry where it is that much, at most `left`."""
-        by_bulk = self.ledger.due(self.now()) >= settings.bulk_threshold
-        at_most = min(PEOPLE_PER_JOB if by_bulk else PEOPLE_PER_CLAIM, left or PEOPLE_PER_JOB)
-        claims: list[Claim] = []
-        while len(claims) < at_most:
-            more = self.ledger.claim(self.owner, self.now(), limit=min(PEOPLE_PER_CLAIM, at_most - len(claims)))
-            claims += more
-            if not more:
-                break
-        return claims or self.ledger.claim_suspects(self.owner, self.now(), limit=at_most)
-
     @contextmanager
-    def _released_on_error(self, leases: Sequence[tuple[str, int]]) -> Iterator[None]:
+    def _released_on_error(self, leases: Sequence[Lease]) -> Iterator[None]:
         try:
             yield
         except BaseException:
@@ -145,39 +134,66 @@ class OptOutDelivery:
 
     def _deliver(self, left: int | None, settings: WritebackSettings, report: DeliveryReport) -> int | None:
         """Serve the people to whom something is owed now, or as many as are left; how many, None when nothing is."""
-        claims = self._claim(left, settings)
+        if self.ledger.due(self.now()) >= settings.bulk_threshold:
+            served = self._deliver_many(min(PEOPLE_PER_JOB, left or PEOPLE_PER_JOB), settings, report)
+            if served is not None:
+                return served
+        at_most = min(PEOPLE_PER_CLAIM, left or PEOPLE_PER_CLAIM)
+        claims = self.ledger.claim(self.owner, self.now(), limit=at_most)
+        claims = claims or self.ledger.claim_suspects(self.owner, self.now(), limit=at_most)
         if not claims:
             return None
-        with self._released_on_error([claim.lease for claim in claims]):
-            self._check_organisation()
-            begun = time.monotonic()
-            claims = after_lost_jobs(claims, self.ledger, self.organisation, self.now())
-            found = search(claims, self.organisation, settings, self.now())
-            held = self.organisation.look([claim.person for claim in claims])
-            changes = sum(len(claim.taken) for claim in claims)
-            self._tell("claimed and looked at", begun, people=len(claims), changes=changes)
-            report.usage = self.organisation.usage
-            claims = self._join(self._follow(claims, held, report), report)
-            claims = self._read_back(claims, held, found, settings)
-            claims = self._reopen(claims, held, settings, report)
+        leases = [claim.lease for claim in claims]
+        with self._released_on_error(leases):
+            claims, held = self._looked_at(claims, leases, settings, report)
             claims.sort(key=lambda claim: (_account(claim, held), claim.person.salesforce_id))
-            carried = self._carried_by_bulk(claims, held, settings)
-            served, by_bulk = len(claims), list(compress(claims, carried))
-            claims = [claim for claim, is_carried in zip(claims, carried, strict=True) if not is_carried]
             self._send_in_waves(claims, held, settings, report)
-            if by_bulk:
-                refused = self._send_by_bulk(by_bulk, held, settings, report)
-                self._send_in_waves(refused, held, settings, report)
+        return len(claims)
+
+    def _deliver_many(self, at_most: int, settings: WritebackSettings, report: DeliveryReport) -> int | None:
+        """Serve up to so many people: who goes by Bulk is known once all of them are planned, some thousands at a time;
+        how many, None when nobody can be claimed."""
+        gathered, served, leases, kept = Gathered(), 0, list[Lease](), self.now()
+        with self._released_on_error(leases):
+            while len(leases) < at_most:
+                limit = min(PEOPLE_PER_CLAIM, at_most - len(leases))
+                claims = self.ledger.claim(self.owner, self.now(), limit=limit)
+                if not claims:
+                    break
+                leases += [claim.lease for claim in claims]
+                claims, held = self._looked_at(claims, leases, settings, report)
+                where = [held[claim.person.salesforce_id] for claim in claims]
+                gathered.put(zip(self._planned(claims, held, settings), where, strict=True))
+                served += len(claims)
+                kept = self._kept(kept)
+            if not leases:
+                return None
+            self._send_gathered(gathered, settings, report)
         return served
 
-    def _carried_by_bulk(
-        self, claims: Sequence[Claim], held: Mapping[str, Held], settings: WritebackSettings
-    ) -> list[bool]:
-        """Whose rows all go by Bulk; where too little is owed for that, nobody is planned."""
-        if sum(len(claim.taken) + 1 for claim in claims) < settings.bulk_threshold:
-            return [False] * len(claims)
-        plans = self._planned(claims, held, settings)
-        return carried_by_bulk(([write.write for write in plan.writes] for plan in plans), settings.bulk_threshold)
+    def _kept(self, since: datetime) -> datetime:
+        """Since when the leases of everybody gathered are fresh."""
+        if self.now() - since < KEPT_AFTER:
+            return since
+        self.ledger.keep(self.owner, self.now())
+        return self.now()
+
+    def _looked_at(
+        self, claims: list[Claim], leases: Sequence[Lease], settings: WritebackSettings, report: DeliveryReport
+    ) -> tuple[list[Claim], dict[str, Held]]:
+        """The people who are where they were claimed, all doubt about them settled as far as it can be, and what
+        Salesforce holds. `leases` are all that we have."""
+        self._check_organisation()
+        begun = time.monotonic()
+        claims = after_lost_jobs(claims, self.ledger, self.organisation, self.now())
+        found = search(claims, self.organisation, settings, self.now())
+        held = self.organisation.look([claim.person for claim in claims])
+        changes = sum(len(claim.taken) for claim in claims)
+        self._tell("claimed and looked at", begun, people=len(claims), changes=changes)
+        report.usage = self.organisation.usage
+        claims = self._join(self._follow(claims, held, leases, report), leases, report)
+        claims = self._read_back(claims, held, found, settings)
+        return self._reopen(claims, held, settings, report), held
 
     def _send_in_waves(
         self, claims: Sequence[Claim], held: Mapping[str, Held], settings: WritebackSettings, report: DeliveryReport
@@ -190,7 +206,9 @@ class OptOutDelivery:
         waves = cut_into_waves(claims, lambda claim: _account(claim, held))
         send_at_once(waves, send_wave, settings.concurrent_calls)
 
-    def _follow(self, claims: Sequence[Claim], held: dict[str, Held], report: DeliveryReport) -> list[Claim]:
+    def _follow(
+        self, claims: Sequence[Claim], held: dict[str, Held], leases: Sequence[Lease], report: DeliveryReport
+    ) -> list[Claim]:
         """Record where records went; both ends of a move are claimed again, together, as the one person they are."""
         moves = {id_: where.to for id_, where in held.items() if isinstance(where, Moved)}
         if not moves:
@@ -202,10 +220,10 @@ class OptOutDelivery:
             if reason is not None:
                 self._record([], cannot_follow(claim, reason, self.now()), [], report, seen=[claim.lease])
         targets = {to.salesforce_id for to in moves.values()}
-        self.ledger.release(self.owner, [claim.lease for claim in claims if claim.person.salesforce_id in targets])
+        self.ledger.release(self.owner, [lease for lease in leases if lease[0] in targets])
         return [claim for claim in claims if claim.person.salesforce_id not in targets | moves.keys()]
 
-    def _join(self, claims: Sequence[Claim], report: DeliveryReport) -> list[Claim]:
+    def _join(self, claims: Sequence[Claim], leases: Sequence[Lease], report: DeliveryReport) -> list[Claim]:
         """Before anybody is resubscribed: find what the ledger has of them under the records that became theirs."""
         asked = [claim.person for claim in claims if has_resubscribes(claim)]
         moves = self.ledger.unjoined(self.organisation.predecessors(asked)) if asked else {}
@@ -214,7 +232,7 @@ class OptOutDelivery:
         lost = self.ledger.redirect(moves, self.now())
         report.redirected += len(moves) - len(lost)
         targets = {to.salesforce_id for person, to in moves.items() if person not in lost}
-        self.ledger.release(self.owner, [claim.lease for claim in claims if claim.person.salesforce_id in targets])
+        self.ledger.release(self.owner, [lease for lease in leases if lease[0] in targets])
         return [claim for claim in claims if claim.person.salesforce_id not in targets]
 
     def _read_back(
@@ -267,31 +285,43 @@ class OptOutDelivery:
         if sent.trouble is not None:
             raise sent.trouble
 
-    def _send_by_bulk(
-        self, claims: list[Claim], held: Mapping[str, Held], settings: WritebackSettings, report: DeliveryReport
-    ) -> list[Claim]:
-        """Send as Bulk jobs and settle; returns the claims of people who have to go in calls.
+    def _send_gathered(self, gathered: Gathered, settings: WritebackSettings, report: DeliveryReport) -> None:
+        """Send and settle: in calls whom no Bulk job carries, then the others.
 
-        The plans are put away until the jobs have ended, and `claims` is emptied on the way: all of it at once would
-        take several kilobytes a person.
+        At any moment some thousands are at hand, all others put away: at once they would take several kilobytes each.
         """
-        begun, people = time.monotonic(), len(claims)
-        plans, rows = Shelf[PersonPlan](), list[Outgoing]()
-        while claims:
-            claims[:] = self._with_time_to_send(claims)
-            planned = list(self._planned(claims[:PEOPLE_PER_PORTION], held, settings))
-            del claims[:PEOPLE_PER_PORTION]
-            rows += _rows(planned)
-            plans.put(planned)
-        sent = self._bulk.send(rows)
-        self._tell("wave", begun, people=people, rows=len(rows))
-        del rows
-        results = iter(sent.results)
-        again = [claim for portion in plans for claim in self._settle(portion, results, sent, report)]
+        carried = gathered.kinds.carried(settings.bulk_threshold)
+        for portion in gathered.portions(lambda plan: kinds_in(plan) not in carried):
+            self.ledger.keep(self.owner, self.now())
+            self._send_in_calls(portion, settings, report)
+        begun, batch, people = time.monotonic(), self._bulk.begin(), Shelf[Planned]()
+        for portion in gathered.portions(lambda plan: kinds_in(plan) in carried):
+            self.ledger.keep(self.owner, self.now())
+            ours = self._extended(portion)
+            batch.add(_rows([plan for plan, _ in ours]))
+            people.put(ours)
+        sent = self._bulk.send(batch)
+        self._tell("wave", begun, rows=batch.rows)
+        results, again = iter(sent.results), list[Planned]()
+        for portion in people.portions():
+            elsewhere = {claim.lease for claim in self._settle([plan for plan, _ in portion], results, sent, report)}
+            again += [each for each in portion if each[0].claim.lease in elsewhere]
         report.usage = self.organisation.usage
         if sent.trouble is not None:
             raise sent.trouble
-        return again
+        self._send_in_calls(again, settings, report)
+
+    def _extended(self, people: Sequence[Planned]) -> list[Planned]:
+        """Those who are still ours, with fresh leases."""
+        fresh = self.ledger.extend(self.owner, [plan.claim for plan, _ in people], self.now())
+        ours = {claim.lease: claim for claim in fresh}
+        return [
+            (replace(plan, claim=ours[plan.claim.lease]), held) for plan, held in people if plan.claim.lease in ours
+        ]
+
+    def _send_in_calls(self, people: Sequence[Planned], settings: WritebackSettings, report: DeliveryReport) -> None:
+        held = {plan.claim.person.salesforce_id: where for plan, where in people}
+        self._send_in_waves([plan.claim for plan, _ in people], held, settings, report)
 
     def _settle(
         self,
@@ -367,6 +397,4 @@ def _may_all_go_again(plan: PersonPlan, results: Results) -> bool:
 
 
 def _account(claim: Claim, held: Mapping[str, Held]) -> str:
-    """The Account that Salesforce locks while it updates the person; empty for none."""
-    where = held[claim.person.salesforce_id]
-    return (where.account_id if isinstance(where, Live) else None) or ""
+    return account_of(held[claim.person.salesforce_id])

@@ -3,7 +3,7 @@
 Every ledger call is one transaction that ends before it returns. No ledger call happens during an organisation call.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Protocol
 
@@ -119,6 +119,9 @@ class OptOutLedger(BulkLedger, Protocol):
     def extend(self, owner: str, claims: Sequence[Claim], now: datetime) -> list[Claim]:
         """The claims that are still the owner's, with fresh leases."""
 
+    def keep(self, owner: str, now: datetime) -> None:
+        """Keep everybody leased whose lease is the owner's and has not ended."""
+
     def release(self, owner: str, leases: Sequence[tuple[str, int]]) -> None:
         """Give leases back untouched, each a person's id and epoch."""
 
@@ -194,6 +197,13 @@ class CountedEvents(Protocol):
         """A row for every subscriber without a Salesforce record."""
 
 
+class JobFiles(Protocol):
+    """Rows shared out among Bulk jobs, portion by portion."""
+
+    def share_out(self, rows: Iterable[RowWrite]) -> list[tuple[int, JobKind]]:
+        """For each row the number of its job, from 1 in the order of their first rows, and the kind of that job."""
+
+
 class Organisation(Protocol):
     """Salesforce, as far as delivery needs it. Trouble that is not a row's raises OrganisationUnavailable."""
 
@@ -228,13 +238,13 @@ class Organisation(Protocol):
     def write(self, rows: Sequence[RowWrite]) -> list[RowResult]:
         """Write one group; the answers are in the rows' positions."""
 
-    def jobs(self, rows: Sequence[RowWrite]) -> list[tuple[JobKind, tuple[int, ...]]]:
-        """The rows' positions, each group what one Bulk job carries."""
+    def job_files(self) -> JobFiles:
+        """Shares rows out among Bulk jobs, each as many as one carries."""
 
     def create_job(self, kind: JobKind) -> str:
         """A new job's id; raises JobRefused where Salesforce takes no such job."""
 
-    def upload_job(self, job_id: str, rows: Sequence[RowWrite]) -> None:
+    def upload_job(self, job_id: str, rows: Iterable[RowWrite]) -> None:
         """Give a new job all its rows; raises JobRefused."""
 
     def close_job(self, job_id: str) -> None:
@@ -249,5 +259,5 @@ class Organisation(Protocol):
     def unfinished_jobs(self) -> frozenset[str]:
         """The ids of our user's Bulk jobs that may still write something, whoever began them."""
 
-    def job_results(self, status: JobStatus, rows: Sequence[RowWrite]) -> list[RowResult]:
-        """What became of each row of a job that has ended, in the rows' positions."""
+    def job_results(self, status: JobStatus, rows: Iterable[RowWrite]) -> list[RowResult]:
+        """What became of each row of a job that has ended, in the rows' positions; they may be gone through twice."""

@@ -181,14 +181,15 @@ def journal(
     for start in range(0, len(rows), ROWS_PER_TRANSACTION):
         ids += ledger.journal(
             [
-                _intent(row, batch_id, lane, call_numbers[position], now, run_id)
+                intent(row, batch_id, lane, call_numbers[position], now, run_id)
                 for position, row in enumerate(rows[start : start + ROWS_PER_TRANSACTION], start)
             ]
         )
     return batch_id, ids
 
 
-def _intent(row: Outgoing, batch_id: str, lane: str, call_number: int, now: datetime, run_id: str | None) -> Intent:
+def intent(row: Outgoing, batch_id: str, lane: str, call_number: int, now: datetime, run_id: str | None) -> Intent:
+    """The row as it is journalled."""
     return Intent(
         person_id=row.person_id,
         epoch=row.epoch,

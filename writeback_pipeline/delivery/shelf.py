@@ -2,8 +2,11 @@
 
 import pickle
 import zlib
-from collections.abc import Iterator, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields, is_dataclass
+from io import BytesIO
+from operator import attrgetter
+from typing import Any, Generic, TypeVar
 
 _Thing = TypeVar("_Thing")
 
@@ -11,15 +14,40 @@ _FASTEST = 1
 
 
 class Shelf(Generic[_Thing]):
-    """Portions of things, which come back equal and in their order; only the one at hand takes its full room."""
+    """Things, which come back equal and in their order, as often as they are asked for; only the portion at hand takes
+    its full room."""
 
     def __init__(self) -> None:
         self._portions: list[bytes] = []
 
-    def put(self, portion: Sequence[_Thing]) -> None:
+    def put(self, portion: Iterable[_Thing]) -> None:
         """Put a portion away, behind the others."""
-        self._portions.append(zlib.compress(pickle.dumps(portion, pickle.HIGHEST_PROTOCOL), _FASTEST))
+        pickled = BytesIO()
+        pickler = pickle.Pickler(pickled, pickle.HIGHEST_PROTOCOL)
+        pickler.dispatch_table = _REDUCERS
+        pickler.dump(list(portion))
+        self._portions.append(zlib.compress(pickled.getbuffer(), _FASTEST))
 
-    def __iter__(self) -> Iterator[Sequence[_Thing]]:
+    def portions(self) -> Iterator[list[_Thing]]:
+        """Portion after portion, as they were put away."""
         for portion in self._portions:
             yield pickle.loads(zlib.decompress(portion))  # noqa: S301 - nobody else's
+
+    def __iter__(self) -> Iterator[_Thing]:
+        for portion in self.portions():
+            yield from portion
+
+
+class _Reducers(dict[type, Callable[[Any], tuple[type, tuple[Any, ...]]]]):
+    """How values are taken apart: by their fields, which takes a fraction of the time that dataclasses take for it."""
+
+    def __missing__(self, kind: type) -> Callable[[Any], tuple[type, tuple[Any, ...]]]:
+        names = [field.name for field in fields(kind)] if is_dataclass(kind) else []
+        if len(names) <= 1:  # attrgetter makes no tuple of one
+            raise KeyError(kind)
+        values = attrgetter(*names)
+        reducer = self[kind] = lambda thing: (kind, values(thing))
+        return reducer
+
+
+_REDUCERS = _Reducers()

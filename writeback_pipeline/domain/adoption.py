@@ -32,10 +32,11 @@ class AdoptedRow:
 
 @dataclass(frozen=True, slots=True)
 class AdoptedJob:
-    """A job taken over, with the rows of which no answer is recorded."""
+    """A job taken over, with the rows of which no answer is recorded; `lost` workers took it over before and ended."""
 
     job: BulkJob
     rows: tuple[AdoptedRow, ...]
+    lost: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ by the store.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -16,6 +16,9 @@ BULK_LANE = "bulk"
 
 CALLS_PER_JOB = 5
 """Fewest that a job takes: to create it, give it its rows, close it, look once, and fetch what succeeded."""
+
+READ_BACK_AFTER = 3
+"""How many workers may end after they took a job over, before nobody reads its results any more."""
 
 _FIRST_LOOK = timedelta(seconds=1)
 _ROWS_A_SECOND = 5_000
@@ -99,15 +102,49 @@ def kind_of(row: RowWrite) -> JobKind | None:
     return JobKind(row.sobject, "insert") if {"ParentId", "Title"} <= row.fields.keys() else None
 
 
-def carried_by_bulk(rows_of: Iterable[Sequence[RowWrite]], threshold: int) -> list[bool]:
-    """For each person, given by its rows, whether it goes by Bulk: all of its rows, in order, or none of them.
+Kinds = tuple[JobKind | None, ...]
+"""Of what kind each row of a person is, in their order."""
 
-    They do if there are at least `threshold` rows of each of their kinds: fewer calls carry them as a job.
+
+def kinds_of(rows: Iterable[RowWrite]) -> Kinds:
+    """The kinds of a person's rows."""
+    return tuple(map(kind_of, rows))
+
+
+class KindCounts:
+    """How many rows of each kind there are among many people's, and so who goes by Bulk.
+
+    A person does with all rows, in order, or with none: if there are at least so many rows of each of their kinds.
+    Fewer calls carry them as a job.
     """
-    shared: dict[tuple[JobKind | None, ...], tuple[JobKind | None, ...]] = {}
-    people = [shared.setdefault(kinds, kinds) for kinds in (tuple(map(kind_of, rows)) for rows in rows_of)]
-    counts = Counter(kind for kinds in people for kind in kinds)
-    return [bool(kinds) and all(kind is not None and counts[kind] >= threshold for kind in kinds) for kinds in people]
+
+    def __init__(self) -> None:
+        self._people: Counter[Kinds] = Counter()
+
+    def add(self, kinds: Kinds) -> None:
+        """Count the rows of one person."""
+        self._people[kinds] += 1
+
+    def carried(self, threshold: int) -> set[Kinds]:
+        """The kinds of rows with which a person goes by Bulk."""
+        rows: Counter[JobKind | None] = Counter()
+        for kinds, people in self._people.items():
+            for kind in kinds:
+                rows[kind] += people
+        return {
+            kinds
+            for kinds in self._people
+            if kinds and all(kind is not None and rows[kind] >= threshold for kind in kinds)
+        }
+
+
+def carried_by_bulk(rows_of: Iterable[Iterable[RowWrite]], threshold: int) -> list[bool]:
+    """For each person, given by their rows, whether they go by Bulk."""
+    counts, people = KindCounts(), [kinds_of(rows) for rows in rows_of]
+    for kinds in people:
+        counts.add(kinds)
+    carried = counts.carried(threshold)
+    return [kinds in carried for kinds in people]
 
 
 def pause_before_look(rows: int, looks: int) -> timedelta:

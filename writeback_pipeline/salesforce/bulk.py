@@ -6,7 +6,7 @@ Lead keeps its owner.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 from writeback_pipeline.domain.bulk import UNDER_WAY, JobKind, JobRefused, JobState, JobStatus
@@ -37,7 +37,7 @@ class BulkJobs:
             _tell(failed)
         return _status(job).job_id
 
-    def upload(self, job_id: str, rows: Sequence[RowWrite]) -> None:
+    def upload(self, job_id: str, rows: Iterable[RowWrite]) -> None:
         """Give an open job all its rows; raises JobRefused where it does not take them."""
         try:
             self._calls.upload(f"jobs/ingest/{job_id}/batches", file_of(rows))
@@ -80,7 +80,7 @@ class BulkJobs:
             path = following and str(following).removeprefix(DATA_PATH)
         return frozenset(found)
 
-    def results(self, status: JobStatus, rows: Sequence[RowWrite]) -> list[RowResult]:
+    def results(self, status: JobStatus, rows: Iterable[RowWrite]) -> list[RowResult]:
         """What became of each row of a job that has ended, in the order of the rows.
 
         A row that the job never came to is NOT_SENT, one that no result names is UNKNOWN. Files are read until every

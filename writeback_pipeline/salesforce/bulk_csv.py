@@ -6,7 +6,8 @@ as a job fails as a whole over one CR LF anywhere in its file.
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 from writeback_pipeline.domain.bulk import JobKind, kind_of
@@ -19,35 +20,43 @@ _NULL = "#N/A"
 _ROWS_AT_ONCE = 1_000  # as text they take four times the room
 
 
-def jobs_for(rows: Sequence[RowWrite], most: int = MAX_BYTES) -> list[tuple[JobKind, tuple[int, ...]]]:
-    """The rows' positions, each group the file of one job, in the order of their first rows.
+class JobFiles:
+    """The files that rows are shared out among, portion by portion, none longer than `most` bytes."""
 
-    Raises ValueError for a row that no job can carry.
-    """
-    latest: dict[tuple[JobKind, tuple[str, ...]], tuple[list[int], int]] = {}
-    files: list[tuple[JobKind, list[int]]] = []
-    for position, row in enumerate(rows):
+    def __init__(self, most: int = MAX_BYTES) -> None:
+        self._most = most
+        self._files = 0
+        self._filling: dict[tuple[JobKind, tuple[str, ...]], tuple[int, int]] = {}
+
+    def share_out(self, rows: Iterable[RowWrite]) -> list[tuple[int, JobKind]]:
+        """For each row the number of its file, from 1 in the order of their first rows, and the job that carries it.
+
+        Raises ValueError for a row that no job can carry.
+        """
+        return [self._place(row) for row in rows]
+
+    def _place(self, row: RowWrite) -> tuple[int, JobKind]:
         kind = kind_of(row)
         if kind is None:
             raise ValueError(f"a {row.sobject} with a link, or without a key, cannot go by Bulk API")
         record = _record(row)
         size = len(_lines([record.values()]))
-        shape = (kind, tuple(record))
-        positions, used = latest.get(shape, ([], most))
-        if used + size > most:
-            positions, used = [], len(_lines([record]))
-            files.append((kind, positions))
-        positions.append(position)
-        latest[shape] = (positions, used + size)
-    return [(kind, tuple(positions)) for kind, positions in files]
+        columns = tuple(record)
+        number, used = self._filling.get((kind, columns), (0, self._most))
+        if used + size > self._most:
+            self._files += 1
+            number, used = self._files, len(_lines([columns]))
+        self._filling[kind, columns] = number, used + size
+        return number, kind
 
 
-def file_of(rows: Sequence[RowWrite]) -> bytes:
+def file_of(rows: Iterable[RowWrite]) -> bytes:
     """The file of one job: a header and the rows, which all have the same columns."""
-    content = io.BytesIO(_lines([_record(rows[0])]))
-    content.seek(0, io.SEEK_END)
-    for start in range(0, len(rows), _ROWS_AT_ONCE):
-        content.write(_lines(_record(row).values() for row in rows[start : start + _ROWS_AT_ONCE]))
+    content, coming = io.BytesIO(), iter(rows)
+    while some := [_record(row) for row in islice(coming, _ROWS_AT_ONCE)]:
+        if not content.tell():
+            content.write(_lines([some[0]]))
+        content.write(_lines(record.values() for record in some))
     return content.getvalue()
 
 

@@ -5,7 +5,6 @@ or a Note's parent and title. Two Notes alike in both are told apart by their te
 """
 
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from writeback_pipeline.domain.bulk import JobStatus
@@ -15,20 +14,25 @@ from writeback_pipeline.salesforce.bulk_csv import cell
 # CODE:message:FIELD OTHER_FIELD --
 _ERROR = re.compile(r"(?P<code>[A-Z][A-Z0-9_]*):(?P<message>.*?)(?::[^:]*--)?\s*", re.DOTALL)
 
-Key = tuple[str, ...]
-
 
 class Settled:
     """The rows of one job, and what became of those that its results have named so far."""
 
-    def __init__(self, rows: Sequence[RowWrite]) -> None:
-        self._rows = rows
-        self._results: list[RowResult | None] = [None] * len(rows)
-        self._columns = _key_columns(rows[0])
-        self._waiting: dict[Key, list[int]] = defaultdict(list)
+    def __init__(self, rows: Iterable[RowWrite]) -> None:
+        self._columns: Sequence[str] = ()
+        self._first: dict[str, int] = {}
+        self._alike: dict[str, list[int]] = {}
+        self._left = 0
         for position, row in enumerate(rows):
-            self._waiting[_key(row)].append(position)
-        self._left = len(rows)
+            self._columns = self._columns or _key_columns(row)
+            key = _key(row)
+            first = self._first.setdefault(key, position)
+            if first != position:
+                self._alike.setdefault(key, [first]).append(position)
+            self._left += 1
+        alike = {position for positions in self._alike.values() for position in positions}
+        self._texts = {position: row for position, row in enumerate(rows) if position in alike} if alike else {}
+        self._results: list[RowResult | None] = [None] * self._left
 
     @property
     def complete(self) -> bool:
@@ -63,17 +67,21 @@ class Settled:
         columns = [column.lower() for column in next(lines, ())]
         for line in lines:
             echo = dict(zip(columns, line, strict=False))
-            alike = self._waiting.get(_as_key(echo.get(column, "") for column in self._columns))
-            if alike:
-                position = alike.pop(self._best(alike, echo))
+            position = self._take(_as_key(echo.get(column, "") for column in self._columns), echo)
+            if position is not None:
                 self._left -= 1
                 yield position, echo
 
-    def _best(self, alike: Sequence[int], echo: Mapping[str, str]) -> int:
-        if len(alike) == 1:
-            return 0
-        same = (number for number, position in enumerate(alike) if _same_text(self._rows[position], echo))
-        return next(same, 0)
+    def _take(self, key: str, echo: Mapping[str, str]) -> int | None:
+        """The row that the line names, which no other does from then on."""
+        alike = self._alike.get(key)
+        if alike is None:
+            return self._first.pop(key, None)
+        same = (position for position in alike if _same_text(self._texts[position], echo))
+        position = next(same, alike[0] if alike else None)
+        if position is not None:
+            alike.remove(position)
+        return position
 
 
 def why_it_ended(status: JobStatus) -> tuple[str, str]:
@@ -83,20 +91,20 @@ def why_it_ended(status: JobStatus) -> tuple[str, str]:
     return (code if separator else "UNPROCESSED"), message
 
 
-def _key_columns(row: RowWrite) -> Key:
+def _key_columns(row: RowWrite) -> Sequence[str]:
     if row.external_id is not None:
         return (row.external_id[0].lower(),)
     return ("id",) if row.record_id is not None else ("parentid", "title")
 
 
-def _key(row: RowWrite) -> Key:
+def _key(row: RowWrite) -> str:
     if row.external_id is not None:
         return _as_key([row.external_id[1]])
     return _as_key([row.record_id] if row.record_id is not None else [row.fields["ParentId"], row.fields["Title"]])
 
 
-def _as_key(values: Iterable[str]) -> Key:
-    return tuple(cell(value).strip() for value in values)
+def _as_key(values: Iterable[str]) -> str:
+    return "\0".join([cell(value).strip() for value in values])
 
 
 def _same_text(row: RowWrite, echo: Mapping[str, str]) -> bool:

@@ -29,7 +29,7 @@ from writeback_pipeline.domain.settings import NoteObject, WritebackSettings
 from writeback_pipeline.domain.sync import SeenPerson
 from writeback_pipeline.salesforce import changes, lookup
 from writeback_pipeline.salesforce.bulk import BulkJobs
-from writeback_pipeline.salesforce.bulk_csv import jobs_for
+from writeback_pipeline.salesforce.bulk_csv import JobFiles
 from writeback_pipeline.salesforce.bulk_query import BulkQueries
 from writeback_pipeline.salesforce.calls import Calls, Request, soql_request
 from writeback_pipeline.salesforce.connection import SalesforceConnection
@@ -253,9 +253,9 @@ class SalesforceOrganisation:
         )
         return told
 
-    def jobs(self, rows: Sequence[RowWrite]) -> list[tuple[JobKind, tuple[int, ...]]]:
-        """The rows' positions, each group what one Bulk job carries, in the order of their first rows."""
-        return jobs_for(rows)
+    def job_files(self) -> JobFiles:
+        """Shares rows out among Bulk jobs, each as many as one carries."""
+        return JobFiles()
 
     @_piece_of_work
     def create_job(self, kind: JobKind) -> str:
@@ -263,7 +263,7 @@ class SalesforceOrganisation:
         return self._bulk.create(kind)
 
     @_piece_of_work
-    def upload_job(self, job_id: str, rows: Sequence[RowWrite]) -> None:
+    def upload_job(self, job_id: str, rows: Iterable[RowWrite]) -> None:
         """Give a new job all its rows, which it works on once it is closed; raises JobRefused."""
         self._bulk.upload(job_id, rows)
 
@@ -288,7 +288,7 @@ class SalesforceOrganisation:
         return self._bulk.unfinished(self._session.login().user_id)
 
     @_piece_of_work
-    def job_results(self, status: JobStatus, rows: Sequence[RowWrite]) -> list[RowResult]:
+    def job_results(self, status: JobStatus, rows: Iterable[RowWrite]) -> list[RowResult]:
         """What became of each row of a job that has ended."""
         return self._bulk.results(status, rows)
 

@@ -114,6 +114,7 @@ def known_jobs(session: Session, job_ids: Collection[str]) -> set[str]:
 
 def release_job(session: Session, job: BulkJob, owner: str) -> None:
     """Give the leases of everybody in the job's batch back, as far as they are the owner's."""
+    session.execute("UPDATE bulk_jobs SET taken_over = greatest(taken_over - 1, 0) WHERE job_id = $1", [job.job_id])
     session.execute(
         "UPDATE people SET lease_owner = NULL, lease_until = NULL WHERE lease_owner = $2 AND person_id IN "
         "(SELECT a.person_id FROM delivery_attempts a WHERE a.batch_id = $1)",
@@ -124,10 +125,11 @@ def release_job(session: Session, job: BulkJob, owner: str) -> None:
 def adopt_job(session: Session, owner: str, now: datetime, lease: timedelta, scope: str | None) -> AdoptedJob | None:
     """Take over the oldest unfinished job whose worker's leases ended: of opt-outs, or of the window with that scope.
 
-    Its people are leased to the owner under a new epoch, and the journalled rows with them.
+    Its people are leased to the owner under a new epoch, and the journalled rows with them. Whoever takes it over and
+    neither ends it nor gives it back is counted.
     """
     left = session.execute(
-        f"SELECT {_JOB} FROM bulk_jobs b JOIN delivery_attempts a ON {_ITS_ROWS} "
+        f"SELECT {_JOB}, b.taken_over FROM bulk_jobs b JOIN delivery_attempts a ON {_ITS_ROWS} "
         "JOIN people p ON p.person_id = a.person_id "
         "WHERE b.stage <> 'ended' AND (p.lease_until IS NULL OR p.lease_until <= $1::TIMESTAMP) "
         "AND CASE WHEN $2::TEXT IS NULL THEN a.operation <> 'upsert_task' ELSE a.person_id = $2 END "
@@ -136,7 +138,9 @@ def adopt_job(session: Session, owner: str, now: datetime, lease: timedelta, sco
     ).fetchall()
     if not left:
         return None
-    job = _job(*left[0])
+    *known, lost = left[0]
+    job = _job(*known)
+    session.execute("UPDATE bulk_jobs SET taken_over = taken_over + 1 WHERE job_id = $1", [job.job_id])
     where = [job.batch_id, job.call_number]
     session.execute(
         "UPDATE people SET lease_owner = $3, lease_until = $4::TIMESTAMP, epoch = epoch + 1 "
@@ -156,7 +160,7 @@ def adopt_job(session: Session, owner: str, now: datetime, lease: timedelta, sco
         "WHERE a.batch_id = $1 AND a.call_number = $2 AND a.outcome IS NULL AND p.lease_owner = $3 ORDER BY a.id",
         [*where, owner],
     ).fetchall()
-    return AdoptedJob(job, tuple(_row(job.kind, *row) for row in rows))
+    return AdoptedJob(job, tuple(_row(job.kind, *row) for row in rows), lost)
 
 
 def withdraw_unsent(session: Session, now: datetime) -> None:

@@ -155,6 +155,14 @@ def extend(session: Session, owner: str, claims: Sequence[Claim], now: datetime)
     ]
 
 
+def keep(session: Session, owner: str, now: datetime) -> None:
+    """Keep everybody leased whose lease still runs and is the owner's."""
+    session.execute(
+        "UPDATE people SET lease_until = $3::TIMESTAMP WHERE lease_owner = $1 AND lease_until > $2::TIMESTAMP",
+        [owner, now, now + LEASE],
+    )
+
+
 def leases_of(session: Session, people: Collection[tuple[str, int]]) -> dict[tuple[str, int], datetime | None]:
     """By (person, epoch), where that epoch is still current, until when the lease runs; None once it was given back.
 

@@ -479,6 +479,7 @@ MIGRATIONS: tuple[Migration, ...] = (
         ),
     ),
     (OnPostgreSQL(platform_door.TAKING_ANY_UNSUBSCRIBE),),
+    ("ALTER TABLE bulk_jobs ADD COLUMN taken_over INTEGER DEFAULT 0",),
 )
 
 

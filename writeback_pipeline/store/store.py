@@ -203,6 +203,11 @@ class Store:
         with self._database.sharing() as session:
             return claims.extend(session, owner, claimed, now)
 
+    def keep(self, owner: str, now: datetime) -> None:
+        """Keep everybody leased whose lease is the owner's and has not ended."""
+        with self._database.sharing() as session:
+            claims.keep(session, owner, now)
+
     def release(self, owner: str, leases: Sequence[tuple[str, int]]) -> None:
         """Give leases back, each a person's id and epoch."""
         with self._database.sharing() as session:

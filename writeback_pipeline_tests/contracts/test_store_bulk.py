@@ -68,6 +68,17 @@ def test_a_job_in_progress_is_taken_over_with_its_rows(store: Store) -> None:
     assert store.adopt_job("third", LATER) is None
 
 
+def test_workers_who_took_a_job_over_and_ended_are_counted_and_no_others(store: Store) -> None:
+    journalled(store, claimed(store))
+    uploaded(store, FLAGS)
+    given_back, *lost = [NOW + number * (LEASE + MINUTE) for number in range(1, 5)]
+    taken = store.adopt_job("gives it back", given_back)
+    assert taken is not None
+    store.release_job(taken.job, "gives it back")
+    again = [store.adopt_job(f"worker {number}", at) for number, at in enumerate(lost)]
+    assert [each and each.lost for each in (taken, *again)] == [0, 0, 1, 2]
+
+
 def test_the_ledger_tells_which_jobs_it_knows_whatever_became_of_them(store: Store) -> None:
     journalled(store, claimed(store))
     job = uploaded(store, FLAGS)

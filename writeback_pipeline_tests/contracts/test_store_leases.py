@@ -87,6 +87,17 @@ def test_only_leases_that_still_run_are_extended(store: Store) -> None:
     assert [claim.person for claim in store.claim("second", NOW + LEASE + MINUTE, limit=9)] == [contact(2)]
 
 
+def test_everybody_whose_lease_still_runs_is_kept_and_nobody_elses_worker_is_helped(store: Store) -> None:
+    store.enqueue([unsubscribe(contact(n), NOW - n * MINUTE) for n in (1, 2, 3)], NOW)
+    store.claim("worker", NOW, limit=1, lease=MINUTE)
+    store.claim("worker", NOW, limit=1)
+    store.claim("another", NOW, limit=1)
+    store.keep("worker", NOW + 2 * MINUTE)
+    after = NOW + LEASE + MINUTE
+    assert {claim.person for claim in store.claim("next", after, limit=9)} == {contact(3), contact(1)}
+    assert [claim.person for claim in store.claim("next", after + MINUTE, limit=9)] == [contact(2)]
+
+
 def test_what_waits_is_due_at_its_time_and_not_before(store: Store) -> None:
     store.enqueue([unsubscribe(contact(1))], NOW)
     store.record([], [settled(claim_one(store), Status.WAITING)], [], NOW, release=True)

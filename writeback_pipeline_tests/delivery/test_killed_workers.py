@@ -1,4 +1,4 @@
-"""One person whose delivery kills the whole process, real processes on both databases: everybody else is delivered."""
+"""Whoever, or whatever, kills the whole process, real processes on both databases: everybody else is delivered."""
 
 import multiprocessing
 import signal
@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import pytest
 
+from writeback_pipeline.domain.bulk import READ_BACK_AFTER
 from writeback_pipeline.domain.ledger import ALONE_AFTER, LEASE, QUIET
-from writeback_pipeline.domain.writebacks import Status
+from writeback_pipeline.domain.writebacks import FlagResult, Status
 from writeback_pipeline.store.recovery import WORKER_LOST
 from writeback_pipeline_tests.delivery import killed_worker
 from writeback_pipeline_tests.world import World
@@ -25,16 +26,7 @@ def test_a_person_who_kills_the_worker_is_left_to_somebody_and_all_others_are_wr
     deadly = people[1]
     world.unsubscribe_all(people)
 
-    def lives() -> bool:
-        world.clock.advance(LEASE + QUIET + timedelta(seconds=1))
-        order = (world.database, str(world.home), world.url, world.clock(), deadly, moment)
-        worker = PROCESSES.Process(target=killed_worker.deliver, args=order)
-        worker.start()
-        worker.join(60)
-        assert worker.exitcode in (0, -signal.SIGKILL)
-        return worker.exitcode == 0
-
-    assert [lives() for _ in range(ALONE_AFTER + 2)] == [False] * (ALONE_AFTER + 1) + [True]
+    assert [lives(world, deadly, moment) for _ in range(ALONE_AFTER + 2)] == [False] * (ALONE_AFTER + 1) + [True]
     assert [row.status for person in people if person != deadly for row in world.rows(person)] == [Status.WRITTEN] * 3
     (left,) = world.rows(deadly)
     assert (left.status, left.error_code) == (Status.FAILED, WORKER_LOST)
@@ -45,3 +37,34 @@ def test_a_person_who_kills_the_worker_is_left_to_somebody_and_all_others_are_wr
     world.deliver()
     assert [row.status for row in world.rows()] == [Status.WRITTEN] * 4
     assert all(world.opted_out(person) and len(world.notes(person)) == 1 for person in people)
+
+
+@pytest.mark.every_store
+def test_a_job_whose_results_kill_every_worker_is_read_back_in_the_end_and_nothing_is_written_twice(
+    world: World,
+) -> None:
+    world.ledger.change_settings({"bulk_threshold": "5"}, "test", world.clock())
+    people = [world.contact() for _ in range(6)]
+    world.unsubscribe_all(people)
+    workers = [lives(world, people[1], "results") for _ in range(READ_BACK_AFTER + 2)]
+    assert workers == [False] * (READ_BACK_AFTER + 1) + [True]
+    world.clock.advance(LEASE + QUIET)
+    world.deliver()
+    assert {(row.status, row.flag_result) for row in world.rows()} == {(Status.WRITTEN, FlagResult.SET)}
+    assert all(world.opted_out(person) and len(world.notes(person)) == 1 for person in people)
+    jobs = world.select("SELECT operation, object FROM _bulk_jobs ORDER BY id")
+    assert [(job["operation"], job["object"]) for job in jobs] == [("update", "Contact"), ("insert", "Note")]
+    world.resubscribe(people[0])
+    world.deliver()
+    assert not world.opted_out(people[0]), "the flag is known as ours"
+
+
+def lives(world: World, deadly: str, moment: str) -> bool:
+    """Whether the next worker comes to its end."""
+    world.clock.advance(LEASE + QUIET + timedelta(seconds=1))
+    order = (world.database, str(world.home), world.url, world.clock(), deadly, moment)
+    worker = PROCESSES.Process(target=killed_worker.deliver, args=order)
+    worker.start()
+    worker.join(60)
+    assert worker.exitcode in (0, -signal.SIGKILL)
+    return worker.exitcode == 0

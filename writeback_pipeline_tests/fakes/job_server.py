@@ -3,7 +3,7 @@
 How quickly a closed job is worked at, and whether to its end, is a matter of luck.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from writeback_pipeline.domain.bulk import FINISHED, UNDER_WAY, JobKind, JobRefused, JobState, JobStatus
@@ -50,7 +50,7 @@ class JobServer:
         self.jobs[job_id] = Job(kind, self.execute)
         return job_id
 
-    def upload(self, job_id: str, rows: Sequence[RowWrite]) -> None:
+    def upload(self, job_id: str, rows: Iterable[RowWrite]) -> None:
         self._open(job_id).rows = tuple(rows)
 
     def asked_to_close(self, job_id: str) -> None:
@@ -73,7 +73,7 @@ class JobServer:
         job = self.jobs[job_id]
         return JobStatus(job_id, job.state, len(job.results))
 
-    def results(self, job_id: str, rows: Sequence[RowWrite]) -> list[RowResult]:
+    def results(self, job_id: str, rows: Iterable[RowWrite]) -> list[RowResult]:
         """What became of these rows of the job, told by what each row was, as Salesforce does."""
         job = self.jobs[job_id]
         left = list(enumerate(job.rows))

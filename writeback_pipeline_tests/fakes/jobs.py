@@ -47,6 +47,7 @@ def renew(tables: Tables, job: BulkJob, owner: str, now: datetime) -> bool:
 
 def release(tables: Tables, job: BulkJob, owner: str) -> None:
     """Give the leases of everybody in the job's batch back, as far as they are the owner's."""
+    tables.taken_over[job.job_id] -= 1
     for person in list(_batch(tables, job, owner)):
         person.give_back()
 
@@ -60,6 +61,8 @@ def adopt(tables: Tables, owner: str, now: datetime, scope: str | None) -> Adopt
     )
     if job is None:
         return None
+    lost = tables.taken_over[job.job_id]
+    tables.taken_over[job.job_id] += 1
     for sending in _unanswered(tables, job):
         person = tables.people[sending.intent.person_id]
         if person.is_free(now):
@@ -74,7 +77,7 @@ def adopt(tables: Tables, owner: str, now: datetime, scope: str | None) -> Adopt
         for sending in _unanswered(tables, job)
         if tables.people[sending.intent.person_id].lease_owner == owner
     ]
-    return AdoptedJob(job, tuple(rows))
+    return AdoptedJob(job, tuple(rows), lost)
 
 
 def _is_left(tables: Tables, job: BulkJob, now: datetime, scope: str | None) -> bool:

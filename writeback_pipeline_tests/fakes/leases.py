@@ -190,6 +190,13 @@ def extend(tables: Tables, owner: str, held: Sequence[Claim], now: datetime) -> 
     return extended
 
 
+def keep(tables: Tables, owner: str, now: datetime) -> None:
+    """Keep everybody leased whose lease still runs and is the owner's."""
+    for person in tables.people.values():
+        if person.lease_owner == owner and not person.is_free(now):
+            person.lease_until = now + LEASE
+
+
 def release(tables: Tables, owner: str, held: Sequence[tuple[str, int]]) -> None:
     """Give the leases back that are still the owner's."""
     for id_, epoch in held:

@@ -195,6 +195,9 @@ class MemoryLedger:
     def extend(self, owner: str, claims: Sequence[Claim], now: datetime) -> list[Claim]:
         return leases.extend(self.tables, owner, claims, now)
 
+    def keep(self, owner: str, now: datetime) -> None:
+        leases.keep(self.tables, owner, now)
+
     def release(self, owner: str, held: Sequence[tuple[str, int]]) -> None:
         leases.release(self.tables, owner, held)
 

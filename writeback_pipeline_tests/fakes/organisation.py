@@ -5,7 +5,7 @@ It answers as the gateway does, and refuses rows as Salesforce does. What goes w
 
 from base64 import b64decode
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from html import unescape
@@ -30,7 +30,7 @@ from writeback_pipeline.domain.records import (
     RowWrite,
 )
 from writeback_pipeline.domain.settings import NoteObject
-from writeback_pipeline.salesforce.bulk_csv import jobs_for
+from writeback_pipeline.salesforce.bulk_csv import JobFiles
 from writeback_pipeline_tests.fakes.job_server import JobServer
 from writeback_pipeline_tests.fakes.misfortunes import Fortune, Luck
 
@@ -217,14 +217,14 @@ class MemoryOrganisation:
         self.calls += 1
         self.luck.read()
 
-    def jobs(self, rows: Sequence[RowWrite]) -> list[tuple[JobKind, tuple[int, ...]]]:
-        return jobs_for(rows)
+    def job_files(self) -> JobFiles:
+        return JobFiles()
 
     def create_job(self, kind: JobKind) -> str:
         self.calls += 1
         return self.luck.step("create", lambda: self.job_server.create(kind))
 
-    def upload_job(self, job_id: str, rows: Sequence[RowWrite]) -> None:
+    def upload_job(self, job_id: str, rows: Iterable[RowWrite]) -> None:
         self.calls += 1
         self.luck.step("upload", lambda: self.job_server.upload(job_id, rows))
 
@@ -247,7 +247,7 @@ class MemoryOrganisation:
         self._called()
         return self.job_server.unfinished()
 
-    def job_results(self, status: JobStatus, rows: Sequence[RowWrite]) -> list[RowResult]:
+    def job_results(self, status: JobStatus, rows: Iterable[RowWrite]) -> list[RowResult]:
         self._called()
         return self.job_server.results(status.job_id, rows)
 

@@ -1,6 +1,6 @@
 """What the ledger in memory remembers, as plain dictionaries: rows, people, attempts, origins, Bulk jobs, windows."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -77,6 +77,7 @@ class Tables:
     jobs: dict[str, BulkJob] = field(default_factory=dict)
     questioned: set[int] = field(default_factory=set)
     uploaded: set[str] = field(default_factory=set)
+    taken_over: Counter[str] = field(default_factory=Counter)
     revisions: dict[int, str] = field(default_factory=dict)
     windows: dict[str, "Remembered"] = field(default_factory=dict)
 

@@ -211,15 +211,11 @@ def test_a_session_that_expires_before_an_upload_is_renewed_and_the_file_sent_wh
 def test_each_kind_of_write_is_a_job_and_a_link_is_none(world: World) -> None:
     a, b = "003000000000001AAA", "003000000000002AAA"
     rows = [flag(a), note(a), flag("00Q000000000001AAA", "Lead"), flag(b), task(a, "k"), note(b)]
-    assert world.organisation.jobs(rows) == [
-        (UPDATE, (0, 3)),
-        (INSERT, (1, 5)),
-        (JobKind("Lead", "update"), (2,)),
-        (UPSERT, (4,)),
-    ]
+    contacts, notes, leads, tasks = (1, UPDATE), (2, INSERT), (3, JobKind("Lead", "update")), (4, UPSERT)
+    assert world.organisation.job_files().share_out(rows) == [contacts, notes, leads, contacts, tasks, notes]
     linked = RowWrite(Operation.CREATE_NOTE, "ContentNote", {"Title": "t", "Content": "eA=="}, linked_to=a)
     with pytest.raises(ValueError, match="cannot go by Bulk"):
-        world.organisation.jobs([linked])
+        world.organisation.job_files().share_out([linked])
 
 
 def test_only_jobs_of_our_user_that_are_closed_and_not_ended_are_unfinished(world: World) -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from writeback_pipeline.domain.bulk import JobState, JobStatus, carried_by_bulk, pause_before_look
 from writeback_pipeline.domain.records import Answer, Operation, RowWrite
-from writeback_pipeline.salesforce.bulk_csv import file_of, jobs_for
+from writeback_pipeline.salesforce.bulk_csv import JobFiles, file_of
 from writeback_pipeline.salesforce.bulk_results import Settled
 
 STATUS = JobStatus("750000000000001AAA", JobState.COMPLETE)
@@ -19,10 +19,13 @@ def note(number: int, body: str = "b") -> RowWrite:
 @given(st.lists(st.text(max_size=50), min_size=1, max_size=20), st.integers(100, 400))
 def test_files_hold_every_row_once_and_none_is_longer_than_allowed(bodies: list[str], most: int) -> None:
     rows = [note(number, body) for number, body in enumerate(bodies)]
-    groups = [positions for _, positions in jobs_for(rows, most)]
-    assert [position for positions in groups for position in positions] == list(range(len(rows)))
-    for positions in groups:
-        assert len(file_of([rows[position] for position in positions])) <= max(most, 350)
+    files, half = JobFiles(most), len(rows) // 2
+    numbers = [number for portion in (rows[:half], rows[half:]) for number, _ in files.share_out(portion)]
+    assert sorted(numbers) == numbers
+    assert set(numbers) == set(range(1, numbers[-1] + 1))
+    for number in set(numbers):
+        its_rows = [row for row, its_number in zip(rows, numbers, strict=True) if its_number == number]
+        assert len(file_of(its_rows)) <= max(most, 350)
 
 
 @given(st.lists(st.text(max_size=30), min_size=1, max_size=10))

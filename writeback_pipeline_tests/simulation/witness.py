@@ -4,7 +4,7 @@ It sees the calls of the workers and the rows that are under way in Salesforce; 
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from writeback_pipeline.domain.bulk import Stage
@@ -77,7 +77,7 @@ class Witness:
     def ended_write(self, worker: Worker) -> None:
         del self._in_hand[strand()]
 
-    def before_upload_job(self, worker: Worker, job_id: str, rows: Sequence[RowWrite]) -> None:
+    def before_upload_job(self, worker: Worker, job_id: str, rows: Iterable[RowWrite]) -> None:
         if self.books.stage_of(job_id) is None:
             self._note("a job was given rows that the ledger does not know")
         self._check_rows(worker, rows)
@@ -89,7 +89,7 @@ class Witness:
             if row.operation is Operation.CLEAR_FLAG:
                 self._check_clear(row)
 
-    def _check_rows(self, worker: Worker, rows: Sequence[RowWrite]) -> None:
+    def _check_rows(self, worker: Worker, rows: Iterable[RowWrite]) -> None:
         for row in rows:
             hash_ = payload_hash(row)
             if self._journalled[worker.name][hash_] == 0:
