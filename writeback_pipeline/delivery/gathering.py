@@ -5,7 +5,7 @@ must not fight for one Account.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from zlib import crc32
 
 from writeback_pipeline.delivery.shelf import Shelf
@@ -39,17 +39,17 @@ class Gathered:
         """Put people away who were planned together."""
         parts: dict[int, list[Planned]] = defaultdict(list)
         for plan, held in people:
-            self.kinds.add(kinds_in(plan))
+            self.kinds.add(_kinds(plan))
             place = account_of(held) or plan.claim.person.salesforce_id
             parts[crc32(place.encode()) % _SHELVES].append((plan, held))
         for number, part in parts.items():
             self._shelves[number].put(part)
 
-    def portions(self, which: Callable[[PersonPlan], bool]) -> Iterator[list[Planned]]:
-        """Those people, some thousands at a time, Account by Account."""
+    def portions(self, kinds: Set[Kinds]) -> Iterator[list[Planned]]:
+        """Those whose rows are of these kinds, some thousands at a time, Account by Account."""
         people: list[Planned] = []
-        for shelf in self._shelves:
-            people += sorted((each for each in shelf if which(each[0])), key=_place)
+        for shelf in self._shelves if kinds else ():
+            people += sorted((each for each in shelf if _kinds(each[0]) in kinds), key=_place)
             while len(people) >= PEOPLE_PER_PORTION:
                 yield people[:PEOPLE_PER_PORTION]
                 del people[:PEOPLE_PER_PORTION]
@@ -57,8 +57,7 @@ class Gathered:
             yield people
 
 
-def kinds_in(plan: PersonPlan) -> Kinds:
-    """The kinds of the rows of a plan."""
+def _kinds(plan: PersonPlan) -> Kinds:
     return kinds_of(write.write for write in plan.writes)
 
 

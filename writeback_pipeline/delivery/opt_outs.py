@@ -17,7 +17,7 @@ from threading import Lock
 from uuid import uuid4
 
 from writeback_pipeline.delivery.bulk_jobs import BulkJobs
-from writeback_pipeline.delivery.gathering import Gathered, Planned, account_of, kinds_in
+from writeback_pipeline.delivery.gathering import Gathered, Planned, account_of
 from writeback_pipeline.delivery.interpreter import for_many_rows
 from writeback_pipeline.delivery.pinning import check_pinned
 from writeback_pipeline.delivery.protocols import OptOutLedger, Organisation
@@ -291,11 +291,11 @@ class OptOutDelivery:
         At any moment some thousands are at hand, all others put away: at once they would take several kilobytes each.
         """
         carried = gathered.kinds.carried(settings.bulk_threshold)
-        for portion in gathered.portions(lambda plan: kinds_in(plan) not in carried):
+        for portion in gathered.portions(gathered.kinds.all - carried):
             self.ledger.keep(self.owner, self.now())
             self._send_in_calls(portion, settings, report)
         begun, batch, people = time.monotonic(), self._bulk.begin(), Shelf[Planned]()
-        for portion in gathered.portions(lambda plan: kinds_in(plan) in carried):
+        for portion in gathered.portions(carried):
             self.ledger.keep(self.owner, self.now())
             ours = self._extended(portion)
             batch.add(_rows([plan for plan, _ in ours]))

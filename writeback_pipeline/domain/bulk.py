@@ -5,7 +5,7 @@ by the store.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -125,7 +125,12 @@ class KindCounts:
         """Count the rows of one person."""
         self._people[kinds] += 1
 
-    def carried(self, threshold: int) -> set[Kinds]:
+    @property
+    def all(self) -> Set[Kinds]:
+        """What was counted, each once."""
+        return self._people.keys()
+
+    def carried(self, threshold: int) -> Set[Kinds]:
         """The kinds of rows with which a person goes by Bulk."""
         rows: Counter[JobKind | None] = Counter()
         for kinds, people in self._people.items():
