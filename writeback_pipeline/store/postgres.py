@@ -63,9 +63,11 @@ class PostgresDatabase:
         self._wait = wait
         self._migrations = migrations
         self._departed_too = departed_too
-        milliseconds = max(1, int(wait.total_seconds() * 1000))
-        idle = max(1, milliseconds * 2 // 3)
-        self._limits = _LIMITS.format(wait=milliseconds, idle=idle, schema=f'"{self._server.schema}"')
+        self._limits = self._limited(idle=wait)
+
+    def _limited(self, idle: timedelta) -> str:
+        milliseconds, schema_name = max(1, int(self._wait.total_seconds() * 1000)), f'"{self._server.schema}"'
+        return _LIMITS.format(wait=milliseconds, idle=max(1, int(idle.total_seconds() * 2000 / 3)), schema=schema_name)
 
     @property
     def shown(self) -> str:
@@ -199,7 +201,8 @@ class PostgresDatabase:
         connection, _ = self._connection()
         try:
             # No table is there to be locked yet; the schema's name is what processes that come at once agree on.
-            connection.execute(f"BEGIN; {self._limits}".encode())
+            # However little patience a page has: nobody can do anything before it is migrated.
+            connection.execute(f"BEGIN; {self._limited(idle=max(self._wait, WAIT))}".encode())
             connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", [self._server.schema])
             self._make_schema(connection)
             session = Session(connection, POSTGRESQL)

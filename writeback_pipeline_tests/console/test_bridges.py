@@ -158,6 +158,7 @@ def _waiting_for(released: threading.Event, stuck: Served, method: object) -> ob
     return waiting
 
 
+@pytest.mark.duckdb_file
 def test_metrics_name_the_bridge_and_one_that_is_down(bridges: dict[str, Served], tmp_path: Path) -> None:
     queue(bridges["north"])
     break_database(bridges["west"], tmp_path, "west")

@@ -69,6 +69,17 @@ def test_an_older_database_is_migrated_and_a_newer_one_refused(url: str) -> None
         pass
 
 
+def test_a_migration_is_not_ended_for_a_page_that_has_little_patience(url: str) -> None:
+    class Slowly(tuple[str, ...]):
+        def __iter__(self) -> Iterator[str]:
+            time.sleep(0.4)
+            return super().__iter__()
+
+    patience = timedelta(seconds=0.3)
+    with PostgresDatabase(url, wait=patience, migrations=(*MIGRATIONS, Slowly(NEXT))).reading() as session:
+        assert session.execute("SELECT nickname FROM people").fetchall() == []
+
+
 def test_a_claim_passes_over_people_whom_another_worker_claims_at_this_moment(store: Store, url: str) -> None:
     store.enqueue([unsubscribe(contact(n)) for n in range(6)], NOW)
     with open_database(url).sharing() as session:
