@@ -1,11 +1,14 @@
 """Opt-outs that go by Bulk: few calls, and the same job finished whatever happened to the worker that began it."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
+from itertools import groupby
 from typing import Any
 
 import pytest
 
+from writeback_pipeline.delivery import gathering, opt_outs
 from writeback_pipeline.delivery.sending import Outgoing, journal
 from writeback_pipeline.domain.bulk import BULK_LANE, BulkJob, JobKind, Stage
 from writeback_pipeline.domain.ledger import LEASE
@@ -63,6 +66,25 @@ def test_many_opt_outs_are_two_jobs_whatever_their_number(world: World, people: 
     assert lanes(world) == {"bulk"}
     looks = world.organisation.usage.calls - before - 1 - 2 * 4
     assert 2 <= looks <= 8
+
+
+def test_people_who_are_claimed_and_journalled_in_portions_share_the_jobs_account_by_account(
+    world: World, people: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accounts = {person: f"001{number % 3:012d}AAA" for number, person in enumerate(people)}
+    with world.inside.connection() as connection:
+        for person, account in accounts.items():
+            connection.execute("UPDATE Contact SET AccountId = ? WHERE Id = ?", (account, person))
+    monkeypatch.setattr(opt_outs, "PEOPLE_PER_CLAIM", 5)
+    monkeypatch.setattr(gathering, "PEOPLE_PER_PORTION", 4)
+    leads = [world.lead(), world.lead()]
+    world.unsubscribe_all(leads)
+    world.deliver()
+    everything_is_written_once(world, [*people, *leads])
+    assert jobs(world) == ["update Contact", "insert Note"]
+    for upload in world.select("SELECT content FROM _bulk_uploads"):
+        sent = [accounts[person] for person in re.findall("003[0-9A-Za-z]{15}", upload["content"].decode())]
+        assert len([account for account, _ in groupby(sent)]) == len(set(sent))
 
 
 def test_few_opt_outs_make_no_job(world: World, people: list[str]) -> None:
