@@ -2,42 +2,49 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import duckdb
 import psycopg
 
+from writeback_pipeline.domain.writebacks import Status
 from writeback_pipeline.store.database import Database
 from writeback_pipeline.store.postgres import PostgresDatabase
 from writeback_pipeline.store.postgres_url import parse
 from writeback_pipeline.store.schema import pass_over
 from writeback_pipeline.store.store import Store
 
-# A row a minute and a half: opt-outs and activity in turns of 5,000, as windows bring it; nine in a
-# thousand need a person, are refused or wait.
+# Three years up to now: opt-outs and activity in turns of 5,000, a window for each day of activity; nine in a thousand
+# need a person, are refused or wait.
 _ROWS = """
-INSERT INTO writebacks (id, kind, object_type, salesforce_id, subscriber_id, email, occurred_at, reason, delivery_key,
-    status, flag_result, attempts, error_code, error_message, advice, note_id, run_id, created_at, written_at,
-    person_id)
+INSERT INTO writebacks (id, kind, object_type, salesforce_id, subscriber_id, email, occurred_at, reason, window_start,
+    window_end, delivery_key, status, flag_result, attempts, next_attempt_at, error_code, error_message, advice,
+    note_id, run_id, created_at, written_at, settled_at, person_id)
 SELECT n, kind, CASE WHEN n % 3 = 0 THEN 'Lead' ELSE 'Contact' END, who, 'S' || person,
     'person.' || person || '@newsletter.example', happened,
     CASE WHEN kind = 'unsubscribe' AND n % 2 = 0 THEN 'Too many e-mails, merci d''arrêter ' || n % 1000 END,
-    kind || '/' || who || '/' || n, status, CASE WHEN kind = 'unsubscribe' THEN 'set' END, 1,
+    day, day + INTERVAL 1 DAY, lpad(n::TEXT, 10, '0') || '/' || kind, status,
+    CASE WHEN kind = 'unsubscribe' THEN 'set' END, 1, CASE status WHEN 'waiting' THEN $2::TIMESTAMP END,
     CASE status WHEN 'failed' THEN 'CODE_' || n % 7 WHEN 'refused' THEN 'ORIGIN' WHEN 'waiting' THEN 'LOCKED' END,
     CASE status WHEN 'failed' THEN 'Salesforce said no to record ' || who END,
     CASE status WHEN 'failed' THEN 'Do something about it, then retry.' END,
-    CASE status WHEN 'written' THEN '002' || lpad(n::TEXT, 15, '0') END, 'run-' || n // 5000,
-    happened + INTERVAL 20 SECOND, CASE status WHEN 'written' THEN happened + INTERVAL 60 SECOND END, who
+    CASE WHEN status = 'written' AND day IS NULL THEN '002' || lpad(n::TEXT, 15, '0') END, 'run-' || n // 5000,
+    happened + INTERVAL 20 SECOND, CASE status WHEN 'written' THEN happened + INTERVAL 60 SECOND END,
+    CASE WHEN status <> 'waiting' THEN happened + INTERVAL 60 SECOND END,
+    CASE WHEN day IS NULL THEN who ELSE kind || ':daily:' || strftime(day, '%Y-%m-%d') END
 FROM (
-    SELECT n, hash(n, 7) % 400000 AS person, (CASE WHEN n % 3 = 0 THEN '00Q' ELSE '003' END)
-            || lpad((hash(n, 7) % 400000)::TEXT, 15, '0') AS who,
-        CASE WHEN n // 5000 % 2 = 0 THEN (['unsubscribe', 'unsubscribe', 'resubscribe'])[1 + n % 3]
-            ELSE (['sent', 'opened'])[1 + n % 2] END AS kind,
-        TIMESTAMP '2023-11-23' + to_seconds(n * 90.0 + hash(n) % 86400) AS happened,
-        CASE WHEN hash(n, 2) % 200 = 0 THEN 'failed' WHEN hash(n, 3) % 300 = 0 THEN 'refused'
-            WHEN hash(n, 4) % 2000 = 0 THEN 'waiting' ELSE 'written' END AS status
-    FROM generate_series(1, $1) numbers(n)
+    SELECT *, CASE WHEN kind IN ('sent', 'opened') THEN date_trunc('day', happened) END AS day FROM (
+        SELECT n, hash(n, 7) % 400000 AS person, (CASE WHEN n % 3 = 0 THEN '00Q' ELSE '003' END)
+                || lpad((hash(n, 7) % 400000)::TEXT, 15, '0') AS who,
+            CASE WHEN n // 5000 % 2 = 0 THEN (['unsubscribe', 'unsubscribe', 'resubscribe'])[1 + n % 3]
+                ELSE (['sent', 'opened'])[1 + n % 2] END AS kind,
+            $2::TIMESTAMP - to_seconds(($1 - n) * 3 * 365 * 86400.0 / $1 + hash(n) % 3600) AS happened,
+            CASE WHEN hash(n, 2) % 200 = 0 THEN 'failed' WHEN hash(n, 3) % 300 = 0 THEN 'refused'
+                WHEN hash(n, 4) % 2000 = 0 THEN $3 ELSE 'written' END AS status
+        FROM generate_series(1, $1) numbers(n)
+    )
 )
 """
 _ATTEMPTS = """
@@ -49,9 +56,17 @@ FROM writebacks
 """
 _PEOPLE = """
 INSERT INTO people (person_id, object_type, epoch)
-SELECT person_id, min(object_type), 1 FROM writebacks GROUP BY person_id
+SELECT person_id, CASE WHEN min(window_start) IS NULL THEN min(object_type) ELSE 'Window' END, 1
+FROM writebacks GROUP BY person_id ORDER BY person_id
 """
-_TABLES = ("writebacks", "delivery_attempts", "people")
+_WINDOWS = """
+INSERT INTO activity_windows (scope, kind, occurrence, name, window_start, window_end, fingerprint, events,
+    events_in_rows, summaries, without_recipient, withdrawn, delivered_at)
+SELECT person_id, kind, 'daily', strftime(window_start, '%Y-%m-%d'), window_start, window_end, 'as it was', count(*),
+    count(*), count(*), 0, 0, window_end + INTERVAL 1 HOUR
+FROM writebacks WHERE window_start IS NOT NULL GROUP BY ALL
+"""
+_TABLES = ("writebacks", "delivery_attempts", "people", "activity_windows")
 _SEQUENCES = ("writeback_ids", "attempt_ids")
 _INDEXES = """
 SELECT indexname, indexdef FROM pg_indexes i WHERE schemaname = %s AND tablename = ANY(%s)
@@ -62,15 +77,16 @@ AND NOT EXISTS (
 _READ = 1 << 20
 
 
-def fill(home: Path, rows: int) -> Store:
-    """The home's DuckDB file, which is new, with so many writebacks."""
+def fill(home: Path, rows: int, *, waiting: str = Status.WAITING) -> Store:
+    """The home's DuckDB file, which is new, with so many writebacks; `waiting` is the status of what would wait."""
     path = home / "writebacks.duckdb"
     store = Store(path, home)
     store.depth()
     with Database(path).writing() as session:
-        session.execute(_ROWS, [rows])
+        session.execute(_ROWS, [rows, datetime.now(UTC), waiting])
         session.execute(_ATTEMPTS)
         session.execute(_PEOPLE)
+        session.execute(_WINDOWS)
         for sequence in _SEQUENCES:
             pass_over(session, sequence, rows)
     return store
@@ -113,7 +129,4 @@ def made(rows: int) -> Iterator[tuple[Path, Store]]:
     """A home with such a DuckDB file in which nothing is owed."""
     with TemporaryDirectory() as folder:
         home = Path(folder)
-        store = fill(home, rows)
-        with Database(home / "writebacks.duckdb").writing() as session:
-            session.execute("UPDATE writebacks SET status = 'written' WHERE status = 'waiting'")
-        yield home, store
+        yield home, fill(home, rows, waiting=Status.WRITTEN)

@@ -8,7 +8,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+from writeback_pipeline.store.counts import counted
 from writeback_pipeline.store.location import is_server
+from writeback_pipeline.store.rows import OPEN
+from writeback_pipeline.store.session import Session
 from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.postgres import server
 
@@ -24,6 +27,20 @@ def location(home: Path, store: str = STORE) -> str:
     if store == "duckdb":
         return str(home / "writebacks.duckdb")
     return server().url(schema=f"home_{hashlib.sha256(str(home).encode()).hexdigest()[:16]}")
+
+
+def contradictory(session: Session) -> list[tuple[int, str]]:
+    """Ids and statuses of the rows that are called settled while they are owed, or owed while they are settled."""
+    told = f"SELECT w.id, w.status FROM writebacks w WHERE (w.settled_at IS NULL) <> (w.status IN ({OPEN}))"
+    return session.execute(told).fetchall()
+
+
+def miscounted(session: Session) -> list[tuple[str, str, str, str | None]]:
+    """Kinds, object types, statuses and error codes of which another number is kept than there are rows."""
+    columns = "w.kind, w.object_type, w.status, w.error_code"
+    kept = set(counted(session, columns))
+    there = session.execute(f"SELECT {columns}, count(*) FROM writebacks w GROUP BY {columns}").fetchall()
+    return [tuple(row[:4]) for row in kept.symmetric_difference(there)]
 
 
 def kind_of(database: str) -> str:

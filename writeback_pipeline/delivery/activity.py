@@ -136,7 +136,7 @@ class ActivityDelivery:
         if plan.nobody:
             self.ledger.owe_summaries(lease, window, plan.nobody, self.now(), self.run_id)
         if plan.dropped:
-            self.ledger.drop_summaries(lease, plan.dropped, self.run_id)
+            self.ledger.drop_summaries(lease, plan.dropped, self.now(), self.run_id)
         if plan.portions:
             self._check_organisation()
         refused: list[Refused] = []

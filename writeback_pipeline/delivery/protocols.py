@@ -152,7 +152,7 @@ class ActivityLedger(BulkLedger, Protocol):
         """Enter new summaries, put known ones that changed back to pending; returns writeback ids by key, none when the
         lease has passed to another worker."""
 
-    def drop_summaries(self, held: WindowLease, keys: Sequence[str], run_id: str | None) -> None:
+    def drop_summaries(self, held: WindowLease, keys: Sequence[str], now: datetime, run_id: str | None) -> None:
         """Settle rows that never became a Task and whose events are no longer reported."""
 
     def window_delivered(

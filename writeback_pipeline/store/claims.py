@@ -27,10 +27,11 @@ from writeback_pipeline.store.rows import (
     WRITEBACK,
     writebacks_from,
 )
-from writeback_pipeline.store.session import Session, as_columns, in_utc, selected, unnested
+from writeback_pipeline.store.session import FEW, Session, as_columns, in_utc, selected, unnested
 
 _OWED_NOW = (
-    "w.kind IN ('unsubscribe', 'resubscribe') AND w.status IN ('pending', 'waiting', 'unknown') "
+    "w.settled_at IS NULL AND w.kind IN ('unsubscribe', 'resubscribe') "
+    "AND w.status IN ('pending', 'waiting', 'unknown') "
     "AND (w.next_attempt_at IS NULL OR w.next_attempt_at <= $1::TIMESTAMP)"
 )
 
@@ -43,6 +44,11 @@ _TO_VERIFY = (
 )
 """Nothing may be owed, but a flag write of ours could have landed late: what the flag shows has to be looked at, unless
 a person has to look first at who kills the workers."""
+
+_OWED = (
+    f"SELECT w.person_id, w.occurred_at AS since FROM writebacks w WHERE {_OWED_NOW} "
+    f"UNION ALL SELECT p.person_id, p.verify_after FROM people p WHERE {_TO_VERIFY}"
+)
 
 _ANYBODY = "TRUE"
 _TRUSTED = f"p.unreturned < {SUSPECT_AFTER}"
@@ -62,8 +68,6 @@ OTHERS = 10_000
 
 _TO_TAKE = (Status.PENDING, Status.WAITING)
 """Taken due or not: what waits must not be overtaken by what came later."""
-
-_KNOWN = "SELECT p.person_id, p.object_type, p.epoch, p.verify_after FROM people p"
 
 _LEASE = {"person_id": "TEXT", "epoch": "BIGINT"}
 _SAME = "p.person_id = n.person_id AND p.epoch = n.epoch"
@@ -91,21 +95,19 @@ def _claim(session: Session, owner: str, now: datetime, limit: int, lease: timed
         chosen = _taken_hold_of(session, now, limit, _due(session, now, limit + OTHERS, among), among)
     else:
         chosen = _due(session, now, limit, among)
+    if not chosen:
+        return []
     until = now + lease
+    values: list[object] = [now, owner, until]
+    theirs = session.among("p.person_id", "TEXT", chosen, values)
     session.execute(
         "UPDATE people AS p SET lease_owner = $2, lease_until = $3::TIMESTAMP, epoch = p.epoch + 1, "
         "unreturned = p.unreturned + 1, "
         "verify_after_at_claim = CASE WHEN p.verify_after > $1::TIMESTAMP THEN p.verify_after END "
-        "WHERE p.person_id IN (SELECT unnest($4::TEXT[])) "
-        "AND (p.lease_until IS NULL OR p.lease_until <= $1::TIMESTAMP)",
-        [now, owner, until, chosen],
+        f"WHERE {theirs}",
+        values,
     )
-    leased = session.execute(
-        f"{_KNOWN} WHERE p.lease_owner = $1 AND p.lease_until = $2::TIMESTAMP "
-        "AND p.person_id IN (SELECT unnest($3::TEXT[]))",
-        [owner, until, chosen],
-    ).fetchall()
-    return _claims(session, chosen, leased, now, until)
+    return _claims(session, chosen, _known(session, chosen), now, until)
 
 
 def preview(session: Session, now: datetime, limit: int, people: Sequence[str] | None) -> list[Claim]:
@@ -113,8 +115,15 @@ def preview(session: Session, now: datetime, limit: int, people: Sequence[str] |
     what is known of `people`, due or not."""
     chosen = [*_due(session, now, limit), *_left_alone(session, now)] if people is None else list(people)
     chosen = list(dict.fromkeys(chosen))[:limit]
-    known = session.execute(f"{_KNOWN} WHERE p.person_id IN (SELECT unnest($1::TEXT[]))", [chosen]).fetchall()
-    return _claims(session, chosen, known, now, now)
+    return _claims(session, chosen, _known(session, chosen), now, now)
+
+
+def _known(session: Session, people: Sequence[str]) -> list[Any]:
+    values: list[object] = []
+    theirs = session.among("p.person_id", "TEXT", people, values)
+    return session.execute(
+        f"SELECT p.person_id, p.object_type, p.epoch, p.verify_after FROM people p WHERE {theirs}", values
+    ).fetchall()
 
 
 def due(session: Session, now: datetime) -> int:
@@ -122,7 +131,8 @@ def due(session: Session, now: datetime) -> int:
     worker, and people whose flag is to be verified, or to be set as it was left alone."""
     [(count,)] = session.execute(
         f"SELECT (SELECT count(*) FROM writebacks w WHERE {_FREE} "
-        f"AND (({_OWED_NOW}) OR (w.status = 'sending' AND w.kind IN ('unsubscribe', 'resubscribe')))) "
+        "AND w.settled_at IS NULL AND w.kind IN ('unsubscribe', 'resubscribe') "
+        f"AND (w.status = 'sending' OR ({_OWED_NOW}))) "
         f"+ (SELECT count(*) FROM people p WHERE {_TO_VERIFY}) + (SELECT count(*) FROM ({FLAGS_LEFT}) l)",
         [now],
     ).fetchall()
@@ -208,13 +218,18 @@ def _taken_hold_of(session: Session, now: datetime, limit: int, candidates: Sequ
 
 
 def _due(session: Session, now: datetime, limit: int, among: str = _ANYBODY) -> list[str]:
+    values: list[object] = [now, limit]
+    few, people = "", "people"
+    if session.dialect.looks_up_lists:
+        owed = session.execute(f"SELECT DISTINCT o.person_id FROM ({_OWED}) o LIMIT {FEW + 1}", [now]).fetchall()
+        if len(owed) <= FEW:  # then not everybody has to be looked at for them
+            theirs = session.among("p.person_id", "TEXT", [person for (person,) in owed], values)
+            few, people = f"WITH few AS MATERIALIZED (SELECT * FROM people p WHERE {theirs}) ", "few"
     rows = session.execute(
-        "SELECT p.person_id FROM people p JOIN (SELECT o.person_id, min(o.since) AS since FROM ("
-        f"SELECT w.person_id, w.occurred_at AS since FROM writebacks w WHERE {_OWED_NOW} "
-        f"UNION ALL SELECT p.person_id, p.verify_after FROM people p WHERE {_TO_VERIFY}) o GROUP BY o.person_id) d "
-        f"ON d.person_id = p.person_id WHERE {_UNLEASED} AND {among} AND p.person_id NOT IN ({PEOPLE_IN_JOBS}) "
-        f"ORDER BY d.since, p.person_id LIMIT $2",
-        [now, limit],
+        f"{few}SELECT p.person_id FROM {people} p JOIN (SELECT o.person_id, min(o.since) AS since FROM ({_OWED}) o "
+        f"GROUP BY o.person_id) d ON d.person_id = p.person_id WHERE {_UNLEASED} AND {among} "
+        f"AND p.person_id NOT IN ({PEOPLE_IN_JOBS}) ORDER BY d.since, p.person_id LIMIT $2",
+        values,
     )
     return [person for (person,) in rows.fetchall()]
 
@@ -265,15 +280,18 @@ def _claims(
 
 
 def _events(session: Session, people: Collection[str]) -> dict[str, list[OptOutEvent]]:
+    values: list[object] = []
+    theirs = session.among("w.person_id", "TEXT", people, values)
     # A time that cannot be true is somebody's mistake: the event counts as of when it was queued.
     rows = session.execute(
+        "WITH theirs AS MATERIALIZED (SELECT w.person_id, w.id, w.kind, w.occurred_at, w.created_at, w.status, "
+        f"w.flag_result, w.note_id, w.error_code FROM writebacks w WHERE {theirs}) "
         "SELECT w.person_id, w.id, w.kind, "
         f"CASE WHEN {IS_MISDATED} THEN w.created_at ELSE w.occurred_at END, "
-        "w.status, w.flag_result, w.note_id IS NOT NULL FROM writebacks w "
-        "WHERE w.kind IN ('unsubscribe', 'resubscribe') AND w.person_id IN (SELECT unnest($1::TEXT[])) "
+        "w.status, w.flag_result, w.note_id IS NOT NULL FROM theirs w WHERE w.kind IN ('unsubscribe', 'resubscribe') "
         # Taken back, or about to be: it counts no more.
         "AND coalesce(w.error_code, '') NOT IN ('UNDONE', 'UNDO_INCOMPLETE') ORDER BY w.occurred_at, w.id",
-        [list(people)],
+        values,
     ).fetchall()
     events: dict[str, list[OptOutEvent]] = defaultdict(list)
     for person, id_, kind, occurred_at, status, flag_result, noted in rows:
@@ -286,10 +304,10 @@ def _events(session: Session, people: Collection[str]) -> dict[str, list[OptOutE
 
 
 def _taken(session: Session, ids: Collection[int]) -> dict[str, list[Writeback]]:
+    values: list[object] = []
+    theirs = session.among("w.id", "BIGINT", ids, values)
     rows = session.execute(
-        f"SELECT w.person_id, {WRITEBACK} FROM writebacks w WHERE w.id IN (SELECT unnest($1::BIGINT[])) "
-        "ORDER BY w.occurred_at, w.id",
-        [list(ids)],
+        f"SELECT w.person_id, {WRITEBACK} FROM writebacks w WHERE {theirs} ORDER BY w.occurred_at, w.id", values
     ).fetchall()
     taken: dict[str, list[Writeback]] = defaultdict(list)
     for (person, *_), writeback in zip(rows, writebacks_from(row[1:] for row in rows), strict=True):

@@ -10,7 +10,8 @@ class Dialect:
 
     `instant` puts a TIMESTAMP into ISO 8601 with Z; `json_object` makes the text of one object from expressions by
     name; `incarnation` is an expression that changes when the database was put back or another server took over;
-    `unless_known` ends an INSERT that other transactions may be making too.
+    `unless_known` ends an INSERT that other transactions may be making too. `looks_up_lists`: indexes serve lists of
+    values, and no arrays. `keeps_counts`: see `counts`.
     """
 
     name: str
@@ -19,6 +20,8 @@ class Dialect:
     incarnation: str
     unless_known: str
     locks_rows: bool
+    looks_up_lists: bool
+    keeps_counts: bool
 
 
 def _duckdb_object(shown: Mapping[str, str]) -> str:
@@ -37,6 +40,8 @@ DUCKDB = Dialect(
     incarnation="'a file'",
     unless_known="",  # one transaction at a time; the clause takes milliseconds per row
     locks_rows=False,
+    looks_up_lists=True,
+    keeps_counts=False,
 )
 
 POSTGRESQL = Dialect(
@@ -50,4 +55,6 @@ POSTGRESQL = Dialect(
     ),
     unless_known=" ON CONFLICT DO NOTHING",
     locks_rows=True,
+    looks_up_lists=False,
+    keeps_counts=True,
 )

@@ -21,7 +21,8 @@ def settle_left(session: Session, now: datetime) -> set[str]:
     withdraw_unsent(session, now)
     left = session.execute(
         "SELECT DISTINCT w.id FROM writebacks w JOIN people p ON p.person_id = w.person_id "
-        "JOIN delivery_attempts a ON a.writeback_id = w.id WHERE w.status = 'sending' AND a.lane = 'bulk' "
+        "JOIN delivery_attempts a ON a.writeback_id = w.id WHERE w.settled_at IS NULL AND w.status = 'sending' "
+        "AND a.lane = 'bulk' "
         "AND (p.lease_until IS NULL OR p.lease_until <= $1::TIMESTAMP)",
         [now],
     ).fetchall()

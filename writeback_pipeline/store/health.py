@@ -7,25 +7,27 @@ from datetime import datetime
 
 from writeback_pipeline.domain.health import Heartbeat, LedgerHealth
 from writeback_pipeline.domain.settings import WritebackSettings
-from writeback_pipeline.domain.writebacks import OPEN_STATUSES, OPT_OUT_KINDS, Kind, Status
+from writeback_pipeline.domain.writebacks import OPT_OUT_KINDS, Kind, Status
 from writeback_pipeline.store import breaker
 from writeback_pipeline.store.api_calls import spent_of_share
+from writeback_pipeline.store.counts import counted
 from writeback_pipeline.store.high_water import last_restore
+from writeback_pipeline.store.rows import OPEN
 from writeback_pipeline.store.session import Session, in_utc
 
 
 def ledger_health(session: Session, settings: WritebackSettings, now: datetime) -> LedgerHealth:
     """What is owed, what calls are left, and who is silent."""
-    counted = session.execute(
-        "SELECT kind, status, count(*), min(created_at) FROM writebacks "
-        "WHERE status IN (SELECT unnest($1::TEXT[])) GROUP BY kind, status",
-        [[status.value for status in (*OPEN_STATUSES, Status.FAILED)]],
+    owed = session.execute(
+        "SELECT w.kind, w.status, count(*), min(w.created_at) FROM writebacks w "
+        f"WHERE w.settled_at IS NULL AND w.status IN ({OPEN}) GROUP BY w.kind, w.status"
     ).fetchall()
-    waiting = [since for kind, status, _, since in counted if kind in OPT_OUT_KINDS and status in OPEN_STATUSES]
+    waiting = [since for kind, _, _, since in owed if kind in OPT_OUT_KINDS]
+    failed = counted(session, "w.kind, w.status", "w.status = 'failed'")
     made, ours = spent_of_share(session, settings, now)
     restore = last_restore(session)
     return LedgerHealth(
-        owed={(Kind(kind), Status(status)): count for kind, status, count, _ in counted},
+        owed={(Kind(kind), Status(status)): count for kind, status, count, *_ in (*owed, *failed)},
         oldest_opt_out=in_utc(min(waiting, default=None)),
         calls_made=made,
         calls_ours=ours,

@@ -150,8 +150,8 @@ def notice_restore(session: Session, mark: Mark, now: datetime) -> None:
         [EPOCHS_PER_RESTORE, until, WINDOW],
     )
     session.execute(
-        "UPDATE writebacks SET status = 'unknown', next_attempt_at = $1::TIMESTAMP, error_code = 'RESTORED', "
-        "error_message = NULL, advice = $2 WHERE salesforce_id IS NOT NULL "
+        "UPDATE writebacks SET status = 'unknown', settled_at = NULL, next_attempt_at = $1::TIMESTAMP, "
+        "error_code = 'RESTORED', error_message = NULL, advice = $2 WHERE salesforce_id IS NOT NULL "
         "AND status IN ('pending', 'sending', 'waiting', 'unknown', 'failed') "
         "AND NOT (status = 'failed' AND coalesce(error_code, '') IN ('UNDONE', 'NOTE_UNDONE', 'UNDO_INCOMPLETE'))",
         [until, _ADVICE],

@@ -26,7 +26,7 @@ from writeback_pipeline.store.session import Session, as_columns, in_utc, unnest
 
 BATCH = 20_000
 
-_ITS_OWN = ("schema_version", "moves", "incarnation")
+_ITS_OWN = ("schema_version", "moves", "incarnation", "writeback_counts")
 """Tables that say something of one database, not of the ledger in it."""
 
 _TYPES = (("timestamp", "TIMESTAMP"), ("bigint", "BIGINT"), ("integer", "INTEGER"), ("boolean", "BOOLEAN"))

@@ -10,22 +10,21 @@ from writeback_pipeline.domain.overview import Overview, Tally, Trouble, days_of
 from writeback_pipeline.domain.settings import WritebackSettings
 from writeback_pipeline.domain.writebacks import OPT_OUT_KINDS, Kind, Status
 from writeback_pipeline.store import api_calls, health, incidents, latency, organisation, queue
+from writeback_pipeline.store.counts import counted
 from writeback_pipeline.store.session import Session, in_utc
 
 
 def overview(session: Session, settings: WritebackSettings, now: datetime) -> Overview:
     """Everything that the overview shows, of one moment."""
     since = datetime.combine(first_day(now), time(), UTC)
-    counted = session.execute(
-        "SELECT w.kind, w.status, count(*) FROM writebacks w GROUP BY w.kind, w.status"
-    ).fetchall()
+    by_status = counted(session, "w.kind, w.status")
     made, ours = api_calls.spent_of_share(session, settings, now)
     last_attempt = session.execute("SELECT intent_at FROM delivery_attempts ORDER BY id DESC LIMIT 1").fetchall()
     return Overview(
         days=days_of(_by_day(session, since), now),
         latency=latency.by_day(session, since),
-        opt_outs=sum((tally(Status(s), n) for k, s, n in counted if k in OPT_OUT_KINDS), Tally()),
-        activity=sum((tally(Status(s), n) for k, s, n in counted if k not in OPT_OUT_KINDS), Tally()),
+        opt_outs=sum((tally(Status(s), n) for k, s, n in by_status if k in OPT_OUT_KINDS), Tally()),
+        activity=sum((tally(Status(s), n) for k, s, n in by_status if k not in OPT_OUT_KINDS), Tally()),
         oldest_opt_out=queue.oldest_owed(session),
         troubles=_troubles(session),
         calls=hours_of(api_calls.by_hour(session, first_hour(now)), now),

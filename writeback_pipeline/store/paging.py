@@ -2,7 +2,7 @@
 
 A page begins beside a row, not after so many of them: what arrives meanwhile moves nothing, and the last page costs no
 more than the first. DuckDB needs no index: it knows the least and greatest value of every 100,000 rows or so, and reads
-two narrow columns of a million rows in milliseconds. PostgreSQL has one for the order of the list, one for its counts.
+two narrow columns of a million rows in milliseconds. PostgreSQL has one for the order of the list, and keeps counts.
 Only the rows that are shown are read whole.
 """
 
@@ -11,6 +11,7 @@ from dataclasses import replace
 from writeback_pipeline.domain.ledger import WritebackFilter
 from writeback_pipeline.domain.listing import NEEDS_A_PERSON, WAITS, Cell, Page, Position, Tally, Trouble
 from writeback_pipeline.domain.writebacks import Kind, Status, Writeback
+from writeback_pipeline.store.counts import counted
 from writeback_pipeline.store.filtering import where
 from writeback_pipeline.store.rows import WRITEBACK, writebacks_from
 from writeback_pipeline.store.session import Session, in_utc
@@ -72,12 +73,16 @@ def _beside(
 
 def tally(session: Session, only: WritebackFilter) -> Tally:
     """All rows of the filter, whatever status and error code it asks for, counted by these."""
-    conditions, values = where(replace(only, statuses=(), error_codes=()))
-    # By themselves: PostgreSQL has an index of nothing but these columns, far smaller than the rows.
-    counts = session.execute(
-        f"SELECT w.status, w.error_code, count(*) FROM writebacks w WHERE {conditions} GROUP BY w.status, w.error_code",
-        values,
-    ).fetchall()
+    whatever = replace(only, statuses=(), error_codes=())
+    conditions, values = where(whatever)
+    if whatever == WritebackFilter(kinds=only.kinds, object_types=only.object_types, limit=only.limit):
+        counts = counted(session, "w.status, w.error_code", conditions)
+    else:
+        counts = session.execute(
+            "SELECT w.status, w.error_code, count(*) FROM writebacks w "
+            f"WHERE {conditions} GROUP BY w.status, w.error_code",
+            values,
+        ).fetchall()
     rows = session.execute(
         "SELECT w.status, w.error_code, w.kind, count(*), max(w.id), max(w.occurred_at), min(w.next_attempt_at) "
         f"FROM writebacks w WHERE {conditions} AND w.status IN ({_TROUBLED}) GROUP BY w.status, w.error_code, w.kind",

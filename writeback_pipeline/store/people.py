@@ -32,10 +32,15 @@ def hold(session: Session, people: Iterable[str]) -> None:
 
 def add_people(session: Session, people: Mapping[str, str]) -> None:
     """Make the rows of those, object types by person id, who have none yet."""
+    values: list[object] = []
+    theirs = session.among("p.person_id", "TEXT", list(people), values)
+    known = {
+        person for (person,) in session.execute(f"SELECT p.person_id FROM people p WHERE {theirs}", values).fetchall()
+    }
     session.execute(
         "INSERT INTO people (person_id, object_type, epoch) "
         f"SELECT n.person_id, n.object_type, {FIRST_EPOCH} "
-        f"FROM ({unnested({'person_id': 'TEXT', 'object_type': 'TEXT'})}) n "
-        "WHERE NOT EXISTS (SELECT 1 FROM people p WHERE p.person_id = n.person_id)" + session.dialect.unless_known,
-        as_columns(sorted(people.items()), 2),  # in one order, as `hold` says
+        f"FROM ({unnested({'person_id': 'TEXT', 'object_type': 'TEXT'})}) n" + session.dialect.unless_known,
+        # In one order, as `hold` says.
+        as_columns(sorted((person, type_) for person, type_ in people.items() if person not in known), 2),
     )

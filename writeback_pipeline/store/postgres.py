@@ -201,8 +201,10 @@ class PostgresDatabase:
         connection, _ = self._connection()
         try:
             # No table is there to be locked yet; the schema's name is what processes that come at once agree on.
-            # However little patience a page has: nobody can do anything before it is migrated.
-            connection.execute(f"BEGIN; {self._limited(idle=max(self._wait, WAIT))}".encode())
+            # However little patience a page has, and however long the history is: nobody can do anything before it is
+            # migrated.
+            limits = self._limited(idle=max(self._wait, WAIT))
+            connection.execute(f"BEGIN; {limits} SET LOCAL statement_timeout = 0".encode())
             connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", [self._server.schema])
             self._make_schema(connection)
             session = Session(connection, POSTGRESQL)

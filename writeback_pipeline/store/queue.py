@@ -13,12 +13,13 @@ from writeback_pipeline.domain.ledger import QUIET, EnqueueResult, QueueDepth, R
 from writeback_pipeline.domain.listing import version_of
 from writeback_pipeline.domain.people import PersonRef
 from writeback_pipeline.domain.writebacks import RETRYABLE, WHY_NOT_RETRIED, Change, Status
+from writeback_pipeline.store.counts import counted
 from writeback_pipeline.store.erasing import erased_keys
 from writeback_pipeline.store.high_water import Restore, last_restore
 from writeback_pipeline.store.people import add_people
 from writeback_pipeline.store.recovery import WORKER_LOST
 from writeback_pipeline.store.redirects import where_they_went
-from writeback_pipeline.store.rows import WRITEBACK, writebacks_from
+from writeback_pipeline.store.rows import OPEN, WRITEBACK, writebacks_from
 from writeback_pipeline.store.schema import next_ids
 from writeback_pipeline.store.session import Session, as_columns, in_utc, unnested
 
@@ -80,11 +81,9 @@ def enqueue(session: Session, changes: Sequence[Change], now: datetime) -> Enque
 
 def _known(session: Session, keys: list[str]) -> set[str]:
     erased = {hashed: key for key, hashed in erased_keys(session, keys).items()}
-    rows = session.execute(
-        "SELECT w.delivery_key FROM writebacks w "
-        f"JOIN ({unnested({'delivery_key': 'TEXT'})}) n ON n.delivery_key = w.delivery_key",
-        [[*keys, *erased]],
-    )
+    values: list[object] = []
+    these = session.among("w.delivery_key", "TEXT", [*keys, *erased], values)
+    rows = session.execute(f"SELECT w.delivery_key FROM writebacks w WHERE {these}", values)
     return {erased.get(key, key) for (key,) in rows.fetchall()}
 
 
@@ -132,7 +131,7 @@ def settle_without_recipient(session: Session, now: datetime, run_id: str | None
     """Settle what is pending for people without a Salesforce record; returns how many."""
     settled = session.execute(
         "UPDATE writebacks SET status = $1, advice = $2, run_id = coalesce($3, run_id), settled_at = $4::TIMESTAMP "
-        "WHERE status = 'pending' AND salesforce_id IS NULL RETURNING id",
+        "WHERE settled_at IS NULL AND status = 'pending' AND salesforce_id IS NULL RETURNING id",
         [Status.NO_RECIPIENT, NO_RECIPIENT, run_id, now],
     )
     return len(settled.fetchall())
@@ -170,7 +169,7 @@ def retry(
     retried = tuple(id_ for id_ in known if id_ not in refused)
     session.execute(
         "UPDATE writebacks SET status = CASE WHEN error_code = $2 THEN 'unknown' ELSE 'pending' END, attempts = 0, "
-        "next_attempt_at = NULL, error_code = NULL, error_message = NULL, advice = NULL "
+        "settled_at = NULL, next_attempt_at = NULL, error_code = NULL, error_message = NULL, advice = NULL "
         "WHERE id IN (SELECT unnest($1::BIGINT[]))",
         [list(retried), WORKER_LOST],
     )
@@ -193,13 +192,14 @@ def _changed(session: Session, seen: Mapping[int, str]) -> set[int]:
 
 
 def unaccounted(session: Session, now: datetime) -> list[int]:
-    """Ids of opt-outs whose row contradicts itself: written without a Note, sent long ago without an outcome, or in a
-    status that nobody knows."""
+    """Ids of opt-outs whose row contradicts itself: written without a Note, sent long ago without an outcome,
+    called settled while it is owed or owed while it is settled, or in a status that nobody knows."""
     rows = session.execute(
         "SELECT w.id FROM writebacks w LEFT JOIN people p ON p.person_id = w.person_id "
         "WHERE w.kind IN ('unsubscribe', 'resubscribe') AND ("
         "(w.status = 'written' AND w.note_id IS NULL) "
         "OR (w.status = 'sending' AND (p.lease_until IS NULL OR p.lease_until < $1::TIMESTAMP)) "
+        f"OR (w.settled_at IS NULL) <> (w.status IN ({OPEN})) "
         "OR w.status NOT IN (SELECT unnest($2::TEXT[]))) ORDER BY w.id",
         [now - QUIET, [status.value for status in Status]],
     ).fetchall()
@@ -208,9 +208,7 @@ def unaccounted(session: Session, now: datetime) -> list[int]:
 
 def depth(session: Session) -> QueueDepth:
     """Opt-outs by status, and the age of what is owed of them."""
-    rows = session.execute(
-        "SELECT status, count(*) FROM writebacks WHERE kind IN ('unsubscribe', 'resubscribe') GROUP BY status"
-    ).fetchall()
+    rows = counted(session, "w.status", "w.kind IN ('unsubscribe', 'resubscribe')")
     return QueueDepth({Status(status): count for status, count in rows}, oldest_owed(session))
 
 
@@ -218,7 +216,7 @@ def oldest_owed(session: Session) -> datetime | None:
     """When the opt-out was queued that has been owed longest; None when none is."""
     oldest: datetime | None
     [(oldest,)] = session.execute(
-        "SELECT min(created_at) FROM writebacks WHERE kind IN ('unsubscribe', 'resubscribe') "
-        "AND status IN ('pending', 'sending', 'waiting', 'unknown')"
+        f"SELECT min(w.created_at) FROM writebacks w WHERE w.settled_at IS NULL AND w.status IN ({OPEN}) "
+        "AND w.kind IN ('unsubscribe', 'resubscribe')"
     ).fetchall()
     return in_utc(oldest)

@@ -60,10 +60,11 @@ def _hops_from(session: Session, people: Collection[str]) -> dict[str, PersonRef
     hops: dict[str, PersonRef] = {}
     asked = set(people)
     for _ in range(MAX_HOPS + 1):
+        values: list[object] = []
         rows = session.execute(
             "SELECT p.person_id, p.moved_to_type, p.moved_to_id FROM people p "
-            "WHERE p.moved_to_id IS NOT NULL AND p.person_id IN (SELECT unnest($1::TEXT[]))",
-            [list(asked)],
+            f"WHERE p.moved_to_id IS NOT NULL AND {session.among('p.person_id', 'TEXT', list(asked), values)}",
+            values,
         ).fetchall()
         hops |= {person: PersonRef(ObjectType(type_), to) for person, type_, to in rows}
         asked = {to.salesforce_id for to in hops.values()} - hops.keys() - asked

@@ -26,7 +26,7 @@ def reopen(session: Session, lost: Collection[tuple[int, str, int]], now: dateti
         return []
     session.execute(
         "UPDATE writebacks SET status = 'pending', attempts = 0, flag_result = NULL, "
-        "next_attempt_at = NULL, error_code = 'FLAG_LOST', "
+        "settled_at = NULL, next_attempt_at = NULL, error_code = 'FLAG_LOST', "
         "error_message = NULL, advice = $2 WHERE id IN (SELECT unnest($1::BIGINT[])) AND kind = 'unsubscribe' "
         "AND status IN (SELECT unnest($3::TEXT[]))",
         [ids, _ADVICE, [status.value for status in REOPENED]],

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from writeback_pipeline.domain.people import ObjectType
-from writeback_pipeline.domain.writebacks import MISDATED, FlagResult, Kind, Status, Writeback
+from writeback_pipeline.domain.writebacks import MISDATED, OPEN_STATUSES, FlagResult, Kind, Status, Writeback
 from writeback_pipeline.store.session import in_utc
 
 NAMES = tuple(field.name for field in fields(Writeback))
@@ -31,6 +31,13 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "flag_result": READ_FLAG_RESULT,
     **dict.fromkeys(INSTANTS, in_utc),
 }
+
+OPEN = ", ".join(f"'{status}'" for status in OPEN_STATUSES)
+"""The statuses in which something is still owed, in SQL.
+
+Just these rows have no `settled_at`; whatever changes a status keeps it so. DuckDB passes over the parts of the table
+in which every row has one, however long the history is; it would read every status.
+"""
 
 IS_MISDATED = (
     "(w.occurred_at > w.created_at + INTERVAL '1 hour' OR w.occurred_at < TIMESTAMP '1990-01-01') "

@@ -8,12 +8,15 @@ and an insert of the whole row, so what was updated is selected afterwards. Inst
 aware ones are bound as they are (the session's time zone is UTC), and read back through `in_utc`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol, overload
 
 from writeback_pipeline.store.dialect import Dialect
+
+FEW = 200
+"""Rows that are looked up one by one; more of them are found sooner by reading the column once."""
 
 
 class Rows(Protocol):
@@ -43,6 +46,19 @@ class Session:
     def execute(self, query: str, parameters: Sequence[object] = ()) -> Rows:
         """Run one statement."""
         return self.connection.execute(query, parameters)
+
+    def among(self, column: str, type_: str, members: Collection[object], values: list[object]) -> str:
+        """The condition that the column holds one of the members, which are added to the statement's `values`.
+
+        Few are bound one by one for DuckDB: that is what it looks up in an index, whatever the size of the table, where
+        nothing else is asked of the rows. What else there is to ask is asked of a MATERIALIZED result.
+        """
+        if self.dialect.looks_up_lists and 0 < len(members) <= FEW:
+            first = len(values) + 1
+            values += members
+            return f"{column} IN ({', '.join(f'${number}' for number in range(first, len(values) + 1))})"
+        values.append(list(members))
+        return f"{column} IN (SELECT unnest(${len(values)}::{type_}[]))"
 
 
 def unnested(columns: Mapping[str, str]) -> str:

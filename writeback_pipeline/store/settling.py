@@ -13,6 +13,7 @@ from writeback_pipeline.store.claims import leases_of
 from writeback_pipeline.store.journal import answer, senders
 from writeback_pipeline.store.origins import record_origins
 from writeback_pipeline.store.people import hold
+from writeback_pipeline.store.rows import OPEN
 from writeback_pipeline.store.session import Session, in_utc, selected, storable
 
 _SETTLEMENT = {
@@ -138,7 +139,8 @@ def _settle(session: Session, settlements: Sequence[Settlement], now: datetime) 
         "run_id = coalesce(n.run_id, w.run_id), "
         "error_code = n.error_code, error_message = n.error_message, advice = n.advice, "
         "next_attempt_at = n.next_attempt_at, written_at = n.written_at, attempts = w.attempts + n.attempted, "
-        f"settled_at = ${len(_SETTLEMENT) + 1}::TIMESTAMP FROM ({rows}) n WHERE w.id = n.id",
+        f"settled_at = CASE WHEN n.status NOT IN ({OPEN}) THEN ${len(_SETTLEMENT) + 1}::TIMESTAMP END "
+        f"FROM ({rows}) n WHERE w.id = n.id",
         [*bound, now],
     )
     if read_back:

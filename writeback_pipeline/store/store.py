@@ -434,10 +434,10 @@ class Store:
         with self._database.sharing() as session:
             return summaries.owe_summaries(session, held, window, owed, now, run_id)
 
-    def drop_summaries(self, held: WindowLease, keys: Sequence[str], run_id: str | None) -> None:
+    def drop_summaries(self, held: WindowLease, keys: Sequence[str], now: datetime, run_id: str | None) -> None:
         """Settle rows that never became a Task and whose events are no longer reported."""
         with self._database.writing() as session:
-            summaries.drop_summaries(session, held, keys, run_id)
+            summaries.drop_summaries(session, held, keys, now, run_id)
 
     def window_delivered(
         self,

@@ -155,8 +155,10 @@ def _undone(session: Session, writeback_ids: Collection[int]) -> tuple[Undone, .
 
 def _settled_at(session: Session, writeback_ids: Collection[int]) -> dict[int, datetime]:
     rows = session.execute(
+        # What an undo settled has its own moment.
         "SELECT w.id, w.settled_at FROM writebacks w "
-        "WHERE w.settled_at IS NOT NULL AND w.id IN (SELECT unnest($1::BIGINT[]))",
+        "WHERE w.settled_at IS NOT NULL AND w.id IN (SELECT unnest($1::BIGINT[])) "
+        "AND NOT EXISTS (SELECT 1 FROM undone_writebacks u WHERE u.writeback_id = w.id AND u.undone_at = w.settled_at)",
         [list(writeback_ids)],
     ).fetchall()
     return {id_: in_utc(at) for id_, at in rows}

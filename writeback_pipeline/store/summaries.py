@@ -20,6 +20,7 @@ _NEW = {
     "delivery_key": "TEXT",
     "status": "TEXT",
     "advice": "TEXT",
+    "settled_at": "TIMESTAMP",
 }
 
 _NO_RECIPIENT = (
@@ -69,7 +70,9 @@ def owe_summaries(
     ids = _known_ids(session, [each.key for each in owed])
     _put_back(session, [(ids[each.key], each.occurred_at) for each in owed if each.key in ids], window)
     fresh = [each for each in owed if each.key not in ids]
-    rows = [_row(id_, each) for id_, each in zip(next_ids(session, "writeback_ids", len(fresh)), fresh, strict=True)]
+    rows = [
+        _row(id_, each, now) for id_, each in zip(next_ids(session, "writeback_ids", len(fresh)), fresh, strict=True)
+    ]
     further = ("person_id", "window_start", "window_end", "created_at", "run_id")
     types = ("TEXT", "TIMESTAMP", "TIMESTAMP", "TIMESTAMP", "TEXT")
     bound = ", ".join(f"${number}::{type_}" for number, type_ in enumerate(types, len(_NEW) + 1))
@@ -80,17 +83,17 @@ def owe_summaries(
     return ids | {each.key: row[0] for each, row in zip(fresh, rows, strict=True)}
 
 
-def drop_summaries(session: Session, held: WindowLease, keys: Sequence[str], run_id: str | None) -> None:
+def drop_summaries(session: Session, held: WindowLease, keys: Sequence[str], now: datetime, run_id: str | None) -> None:
     """Settle rows that never became a Task and whose events are no longer reported: nobody has to do anything.
 
     Nothing when the lease has passed to another worker.
     """
     session.execute(
         "UPDATE writebacks SET status = 'refused', advice = $4, error_code = NULL, error_message = NULL, "
-        "next_attempt_at = NULL, run_id = coalesce($5, run_id) WHERE person_id = $1 "
+        "next_attempt_at = NULL, settled_at = $6::TIMESTAMP, run_id = coalesce($5, run_id) WHERE person_id = $1 "
         "AND delivery_key IN (SELECT unnest($3::TEXT[])) AND status IN ('pending', 'waiting', 'failed') "
         "AND EXISTS (SELECT 1 FROM people p WHERE p.person_id = $1 AND p.epoch = $2)",
-        [held.scope, held.epoch, list(keys), _NEVER_HAPPENED, run_id],
+        [held.scope, held.epoch, list(keys), _NEVER_HAPPENED, run_id, now],
     )
 
 
@@ -109,13 +112,13 @@ def _put_back(session: Session, changed: Sequence[tuple[int, datetime]], window:
         "UPDATE writebacks AS w SET status = 'pending', occurred_at = n.occurred_at, window_start = $3::TIMESTAMP, "
         "window_end = $4::TIMESTAMP, "
         "attempts = CASE WHEN w.status IN ('written', 'failed', 'refused') THEN 0 ELSE w.attempts END, "
-        "next_attempt_at = NULL, error_code = NULL, error_message = NULL, advice = NULL "
+        "settled_at = NULL, next_attempt_at = NULL, error_code = NULL, error_message = NULL, advice = NULL "
         f"FROM ({unnested({'id': 'BIGINT', 'occurred_at': 'TIMESTAMP'})}) n WHERE w.id = n.id",
         [*as_columns(changed, 2), window.start, window.end],
     )
 
 
-def _row(id_: int, owed: OwedSummary) -> tuple[int, *tuple[object, ...]]:
+def _row(id_: int, owed: OwedSummary, now: datetime) -> tuple[int, *tuple[object, ...]]:
     return (
         id_,
         owed.kind,
@@ -126,4 +129,5 @@ def _row(id_: int, owed: OwedSummary) -> tuple[int, *tuple[object, ...]]:
         owed.key,
         Status.PENDING if owed.person else Status.NO_RECIPIENT,
         None if owed.person else _NO_RECIPIENT,
+        None if owed.person else now,
     )

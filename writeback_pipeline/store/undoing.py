@@ -110,7 +110,7 @@ def finish(
     mine = {row.writeback.id for subject in ours for row in subject.rows}
     settled = [row for row in rows if row.writeback_id in mine]
     _remember(session, undo, settled, now)
-    _settle(session, undo, settled)
+    _settle(session, undo, settled, now)
     _take_back_origins(session, ours, settled)
     session.execute(
         "UPDATE people SET lease_owner = NULL, lease_until = NULL WHERE person_id IN (SELECT unnest($1::TEXT[]))",
@@ -274,7 +274,7 @@ def _remember(session: Session, undo: Undo, rows: Iterable[UndoneRow], now: date
     )
 
 
-def _settle(session: Session, undo: Undo, rows: Iterable[UndoneRow]) -> None:
+def _settle(session: Session, undo: Undo, rows: Iterable[UndoneRow], now: datetime) -> None:
     values = [
         (
             row.writeback_id,
@@ -289,11 +289,11 @@ def _settle(session: Session, undo: Undo, rows: Iterable[UndoneRow]) -> None:
     ]
     session.execute(
         f"UPDATE writebacks AS w SET status = '{Status.FAILED}', flag_result = n.flag_result, revision = NULL, "
-        "flag_left = FALSE, written_at = NULL, settled_at = NULL, next_attempt_at = NULL, "
+        f"flag_left = FALSE, written_at = NULL, settled_at = ${len(_UNDONE) + 2}::TIMESTAMP, next_attempt_at = NULL, "
         "note_id = n.note_id, task_id = n.task_id, "
         "error_code = n.error_code, error_message = n.error_message, advice = n.advice, "
         f"run_id = ${len(_UNDONE) + 1} FROM ({unnested(_UNDONE)}) n WHERE w.id = n.id",
-        [*as_columns(values, len(_UNDONE)), undo.id],
+        [*as_columns(values, len(_UNDONE)), undo.id, now],
     )
 
 

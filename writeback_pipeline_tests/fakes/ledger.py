@@ -159,7 +159,7 @@ class MemoryLedger:
     ) -> dict[str, int]:
         return windows.owe(self.tables, held, window, owed, now, run_id)
 
-    def drop_summaries(self, held: WindowLease, keys: Sequence[str], run_id: str | None) -> None:
+    def drop_summaries(self, held: WindowLease, keys: Sequence[str], now: datetime, run_id: str | None) -> None:
         windows.drop(self.tables, held, keys, run_id)
 
     def window_delivered(

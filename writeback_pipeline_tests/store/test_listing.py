@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from writeback_pipeline.domain.ledger import WritebackFilter
 from writeback_pipeline.domain.people import ObjectType
-from writeback_pipeline.domain.writebacks import FlagResult, Kind, Status, Writeback, utc_text
+from writeback_pipeline.domain.writebacks import OPEN_STATUSES, FlagResult, Kind, Status, Writeback, utc_text
 from writeback_pipeline.store import listing
 from writeback_pipeline.store.location import AnyDatabase, open_database
 from writeback_pipeline.store.rows import INSTANTS, NAMES
@@ -88,7 +88,8 @@ def test_the_database_says_of_every_row_what_python_says(
 ) -> None:
     only = WritebackFilter(limit=limit)
     with suppress(RolledBack), empty.writing() as session:
-        for row in rows:
+        for shown in rows:
+            row = shown | {"settled_at": None if shown["status"] in OPEN_STATUSES else shown["created_at"]}
             places = ", ".join(f"${number}" for number in range(1, len(row) + 1))
             values = [storable(value) if isinstance(value, str) else value for value in row.values()]
             session.execute(f"INSERT INTO writebacks ({', '.join(row)}) VALUES ({places})", values)

@@ -86,7 +86,7 @@ def test_what_is_recent_owed_or_failed_stays(world: World, mailings: Mailings) -
     mailings.opened(fine)
     deliver(world, mailings, kind=Kind.OPENED)
     with Database(world.home / "writebacks.duckdb").writing() as session:
-        session.execute("UPDATE writebacks SET status = 'pending' WHERE kind = 'opened'")
+        session.execute("UPDATE writebacks SET status = 'pending', settled_at = NULL WHERE kind = 'opened'")
     world.unsubscribe(fine)
     world.deliver()
     prune(world)
@@ -131,7 +131,7 @@ def test_a_row_that_changed_after_it_was_archived_is_not_removed(old: World) -> 
     rows, _ = old.ledger.oldest_prunable(BEFORE, old.clock(), 1_000)
     ids = [row[0] for row in rows.rows]
     with Database(old.home / "writebacks.duckdb").writing() as session:
-        session.execute("UPDATE writebacks SET status = 'pending' WHERE id = $1", [ids[0]])
+        session.execute("UPDATE writebacks SET status = 'pending', settled_at = NULL WHERE id = $1", [ids[0]])
     assert old.ledger.prune(BEFORE, old.clock(), [*ids, 10**6]) == len(ids) - 1
     assert ids[0] in {row.id for row in old.rows()}
 

@@ -11,6 +11,7 @@ from writeback_pipeline.store.postgres import PostgresDatabase
 from writeback_pipeline.store.schema import MIGRATIONS
 from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.contracts.story import NOW, contact, everything, lead, unsubscribe
+from writeback_pipeline_tests.ledgers import contradictory, miscounted
 from writeback_pipeline_tests.postgres import server
 from writeback_pipeline_tests.store import homes
 
@@ -57,6 +58,8 @@ def test_a_ledger_of_that_version_is_migrated_and_delivery_goes_on(version: int,
     assert Status.SENDING not in store.depth().by_status
     with open_database(place).reading() as session:
         migrated = list(homes.columns(session))
+        assert contradictory(session) == []
+        assert miscounted(session) == []
     with open_database(location(kind, tmp_path / "fresh")).reading() as session:
         assert migrated == list(homes.columns(session))
         assert session.execute("SELECT max(version) FROM schema_version").fetchall() == [(len(MIGRATIONS),)]
