@@ -31,6 +31,8 @@ from writeback_pipeline_tests.contracts.story import (
 )
 from writeback_pipeline_tests.postgres import server
 
+pytestmark = pytest.mark.duckdb_file
+
 BEGAN = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
