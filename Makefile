@@ -8,7 +8,8 @@ TEST_STAMP := $(VENV)/.installed-test
 RELEASE := build/release
 RUNTIME := build/runtime
 PEERS := build/bench
-IN_PARALLEL := --numprocesses auto --dist worksteal
+# Much of the suite waits for other processes: one more than there are cores.
+IN_PARALLEL := --numprocesses $(shell echo $$(($$(nproc) + 1))) --dist worksteal
 
 .PHONY: setup setup-test demo dev test test-postgresql coverage torture torture-postgresql lint format docs bench \
   bench-long mutation image follow lock sbom audit clean
