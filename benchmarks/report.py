@@ -52,6 +52,10 @@ def environment() -> dict[str, str]:
     return facts | {name: version(name) for name in VERSIONED}
 
 
+_COLOURS = 10
+"""How many lines of a chart differ in colour; further ones have squares."""
+
+
 def read(file: Path) -> dict[str, Benchmark]:
     """What the document holds, by name; nothing where there is none."""
     if not file.exists():
@@ -111,12 +115,13 @@ def _draw(benchmark: Benchmark, unit: str, folder: Path) -> str:
 
 
 def _draw_lines(axes: Axes, rows: Sequence[Row]) -> None:
-    for series in dict.fromkeys(row.series for row in rows):
+    for number, series in enumerate(dict.fromkeys(row.series for row in rows)):
         points = sorted((row.size or 0, row.figure) for row in rows if row.series == series)
         style = (
             {"linestyle": "--", "color": "grey"} if series == "least" else {"linewidth": 3 if series == "ours" else 1.5}
         )
-        axes.plot(*zip(*points, strict=True), marker="o", label=series, **style)
+        marker = "o" if number < _COLOURS else "s"
+        axes.plot(*zip(*points, strict=True), marker=marker, label=series, **style)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("how many")
