@@ -212,6 +212,7 @@ def test_the_switch_is_reached_by_keyboard_and_keeps_the_kind_of_page(
     expect(page.get_by_role("link", name="Unsubscribe 1")).to_be_visible()
 
 
+@pytest.mark.duckdb_file
 def test_all_bridges_at_a_glance_in_a_browser(bridges: dict[str, Served], browser: Browser, tmp_path: Path) -> None:
     break_database(bridges["west"], tmp_path, "west")
     page = open_page(browser, size=NARROW)
