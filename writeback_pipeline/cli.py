@@ -81,6 +81,7 @@ def troubles() -> tuple[type[Exception], ...]:
     """Errors whose message is all that a person needs; imported only once something has gone wrong."""
     from writeback_pipeline.activity.database import ActivityDataError
     from writeback_pipeline.alerting.configuration import AlertsMisconfigured
+    from writeback_pipeline.domain.keys import KeysTaken
     from writeback_pipeline.domain.ledger import StoreBusy
     from writeback_pipeline.domain.settings import InvalidSetting
     from writeback_pipeline.intake.rows import UnreadableFile
@@ -88,7 +89,7 @@ def troubles() -> tuple[type[Exception], ...]:
     from writeback_pipeline.store.errors import StoreUnusable
 
     configuration = (AlertsMisconfigured, BridgesMisconfigured, ConfigurationError, InvalidSetting, LogsMisconfigured)
-    return ActivityDataError, StoreBusy, StoreUnusable, UnreadableFile, *configuration
+    return ActivityDataError, KeysTaken, StoreBusy, StoreUnusable, UnreadableFile, *configuration
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -17,6 +17,7 @@ from writeback_pipeline.commands.output import NEEDS_A_PERSON, InputError, forma
 from writeback_pipeline.commands.progress import read_with_progress
 from writeback_pipeline.commands.refusals import warn_of_refusals
 from writeback_pipeline.domain.intake import opt_out_kind, parse_change
+from writeback_pipeline.domain.keys import KeysTaken
 from writeback_pipeline.domain.ledger import EnqueueResult
 from writeback_pipeline.domain.people import ObjectType
 from writeback_pipeline.domain.writebacks import OPT_OUT_KINDS, Change, Kind, utc_text
@@ -104,7 +105,11 @@ def _queue_one(
     )
     if not isinstance(parsed, Change):
         raise InputError("\n".join(_as_option(problem) for problem in parsed))
-    _show(_queue([parsed]), 0, None, format_)
+    try:
+        result = _queue([parsed])
+    except KeysTaken as taken:
+        raise InputError(f"--key: {taken}") from None
+    _show(result, 0, None, format_)
 
 
 def _as_option(problem: str) -> str:
@@ -115,7 +120,16 @@ def _as_option(problem: str) -> str:
 def _queue_file(file: Path, rejects: Path | None, format_: str) -> None:
     if rejects is not None and rejects.exists():
         raise InputError(f"{rejects} exists already: move it away or name another file")
-    changes, bad_lines = read_with_progress(file, datetime.now(UTC))
+    received_at = datetime.now(UTC)
+    try:
+        _queue_read(file, rejects, format_, *read_with_progress(file, received_at))
+    except KeysTaken as taken:  # only the ledger knows these: the lines are looked for once more
+        _queue_read(file, rejects, format_, *read_with_progress(file, received_at, taken.problems))
+
+
+def _queue_read(
+    file: Path, rejects: Path | None, format_: str, changes: Sequence[Change], bad_lines: Sequence[BadLine]
+) -> None:
     if bad_lines and rejects is None:
         raise InputError(_listed(file, bad_lines))
     if not bad_lines or rejects is None:

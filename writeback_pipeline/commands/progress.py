@@ -1,24 +1,26 @@
 """Reading a long file in front of somebody: a bar on standard error, once it takes long and if it is a terminal."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
 from writeback_pipeline.domain.writebacks import Change
-from writeback_pipeline.intake.changes import BadLine, open_rows, rows_of, sort_out
+from writeback_pipeline.intake.changes import NONE_TAKEN, BadLine, open_rows, rows_of, sort_out
 from writeback_pipeline.intake.rows import RawRow
 
 LONG = 10_000
 """Rows after which a file is long."""
 
 
-def read_with_progress(path: Path, received_at: datetime) -> tuple[list[Change], list[BadLine]]:
-    """What `read_changes` reads, with a progress bar where there is somebody to see it."""
+def read_with_progress(
+    path: Path, received_at: datetime, taken: Mapping[str, str] = NONE_TAKEN
+) -> tuple[list[Change], list[BadLine]]:
+    """What `sort_out` makes of the file, with a progress bar where there is somebody to see it."""
     with open_rows(path) as file, _rows(path, file) as rows:
-        return sort_out(rows, received_at)
+        return sort_out(rows, received_at, taken)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import BinaryIO
 
 from writeback_pipeline.domain.intake import parse_change
@@ -22,6 +23,9 @@ _READERS: dict[str, Callable[[BinaryIO], Iterator[RawRow]]] = {
     ".ndjson": jsonl_rows,
     ".parquet": parquet_rows,
 }
+
+
+NONE_TAKEN: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +64,11 @@ def rows_of(path: Path, file: BinaryIO) -> Iterator[RawRow]:
         raise UnreadableFile(f"{path}: {error}") from None
 
 
-def sort_out(rows: Iterable[RawRow], received_at: datetime) -> tuple[list[Change], list[BadLine]]:
-    """Changes and bad lines. A delivery_key that two lines give to different changes is a problem of the second."""
+def sort_out(
+    rows: Iterable[RawRow], received_at: datetime, taken: Mapping[str, str] = NONE_TAKEN
+) -> tuple[list[Change], list[BadLine]]:
+    """Changes and bad lines. A delivery_key that two lines give to different changes is a problem of the second, one
+    that is `taken` of each that has it; what it says there is told."""
     changes: list[Change] = []
     bad_lines: list[BadLine] = []
     keyed: dict[str, tuple[int, Change]] = {}
@@ -76,6 +83,9 @@ def sort_out(rows: Iterable[RawRow], received_at: datetime) -> tuple[list[Change
                 problem = f"delivery_key: line {line} gives this key to another change; every change needs its own"
                 bad_lines.append(BadLine(row.line, (problem,), row.values))
                 continue
+        if told := taken.get(parsed.delivery_key):
+            bad_lines.append(BadLine(row.line, (f"delivery_key: {told}",), row.values))
+            continue
         changes.append(parsed)
     return changes, bad_lines
 

@@ -95,6 +95,36 @@ TAKING_ANY_UNSUBSCRIBE = TRIGGER_FOR_ANY_SNAPSHOT.replace(
 """,
 )
 
+_ANOTHER_CHANGE = """w.kind <> NEW.kind OR NOT EXISTS (
+            WITH RECURSIVE way(id) AS (
+                SELECT NEW.salesforce_id
+                UNION SELECT p.moved_to_id FROM way JOIN people p ON p.person_id = way.id AND p.moved_to_id IS NOT NULL
+            ) SELECT 1 FROM way WHERE way.id IN (w.salesforce_id, w.redirected_from)
+                OR (way.id IS NULL AND w.salesforce_id IS NULL))"""
+_REFUSED = "RAISE EXCEPTION 'not queued: delivery_key is that of another change' USING ERRCODE = 'unique_violation';"
+
+# As `domain.keys`: what was queued under the key before, perhaps a moment ago by another session, is told apart.
+REFUSING_KEYS_OF_OTHERS = TAKING_ANY_UNSUBSCRIBE.replace(
+    """'hex')) THEN
+        RETURN NEW;""",
+    f"""'hex')) THEN
+        IF EXISTS (SELECT 1 FROM writebacks w, erasure_salt s WHERE w.delivery_key =
+                'erased/' || encode(sha256(convert_to(s.salt || NEW.delivery_key, 'UTF8')), 'hex')
+                AND ({_ANOTHER_CHANGE})) THEN
+            {_REFUSED}
+        END IF;
+        RETURN NEW;""",
+).replace(
+    """        ON CONFLICT DO NOTHING;
+    RETURN NEW;""",
+    f"""        ON CONFLICT DO NOTHING;
+    IF NOT FOUND AND EXISTS (SELECT 1 FROM writebacks w
+            WHERE w.delivery_key = NEW.delivery_key AND ({_ANOTHER_CHANGE})) THEN
+        {_REFUSED}
+    END IF;
+    RETURN NEW;""",
+)
+
 STATEMENTS = (
     DOOR,
     TRIGGER,

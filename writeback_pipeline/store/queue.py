@@ -9,10 +9,11 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import NamedTuple
 
+from writeback_pipeline.domain.keys import Holder, refuse_others
 from writeback_pipeline.domain.ledger import QUIET, EnqueueResult, QueueDepth, RetryResult
 from writeback_pipeline.domain.listing import version_of
 from writeback_pipeline.domain.people import PersonRef
-from writeback_pipeline.domain.writebacks import RETRYABLE, WHY_NOT_RETRIED, Change, Status
+from writeback_pipeline.domain.writebacks import RETRYABLE, WHY_NOT_RETRIED, Change, Kind, Status
 from writeback_pipeline.store.counts import counted
 from writeback_pipeline.store.erasing import erased_keys
 from writeback_pipeline.store.high_water import Restore, last_restore
@@ -68,23 +69,34 @@ def enqueue(session: Session, changes: Sequence[Change], now: datetime) -> Enque
     """Queue the changes whose delivery key is new; of several with one key the first counts.
 
     A person whose record is known to have moved is queued under the record that it is now. What happened before a
-    restore may have been delivered by what was lost, and is read back first.
+    restore may have been delivered by what was lost, and is read back first. Raises KeysTaken, and queues nothing, if
+    any has the key of another change.
     """
     by_key: dict[str, Change] = {}
     for change in changes:
         by_key.setdefault(change.delivery_key, change)
-    known = _known(session, list(by_key))
+    known = _holders(session, list(by_key))
     fresh = {key: change for key, change in by_key.items() if key not in known}
     added = _insert(session, fresh, now) if fresh else 0
+    if added < len(changes):  # what was known, or comes twice here, or was queued by somebody else just now
+        people = {change.salesforce_id for change in changes if change.salesforce_id}
+        refuse_others(changes, _holders(session, list(by_key)), where_they_went(session, people))
     return EnqueueResult(added=added, known=len(changes) - added)
 
 
-def _known(session: Session, keys: list[str]) -> set[str]:
+def _holders(session: Session, keys: Sequence[str]) -> dict[str, Holder]:
+    """Who has these keys, of those that were queued before."""
     erased = {hashed: key for key, hashed in erased_keys(session, keys).items()}
     values: list[object] = []
     these = session.among("w.delivery_key", "TEXT", [*keys, *erased], values)
-    rows = session.execute(f"SELECT w.delivery_key FROM writebacks w WHERE {these}", values)
-    return {erased.get(key, key) for (key,) in rows.fetchall()}
+    rows = session.execute(
+        f"SELECT w.delivery_key, w.id, w.kind, w.salesforce_id, w.redirected_from FROM writebacks w WHERE {these}",
+        values,
+    ).fetchall()
+    return {
+        erased.get(key, key): Holder(id_, Kind(kind), frozenset({person, came_from or person}))
+        for key, id_, kind, person, came_from in rows
+    }
 
 
 def _insert(session: Session, fresh: Mapping[str, Change], now: datetime) -> int:

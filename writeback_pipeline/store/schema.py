@@ -501,6 +501,7 @@ MIGRATIONS: tuple[Migration, ...] = (
         *map(OnPostgreSQL, counts.KEPT),
         OnPostgreSQL("DROP INDEX writebacks_counted"),
     ),
+    (OnPostgreSQL(platform_door.REFUSING_KEYS_OF_OTHERS),),
 )
 
 

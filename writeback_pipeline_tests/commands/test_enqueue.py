@@ -172,6 +172,33 @@ def test_skip_bad_queues_the_good_lines_and_puts_the_others_aside(
     assert "not a writeback of its own" in row["problems"]
 
 
+def test_a_key_that_was_given_to_another_change_is_refused(writebacks: Writebacks, store: Store) -> None:
+    assert writebacks("enqueue", "unsubscribe", "--contact", CONTACT, "--key", "k-1").exit_code == 0
+    assert writebacks("enqueue", "unsubscribe", "--contact", CONTACT, "--key", "k-1").exit_code == 0
+    for kind, person in (("resubscribe", ("--contact", CONTACT)), ("unsubscribe", ("--lead", LEAD))):
+        result = writebacks("enqueue", kind, *person, "--key", "k-1")
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr.startswith(
+            "Error: --key: 'k-1' is the key of writeback 1 already, which is another change"
+        )
+    assert store.count(WritebackFilter()) == 1
+
+
+def test_lines_whose_key_another_change_was_given_before_are_bad_lines(
+    writebacks: Writebacks, store: Store, tmp_path: Path
+) -> None:
+    writebacks("enqueue", "resubscribe", "--contact", CONTACT, "--key", "k-1")
+    path, rejects = csv_file(tmp_path / "changes.csv", [GOOD | {"delivery_key": "k-1"}, GOOD]), tmp_path / "rejects.csv"
+    refused = writebacks("enqueue", "--file", path)
+    assert (refused.exit_code, store.count(WritebackFilter())) == (2, 1)
+    assert "1 bad line; nothing was queued.\nline 2: delivery_key: 'k-1' is the key of writeback 1" in refused.stderr
+    taken = writebacks("enqueue", "--file", path, "--skip-bad", rejects)
+    assert (taken.exit_code, store.count(WritebackFilter())) == (1, 2)
+    with rejects.open(newline="") as file:
+        (reject,) = csv.DictReader(file)
+    assert (reject["line"], reject["delivery_key"]) == ("2", "k-1")
+
+
 def test_skip_bad_without_bad_lines_writes_no_file(writebacks: Writebacks, tmp_path: Path) -> None:
     path = csv_file(tmp_path / "changes.csv", [GOOD])
     result = writebacks("enqueue", "--file", path, "--skip-bad", tmp_path / "rejects.csv")

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
+from writeback_pipeline.domain.keys import KeysTaken
 from writeback_pipeline.domain.ledger import EnqueueResult, SettingsMoved, WritebackFilter
 from writeback_pipeline.domain.people import ObjectType
 from writeback_pipeline.domain.settings import InvalidSetting, WritebackSettings
@@ -71,9 +72,38 @@ def test_enqueuing_the_same_changes_twice_is_one_row_each(store: Store) -> None:
 
 
 def test_a_key_that_comes_twice_in_one_call_is_queued_once_as_it_came_first(store: Store) -> None:
-    first, second = unsubscribe(contact(1), key="k", reason="first"), unsubscribe(contact(2), key="k", reason="second")
+    first, second = unsubscribe(contact(1), key="k", reason="first"), unsubscribe(contact(1), key="k", reason="second")
     assert store.enqueue([first, second], NOW) == EnqueueResult(added=1, known=1)
     assert [row.reason for row in everything(store)] == ["first"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        unsubscribe(contact(2), key="k"),
+        Change(Kind.RESUBSCRIBE, ObjectType.CONTACT, contact(1).salesforce_id, NOW, key="k"),
+        Change(Kind.UNSUBSCRIBE, ObjectType.CONTACT, None, NOW, email="a@b.org", key="k"),
+    ],
+)
+@pytest.mark.parametrize("together", [True, False])
+def test_another_change_with_a_key_that_was_given_is_refused_and_nothing_queued(
+    store: Store, other: Change, together: bool
+) -> None:
+    first, good = unsubscribe(contact(1), key="k"), unsubscribe(contact(3), key="another")
+    if not together:
+        store.enqueue([first], NOW)
+    with pytest.raises(KeysTaken) as refused:
+        store.enqueue([first, good, other], NOW)
+    assert list(refused.value.problems) == ["k"]
+    assert store.count(WritebackFilter()) == (0 if together else 1)
+
+
+def test_a_change_is_known_by_its_key_under_every_record_that_its_person_was(store: Store) -> None:
+    became = [unsubscribe(each, key="k") for each in (lead(1), contact(1), contact(2))]
+    store.enqueue(became[:1], NOW)
+    store.redirect({lead(1).salesforce_id: contact(1)}, NOW)
+    store.redirect({contact(1).salesforce_id: contact(2)}, NOW)
+    assert store.enqueue(became, NOW) == EnqueueResult(added=0, known=3)
 
 
 def test_ids_follow_the_order_of_arrival(store: Store) -> None:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from writeback_pipeline.domain.adoption import AdoptedJob
 from writeback_pipeline.domain.bulk import BulkJob, Stage
+from writeback_pipeline.domain.keys import Holder, refuse_others
 from writeback_pipeline.domain.ledger import (
     LEASE,
     Attempt,
@@ -77,9 +78,24 @@ class MemoryLedger:
         moved = settling.where_they_went(self.tables, [c.salesforce_id for c in fresh.values() if c.salesforce_id])
         first = len(self.tables.rows) + 1
         rows = [_row(id_, key, c, moved, now) for id_, (key, c) in enumerate(fresh.items(), first)]
+        self._refuse_keys_of_others(changes, rows)
         for row in rows:
             self._insert(row)
         return EnqueueResult(added=len(rows), known=len(changes) - len(rows))
+
+    def _refuse_keys_of_others(self, changes: Sequence[Change], fresh: Sequence[Writeback]) -> None:
+        if len(fresh) == len(changes):
+            return
+        keys = {change.delivery_key for change in changes}
+        holders = {
+            row.delivery_key: Holder(
+                row.id, row.kind, frozenset({row.salesforce_id, row.redirected_from or row.salesforce_id})
+            )
+            for row in (*self.tables.rows.values(), *fresh)
+            if row.delivery_key in keys
+        }
+        people = [change.salesforce_id for change in changes if change.salesforce_id]
+        refuse_others(changes, holders, settling.where_they_went(self.tables, people))
 
     def _insert(self, row: Writeback) -> None:
         self._keys.add(row.delivery_key)

@@ -2,20 +2,21 @@
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg import IsolationLevel
 
+from writeback_pipeline.domain.ledger import Asked
 from writeback_pipeline.domain.notes import clean_text
 from writeback_pipeline.domain.writebacks import Kind, Status
 from writeback_pipeline.store.high_water import MarkFile
 from writeback_pipeline.store.location import open_database
 from writeback_pipeline.store.moving import Move, carry
 from writeback_pipeline.store.store import Store
-from writeback_pipeline_tests.contracts.story import NOW, claim_one, contact, everything, unsubscribe, written
+from writeback_pipeline_tests.contracts.story import NOW, claim_one, contact, everything, lead, unsubscribe, written
 from writeback_pipeline_tests.postgres import server
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "postgresql.md"
@@ -105,6 +106,38 @@ def test_a_known_change_is_queued_once(platform: psycopg.Connection, store: Stor
     queue(platform, *GOOD)
     queue(platform, *GOOD)
     assert store.enqueue([unsubscribe(contact(1), key="event-1")], NOW).known == 1
+    assert len(everything(store)) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ("resubscribe", *GOOD[1:]),
+        ("unsubscribe", "Contact", contact(2).salesforce_id, *GOOD[3:]),
+        ("unsubscribe", "Contact", None, *GOOD[3:]),
+    ],
+)
+@pytest.mark.parametrize("erased", [False, True])
+def test_another_change_with_a_known_key_is_refused_not_lost(
+    platform: psycopg.Connection, store: Store, other: tuple[object, ...], erased: bool
+) -> None:
+    queue(platform, *GOOD)
+    if erased:
+        written(store, claim_one(store))
+        store.erase(str(contact(1).salesforce_id), Asked("somebody", NOW + timedelta(days=1)))
+    with pytest.raises(psycopg.errors.UniqueViolation, match="not queued: delivery_key is that of another change"):
+        queue(platform, *other)
+    queue(platform, *GOOD)
+    assert len(everything(store)) == 1
+
+
+def test_a_change_is_known_under_every_record_that_its_person_was(platform: psycopg.Connection, store: Store) -> None:
+    became = [lead(1), contact(1), contact(2)]
+    queue(platform, "unsubscribe", "Lead", became[0].salesforce_id, *GOOD[3:])
+    store.redirect({became[0].salesforce_id: became[1]}, NOW)
+    store.redirect({became[1].salesforce_id: became[2]}, NOW)
+    for each in became:
+        queue(platform, "unsubscribe", each.object_type, each.salesforce_id, *GOOD[3:])
     assert len(everything(store)) == 1
 
 
