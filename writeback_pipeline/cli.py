@@ -7,6 +7,7 @@ import os
 import sys
 from importlib import import_module
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Any
 
 import click
@@ -14,6 +15,7 @@ import click
 from writeback_pipeline.bridges import CHOSEN, enter, read_bridges
 from writeback_pipeline.bridges_toml import BridgesMisconfigured
 from writeback_pipeline.commands.output import InputError
+from writeback_pipeline.environment import read_environment
 from writeback_pipeline.logs import LogsMisconfigured, configure
 
 _COMMANDS = {
@@ -72,9 +74,20 @@ class _Commands(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
-            if isinstance(error, troubles()):
-                raise InputError(str(error)) from error
+            if told := in_words(error):
+                raise InputError(told) from error
             raise
+
+
+def in_words(error: Exception) -> str | None:
+    """All that a person needs to be told of the error; None for one that nobody foresaw."""
+    if isinstance(error, troubles()):
+        return str(error)
+    home = read_environment(os.environ).home
+    if isinstance(error, OSError) and isinstance(error.filename, str) and Path(error.filename).is_relative_to(home):
+        reason = error.strerror or type(error).__name__
+        return f"{error.filename} cannot be used ({reason}): correct WRITEBACK_HOME, or the folder's permissions"
+    return None
 
 
 def troubles() -> tuple[type[Exception], ...]:
@@ -85,11 +98,12 @@ def troubles() -> tuple[type[Exception], ...]:
     from writeback_pipeline.domain.ledger import StoreBusy
     from writeback_pipeline.domain.settings import InvalidSetting
     from writeback_pipeline.intake.rows import UnreadableFile
+    from writeback_pipeline.local_org.records import UnusableFile
     from writeback_pipeline.salesforce.connection import ConfigurationError
     from writeback_pipeline.store.errors import StoreUnusable
 
     configuration = (AlertsMisconfigured, BridgesMisconfigured, ConfigurationError, InvalidSetting, LogsMisconfigured)
-    return ActivityDataError, KeysTaken, StoreBusy, StoreUnusable, UnreadableFile, *configuration
+    return ActivityDataError, KeysTaken, StoreBusy, StoreUnusable, UnreadableFile, UnusableFile, *configuration
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -183,9 +183,18 @@ def location_of(bridge: str) -> dg.Definitions:
     if not is_configured():  # a command has said already what it shows
         configure(os.environ, "info")
     variables = _variables(bridge)
-    poll_seconds = int(variables.get("WRITEBACK_POLL_SECONDS") or POLL_SECONDS)
+    poll_seconds = _poll_seconds(variables)
     resources, zone = production_resources(bridge), _zone_now(variables)
     return build_definitions(resources, poll_seconds=poll_seconds, zone=zone, scope=Scope(bridge))
+
+
+def _poll_seconds(variables: Mapping[str, str]) -> int:
+    text = variables.get("WRITEBACK_POLL_SECONDS") or str(POLL_SECONDS)
+    if not text.isdecimal() or int(text) < 1:
+        from writeback_pipeline.salesforce.connection import ConfigurationError
+
+        raise ConfigurationError(f"WRITEBACK_POLL_SECONDS is {text}: it has to be a whole number of seconds, 1 or more")
+    return int(text)
 
 
 def _variables(bridge: str) -> Mapping[str, str]:

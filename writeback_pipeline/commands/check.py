@@ -56,7 +56,7 @@ def _findings(environment: Environment, now: datetime) -> Iterator[Finding]:
         countable = environment.has_database and not failures(database)
         purpose = Purpose.OPT_OUTS if countable else None
         with open_organisation(environment, os.environ, purpose) as organisation:
-            yield from organisation.preflight(settings, pinned, now)
+            yield from organisation.preflight(settings, pinned, datetime.now(UTC))  # the database may have taken long
     except ConfigurationError as error:
         yield Finding("Salesforce", "connection", Level.FAILURE, str(error), "Correct the SALESFORCE_ variables.")
     yield from _dagster(environment)

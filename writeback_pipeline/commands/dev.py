@@ -17,6 +17,7 @@ from pathlib import Path
 from writeback_pipeline.bindings import EMBEDDED_CLIENT
 from writeback_pipeline.bridges import read_bridges
 from writeback_pipeline.bridges_toml import Bridge
+from writeback_pipeline.cli import in_words
 from writeback_pipeline.commands.bridges import workspace_text
 from writeback_pipeline.commands.dagster_home import PROJECT, use_dagster_home
 from writeback_pipeline.environment import Environment, read_environment
@@ -32,6 +33,17 @@ POLL_SECONDS = 5
 
 
 def main() -> int:
+    """Serve everything; what is set up wrongly is told in words, with exit code 2."""
+    try:
+        return serve()
+    except Exception as error:
+        if told := in_words(error):
+            print(f"Error: {told}", file=sys.stderr)  # noqa: T201
+            return 2
+        raise
+
+
+def serve() -> int:
     """Start everything, print the addresses, wait for Ctrl-C or for one of them to end; 0 after Ctrl-C."""
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, signal.default_int_handler)

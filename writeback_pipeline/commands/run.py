@@ -60,9 +60,10 @@ def opt_outs(only_plan: bool, limit: int | None, wait: bool, format_: str) -> No
         _show_plan(_plan(environment, limit), format_)
         return
     use_dagster_home(environment)
+    store, config = open_store(environment), {} if limit is None else {"limit": limit}
+    store.settings()  # so is a ledger that cannot be used
     from writeback_pipeline.commands.runs import run_opt_outs  # imports dagster
 
-    store, config = open_store(environment), {} if limit is None else {"limit": limit}
     runs = [run_opt_outs(config)]
     while wait and may_go_on(runs) and (runs[-1].failure or store.count(OWED)):
         if runs[-1].failure:

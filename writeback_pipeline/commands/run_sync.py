@@ -22,6 +22,8 @@ def sync(format_: str) -> None:
     environment = read_environment(os.environ)
     from_environment(os.environ)  # an incomplete set of variables is refused before anything starts
     use_dagster_home(environment)
+    store = open_store(environment)
+    store.settings()  # so is a ledger that cannot be used
     from writeback_pipeline.commands.runs import run_sync  # imports dagster
 
     before = datetime.now(UTC)
@@ -29,7 +31,6 @@ def sync(format_: str) -> None:
     if finished.failure:
         message(f"Error: run {finished.run_id} failed. {finished.failure}")
         sys.exit(exit_code_of_trouble(passing=finished.passing))
-    store = open_store(environment)
     standing, due = store.standing_counts(), store.due(before)
     if format_ == "json":
         click.echo(json.dumps({"run_id": finished.run_id, "standing": dict(standing), "due": due}, indent=2))

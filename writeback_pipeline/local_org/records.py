@@ -23,8 +23,8 @@ _NUMERIC = {"boolean": "INTEGER", "int": "INTEGER", "double": "REAL", "currency"
 _CASELESS = {"string", "picklist", "combobox", "textarea", "email", "phone", "url"}
 
 
-class OutdatedError(Exception):
-    """The file holds an organisation that this version of the program cannot serve."""
+class UnusableFile(Exception):
+    """The file holds no organisation that this version of the program can serve, or not one that it may write."""
 
 
 def connect(database: Path) -> sqlite3.Connection:
@@ -36,7 +36,7 @@ def connect(database: Path) -> sqlite3.Connection:
 
 
 def create_tables(connection: sqlite3.Connection) -> None:
-    """Make every record table and index that is not there yet; OutdatedError when one is of another make."""
+    """Make every record table and index that is not there yet; UnusableFile when one is of another make."""
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("CREATE TABLE IF NOT EXISTS _numbers (prefix TEXT PRIMARY KEY, next INTEGER)")
     with atomic(connection):
@@ -50,7 +50,7 @@ def _create_table(connection: sqlite3.Connection, described: SObject) -> None:
     columns = ", ".join(_column(f) for f in described.fields)
     connection.execute(f"CREATE TABLE IF NOT EXISTS {table} ({columns})")
     if [row[1] for row in connection.execute(f"PRAGMA table_info({table})")] != [f.name for f in described.fields]:
-        raise OutdatedError(
+        raise UnusableFile(
             f"the embedded organisation's {table} table was made by another version of this program: "
             "start again with `writebacks org reset`"
         )

@@ -71,10 +71,22 @@ def open_org(database: Path, *, with_sample: bool = False, organisation_id: str 
     """Open the organisation kept in that file; a file that does not exist becomes a new organisation.
 
     It is empty, or has the sample people; of several processes that open it first, one puts them in. Its id is the one
-    given, or one of its own.
+    given, or one of its own. Raises UnusableFile.
     """
     database.parent.mkdir(parents=True, exist_ok=True)
     organisation = Organisation(database)
+    try:
+        _prepare(organisation, organisation_id, with_sample=with_sample)
+    except sqlite3.DatabaseError as error:
+        organisation.close()
+        raise records.UnusableFile(
+            f"{database} cannot be used ({error}): correct the permissions of the file and its folder, or begin anew "
+            "by `writebacks org reset`"
+        ) from error
+    return organisation
+
+
+def _prepare(organisation: Organisation, organisation_id: str | None, *, with_sample: bool) -> None:
     with organisation.connection() as connection:
         records.create_tables(connection)
         with records.atomic(connection):
@@ -84,7 +96,6 @@ def open_org(database: Path, *, with_sample: bool = False, organisation_id: str 
                 _found(connection, organisation_id or _new_organisation_id())
                 if with_sample:
                     sample.load(connection)
-    return organisation
 
 
 def reset(database: Path) -> Organisation:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteInst
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus
 from dagster._daemon.types import DaemonHeartbeat
 
+from writeback_pipeline.commands.check import _findings
 from writeback_pipeline.commands.check_dagster import instance_findings
 from writeback_pipeline.commands.dagster_home import use_dagster_home
+from writeback_pipeline.domain.findings import Level
 from writeback_pipeline.domain.ledger import WritebackFilter
 from writeback_pipeline.domain.writebacks import Status
 from writeback_pipeline.environment import read_environment
@@ -63,6 +66,12 @@ def findings(writebacks: Writebacks) -> tuple[int, dict[str, dict[str, str]]]:
     assert document["failures"] == sum(each["level"] == "failure" for each in told.values())
     assert document["warnings"] == sum(each["level"] == "warning" for each in told.values())
     return result.exit_code, told
+
+
+def test_a_database_that_was_waited_for_puts_no_clock_in_doubt(home: Path) -> None:
+    begun = datetime.now(UTC) - timedelta(minutes=5)
+    found = {each.subject: each for each in _findings(read_environment(ledgers.variables(home)), begun)}
+    assert found["clock"].level is Level.OK
 
 
 @pytest.mark.duckdb_file

@@ -72,7 +72,13 @@ def test_an_unknown_command_is_a_usage_error(writebacks: Writebacks) -> None:
     assert "No such command 'deliver'" in result.stderr
 
 
-@pytest.mark.parametrize("command", [["list"], ["settings", "show"], ["retry", "1"], ["settings", "set", "sent=true"]])
+UNUSABLE = [
+    ["list"], ["settings", "show"], ["retry", "1"], ["settings", "set", "sent=true"],
+    ["run", "opt-outs"], ["run", "sync"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", UNUSABLE, ids=" ".join)
 @pytest.mark.duckdb_file
 def test_an_unusable_database_is_told_with_its_name_and_a_remedy(
     writebacks: Writebacks, home: Path, command: list[str]
@@ -82,6 +88,48 @@ def test_an_unusable_database_is_told_with_its_name_and_a_remedy(
     result = writebacks(*command)
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith(f"Error: {home}/writebacks.duckdb cannot be used.")
+
+
+@pytest.mark.parametrize(
+    "command", [["run", "opt-outs"], ["demo"], ["check"], ["org", "serve"], ["org", "reset"]], ids=" ".join
+)
+@pytest.mark.duckdb_file
+def test_a_home_that_cannot_be_made_is_told_with_its_name(
+    writebacks: Writebacks, home: Path, command: list[str]
+) -> None:
+    home.write_text("a file where the folder should be")
+    result = writebacks(*command)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"Error: {home}")
+    assert "WRITEBACK_HOME" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [["check"], ["org", "serve"], ["org", "show", CONTACT], ["run", "opt-outs", "--dry-run"]], ids=" ".join
+)
+@pytest.mark.duckdb_file
+def test_a_file_that_is_no_organisation_is_told_with_its_name(
+    writebacks: Writebacks, home: Path, command: list[str]
+) -> None:
+    home.mkdir()
+    (home / "local_org.sqlite").write_bytes(b"not a database " * 1_000)
+    result = writebacks(*command)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"Error: {home}/local_org.sqlite cannot be used (file is not a database)")
+
+
+def test_make_dev_tells_in_words_what_is_set_up_wrongly(home: Path) -> None:
+    home.write_text("a file where the folder should be")
+    done = run(home, sys.executable, "-m", "writeback_pipeline.commands.dev")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"Error: {home}")
+
+
+@pytest.mark.parametrize("seconds", ["soon", "0", "-5", "1.5"])
+def test_a_poll_that_is_no_number_of_seconds_is_refused(writebacks: Writebacks, seconds: str) -> None:
+    result = writebacks("run", "sync", WRITEBACK_POLL_SECONDS=seconds)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"Error: WRITEBACK_POLL_SECONDS is {seconds}: it has to be")
 
 
 def test_a_database_that_is_not_supported_is_told(home: Path) -> None:

@@ -99,5 +99,5 @@ def test_a_file_of_another_version_is_refused_with_the_remedy(tmp_path: Path) ->
     older = sqlite3.connect(database)
     older.execute("CREATE TABLE Contact (Id TEXT PRIMARY KEY, LastName TEXT)")
     older.close()
-    with pytest.raises(records.OutdatedError, match="writebacks org reset"):
+    with pytest.raises(records.UnusableFile, match="writebacks org reset"):
         state.open_org(database)
