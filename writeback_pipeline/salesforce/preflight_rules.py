@@ -109,7 +109,8 @@ def rules_in_force(answers: Answers) -> list[Finding]:
 
 def unreachable(trouble: OrganisationUnavailable) -> Finding:
     """Trouble that kept the rest from being looked at."""
-    return _failure("organisation", f"{trouble.code}: {trouble.message}", trouble.advice, passing=trouble.passing)
+    told = f"{trouble.code}: {trouble.message}".removesuffix(".")  # a finding is no sentence
+    return _failure("organisation", told, trouble.advice, passing=trouble.passing)
 
 
 def _people(described: Mapping[str, Described | None]) -> Finding:

@@ -190,6 +190,7 @@ def test_a_refused_login_is_the_only_finding(world: World) -> None:
     assert (finding.level, finding.passing) == (Level.FAILURE, False)
     assert "SALESFORCE_CLIENT_SECRET" in finding.remedy
     assert "wrong-secret" not in finding.told
+    assert not finding.told.endswith(".")  # it is set into sentences
 
 
 class Script:
