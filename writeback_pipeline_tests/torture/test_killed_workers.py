@@ -19,7 +19,8 @@ SPEED = 60
 
 PEOPLE = 1_200
 KILLS, EVENTS = 300, 5_000
-REST_SECONDS = 240
+REST_SECONDS = 900
+"""A slow machine is no defect: people whom several workers did not return are served alone, some hundreds of them."""
 
 SERVERS_WORKERS_KILLS, SERVER_KILLS, SERVERS_EVENTS = size(30, 100), size(3, 25), size(600, 5_000)
 
