@@ -60,6 +60,10 @@ Lease = tuple[str, int]
 PEOPLE_PER_CLAIM = 10_000
 """People leased and looked at together: five reads of 2,000 share one call."""
 
+PEOPLE_AFTER_TROUBLE = 200
+"""People served first while Salesforce has taken no write since it was last in trouble: of few there is little to read,
+so that a write soon proves that it is well again; and if it is not, few are in doubt."""
+
 PEOPLE_PER_JOB = 100_000
 """People gathered where so much is owed that Bulk jobs carry it: each job costs the same, whatever its size."""
 
@@ -97,13 +101,14 @@ class OptOutDelivery:
             self._bulk.finish_left(self._check_organisation)
         except OrganisationUnavailable as trouble:  # a job that goes on and on keeps nobody else waiting
             left_behind = trouble
-        left = limit
+        left, at_most = limit, PEOPLE_AFTER_TROUBLE if self.ledger.is_unproven() else None
         while left is None or left > 0:
             if self.ledger.settings().suppress_opt_out_flag != settings.suppress_opt_out_flag:
                 break  # what is left is the next delivery's, under the policy that is in force now
-            served = self._deliver(left, settings, report)
+            served = self._deliver(_lesser(left, at_most), settings, report)
             if served is None:
                 break
+            at_most = None
             left = None if left is None else left - served
         counts = {status.value: count for status, count in report.statuses.items()}
         self._tell("delivered", begun, **counts, redirected=report.redirected, calls=report.usage.calls)
@@ -394,6 +399,10 @@ def _may_all_go_again(plan: PersonPlan, results: Results) -> bool:
         write.write.operation is Operation.SET_FLAG and results[write.key].answer is not Answer.UNKNOWN
         for write in sent
     )
+
+
+def _lesser(one: int | None, other: int | None) -> int | None:
+    return min((limit for limit in (one, other) if limit is not None), default=None)
 
 
 def _account(claim: Claim, held: Mapping[str, Held]) -> str:

@@ -88,6 +88,9 @@ class OptOutLedger(BulkLedger, Protocol):
         """Lease people whose workers ended again and again, who are to be served with nobody else: few together, in the
         end each alone."""
 
+    def is_unproven(self) -> bool:
+        """Whether Salesforce has taken no write since it was last in trouble."""
+
     def due(self, now: datetime) -> int:
         """About how many opt-outs a claim would take if it had no limit."""
 

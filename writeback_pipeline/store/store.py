@@ -633,6 +633,11 @@ class Store:
             breaker.hold(session)
             breaker.save(session, recovered(breaker.load(session), caller.name, proven=proven))
 
+    def is_unproven(self) -> bool:
+        """Whether no write has proven, since the last trouble, that Salesforce is well again."""
+        with self._database.reading() as session:
+            return breaker.load(session).failures > 0
+
     def hold(self, purpose: Purpose, now: datetime) -> Hold | None:
         """Why no API call may be made now for that purpose, and until when; None when one may."""
         with self._database.reading() as session:

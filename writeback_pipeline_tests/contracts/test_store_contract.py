@@ -1,12 +1,15 @@
 """What every store promises about the queue, the Writeback List, the settings and the organisation's id."""
 
+import random
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
+from writeback_pipeline.domain.budget import Caller, Purpose
 from writeback_pipeline.domain.keys import KeysTaken
 from writeback_pipeline.domain.ledger import EnqueueResult, SettingsMoved, WritebackFilter
 from writeback_pipeline.domain.people import ObjectType
+from writeback_pipeline.domain.records import OrganisationUnavailable
 from writeback_pipeline.domain.settings import InvalidSetting, WritebackSettings
 from writeback_pipeline.domain.writebacks import Change, Kind, Status
 from writeback_pipeline.store.queue import UnknownWriteback
@@ -277,3 +280,10 @@ def test_the_first_organisation_is_pinned_for_good(store: Store) -> None:
     assert store.pin_organisation("00D000000000001AAA") == "00D000000000001AAA"
     assert store.pin_organisation("00D000000000002AAA") == "00D000000000001AAA"
     assert store.pinned_organisation() == "00D000000000001AAA"
+
+
+def test_salesforce_is_unproven_after_trouble(store: Store) -> None:
+    assert not store.is_unproven()
+    trouble = OrganisationUnavailable("HTTP_503", "down", "wait", passing=True)
+    store.trip(Caller("worker", Purpose.OPT_OUTS, WritebackSettings()), trouble, NOW, random.Random(1))
+    assert store.is_unproven()

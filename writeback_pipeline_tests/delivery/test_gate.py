@@ -214,6 +214,21 @@ def test_a_person_need_not_wait_and_counts_as_a_probe(world: World) -> None:
     assert world.ledger.hold(Purpose.OPT_OUTS, world.clock()) is None
 
 
+def test_after_trouble_few_people_are_served_first_until_a_write_proves_that_it_is_over(world: World) -> None:
+    people = [world.contact() for _ in range(300)]
+    world.unsubscribe_all(people)
+    world.fault("unavailable", times=1)
+    trouble(world)
+    settled: list[int] = []
+    with world.guarded(manual=True) as organisation:
+        OptOutDelivery(world.ledger, organisation, world.clock, progress=settled.append).run()
+    assert settled == [200, 300]
+    world.unsubscribe_all([world.contact() for _ in range(300)])
+    with world.guarded() as organisation:
+        OptOutDelivery(world.ledger, organisation, world.clock, progress=settled.append).run()
+    assert settled == [200, 300, 300]
+
+
 def test_a_broken_trigger_stops_after_one_call_instead_of_burning_the_queue(world: World) -> None:
     world.ledger.change_settings(
         {"concurrent_calls": "1"}, "somebody", world.clock()

@@ -3,12 +3,15 @@
 The contract suites of the store run on it too.
 """
 
+import random
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from writeback_pipeline.domain.adoption import AdoptedJob
+from writeback_pipeline.domain.breaker import Breaker, tripped
+from writeback_pipeline.domain.budget import Caller
 from writeback_pipeline.domain.bulk import BulkJob, Stage
 from writeback_pipeline.domain.keys import Holder, refuse_others
 from writeback_pipeline.domain.ledger import (
@@ -27,6 +30,7 @@ from writeback_pipeline.domain.ledger import (
     WritebackFilter,
 )
 from writeback_pipeline.domain.people import InvalidSalesforceId, PersonRef, normalise_id
+from writeback_pipeline.domain.records import OrganisationUnavailable
 from writeback_pipeline.domain.settings import (
     WritebackSettings,
     as_mapping,
@@ -69,6 +73,7 @@ class MemoryLedger:
         self._parsed = WritebackSettings()
         self._history: list[SettingChange] = []
         self._organisation: str | None = None
+        self._breaker = Breaker()
 
     def enqueue(self, changes: Sequence[Change], now: datetime) -> EnqueueResult:
         fresh: dict[str, Change] = {}
@@ -197,6 +202,12 @@ class MemoryLedger:
     def preview(self, now: datetime, *, limit: int, people: Sequence[str] | None = None) -> list[Claim]:
         chosen = leases.due(self.tables, now, limit) if people is None else list(people)[:limit]
         return list(leases.claims(self.tables, chosen, now, now))
+
+    def trip(self, caller: Caller, trouble: OrganisationUnavailable, now: datetime, jitter: random.Random) -> None:
+        self._breaker = tripped(self._breaker, trouble, caller.name, now, jitter)
+
+    def is_unproven(self) -> bool:
+        return self._breaker.failures > 0
 
     def due(self, now: datetime) -> int:
         tables = self.tables
