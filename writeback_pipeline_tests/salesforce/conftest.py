@@ -1,6 +1,7 @@
 """Fixtures of the gateway's tests."""
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -16,7 +17,13 @@ def server() -> Iterator[ScriptedServer]:
 
 @pytest.fixture
 def scripted(server: ScriptedServer) -> Iterator[SalesforceOrganisation]:
-    """A gateway to the scripted server, quick to give up."""
-    organisation = SalesforceOrganisation(server.connection, connect_seconds=1, read_seconds=0.3)
-    yield organisation
-    organisation.close()
+    """A gateway to the scripted server."""
+    with closing(SalesforceOrganisation(server.connection, connect_seconds=20, read_seconds=20)) as organisation:
+        yield organisation
+
+
+@pytest.fixture
+def hasty(server: ScriptedServer) -> Iterator[SalesforceOrganisation]:
+    """A gateway that is quick to give up, for what is never answered."""
+    with closing(SalesforceOrganisation(server.connection, connect_seconds=1, read_seconds=0.3)) as organisation:
+        yield organisation

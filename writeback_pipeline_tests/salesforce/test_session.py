@@ -77,12 +77,12 @@ def test_a_refused_session_is_never_handed_on_as_an_answer(server: ScriptedServe
         session.get(f"{server.url}/services/data")
 
 
-def test_nobody_waits_longer_than_asked_for(server: ScriptedServer, scripted: SalesforceOrganisation) -> None:
+def test_nobody_waits_longer_than_asked_for(server: ScriptedServer, hasty: SalesforceOrganisation) -> None:
     server.answers(Say(silent=True))
     begun = time.monotonic()
     with pytest.raises(OrganisationUnavailable, match="did not answer in time"):
-        scripted.look(SOMEBODY)
-    assert time.monotonic() - begun < 2
+        hasty.look(SOMEBODY)
+    assert time.monotonic() - begun < 15
 
 
 def test_threads_whose_session_expired_share_one_new_login(
@@ -248,12 +248,16 @@ TROUBLES = [
 
 @pytest.mark.parametrize("say", TROUBLES, ids=lambda say: f"{say.status}-{str(say.body)[:12]}")
 def test_no_trouble_shows_a_secret_or_a_token(
-    server: ScriptedServer, scripted: SalesforceOrganisation, say: Say, caplog: pytest.LogCaptureFixture
+    server: ScriptedServer,
+    scripted: SalesforceOrganisation,
+    hasty: SalesforceOrganisation,
+    say: Say,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("DEBUG")
     server.answers(say)
     with pytest.raises(OrganisationUnavailable) as refused:
-        scripted.look(SOMEBODY)
+        (hasty if say.silent else scripted).look(SOMEBODY)
     told = f"{refused.value} {refused.value!r} {refused.value.__cause__} {caplog.text}"
     assert SECRET not in told
     assert "token-1" not in told

@@ -51,7 +51,7 @@ def a_world(folder: Path) -> Iterator[list[Any]]:
 @contextmanager
 def a_gateway(folder: Path) -> Iterator[list[Any]]:
     with scripted_server() as server:
-        organisation = SalesforceOrganisation(server.connection, connect_seconds=1, read_seconds=0.3)
+        organisation = SalesforceOrganisation(server.connection, connect_seconds=20, read_seconds=20)
         yield [server, organisation]
         organisation.close()
 
@@ -165,7 +165,7 @@ PROTECTIONS = (
     Protection(
         "outcomes: after a 5xx the rows are unknown", errors, "trouble_of", not_executed,
         test_writing.test_after_sending_anything_but_a_plain_answer_leaves_the_rows_unknown,
-        after(a_gateway, Say(503, "<html>"), "HTTP_503"),
+        after(a_gateway, Say(503, "<html>"), "HTTP_503", None),
     ),
     Protection(
         "session: a repeated request keeps its headers", OrganisationSession, "_admitted", losing_headers,
