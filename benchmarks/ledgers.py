@@ -1,8 +1,10 @@
 """Ledgers with a long history, made by the database itself: years of opt-outs and activity, an attempt of each."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,6 +12,7 @@ import duckdb
 import psycopg
 
 from writeback_pipeline.domain.writebacks import Status
+from writeback_pipeline.store.counts import COUNT_ALL
 from writeback_pipeline.store.database import Database
 from writeback_pipeline.store.postgres import PostgresDatabase
 from writeback_pipeline.store.postgres_url import parse
@@ -69,12 +72,12 @@ FROM writebacks WHERE window_start IS NOT NULL GROUP BY ALL
 _TABLES = ("writebacks", "delivery_attempts", "people", "activity_windows")
 _SEQUENCES = ("writeback_ids", "attempt_ids")
 _INDEXES = """
-SELECT indexname, indexdef FROM pg_indexes i WHERE schemaname = %s AND tablename = ANY(%s)
+SELECT indexname, indexdef FROM pg_indexes i WHERE schemaname = %s AND tablename = %s
 AND NOT EXISTS (
     SELECT 1 FROM pg_constraint c WHERE c.conname = i.indexname AND c.connamespace = schemaname::regnamespace
 )
 """
-_READ = 1 << 20
+_AT_ONCE, _READ = 2, 1 << 20
 
 
 def fill(home: Path, rows: int, *, waiting: str = Status.WAITING) -> Store:
@@ -94,34 +97,41 @@ def fill(home: Path, rows: int, *, waiting: str = Status.WAITING) -> Store:
 
 def carry_over(home: Path, url: str) -> Store:
     """The same rows in a new schema of a PostgreSQL server, analysed as its own daemon would do some time."""
-    with TemporaryDirectory() as folder:
-        files = {table: Path(folder) / f"{table}.csv" for table in _TABLES}
-        with duckdb.connect(str(home / "writebacks.duckdb"), read_only=True) as made:
-            columns = {table: [name for name, *_ in made.execute(f"DESCRIBE {table}").fetchall()] for table in _TABLES}
-            (rows,) = made.execute("SELECT count(*) FROM writebacks").fetchone() or (0,)
-            for table, file in files.items():
-                made.execute(f"COPY {table} TO '{file}' (HEADER false)")
-        store = Store(url, home)
-        store.depth()
-        server = parse(url)
-        with psycopg.connect(server.conninfo, autocommit=True) as session:
-            session.execute(f"SET search_path = {server.schema}; SET maintenance_work_mem = '512MB'")
-            indexes = session.execute(_INDEXES, [server.schema, list(_TABLES)]).fetchall()
+    file, store = home / "writebacks.duckdb", Store(url, home)
+    store.depth()
+    with ThreadPoolExecutor(_AT_ONCE) as tables:
+        list(tables.map(partial(_carry_over, file, url), _TABLES))
+    with PostgresDatabase(url).writing() as session, duckdb.connect(str(file), read_only=True) as made:
+        session.execute(COUNT_ALL)
+        (rows,) = made.execute("SELECT count(*) FROM writebacks").fetchone() or (0,)
+        for sequence in _SEQUENCES:
+            session.execute(f"SELECT setval('{sequence}', $1)", [max(rows, 1)])
+    return store
+
+
+def _carry_over(file: Path, url: str, table: str) -> None:
+    """All rows of an empty table at once: no trigger is asked row by row, and the indexes are made in the end."""
+    server = parse(url)
+    with TemporaryDirectory() as folder, psycopg.connect(server.conninfo, autocommit=True) as session:
+        rows = Path(folder) / "rows.csv"
+        with duckdb.connect(str(file), read_only=True) as made:
+            columns = ", ".join(name for name, *_ in made.execute(f"DESCRIBE {table}").fetchall())
+            made.execute(f"COPY {table} TO '{rows}' (HEADER false)")
+        session.execute(f"SET search_path = {server.schema}; SET maintenance_work_mem = '512MB'")
+        indexes = session.execute(_INDEXES, [server.schema, table]).fetchall()
+        with session.transaction():
+            session.execute(f"TRUNCATE {table}")  # what is copied after that is frozen, and in no log
+            session.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
             for name, _ in indexes:
                 session.execute(f"DROP INDEX {name}")
-            for table, file in files.items():
-                into = f"COPY {table} ({', '.join(columns[table])}) FROM STDIN (FORMAT csv)"
-                with session.cursor().copy(into) as copy, file.open("rb") as csv:
-                    while part := csv.read(_READ):
-                        copy.write(part)
-            for _, definition in indexes:  # made once over all rows: much quicker than row by row
+            into = f"COPY {table} ({columns}) FROM STDIN (FORMAT csv, FREEZE)"
+            with session.cursor().copy(into) as copy, rows.open("rb") as csv:
+                while part := csv.read(_READ):
+                    copy.write(part)
+            for _, definition in indexes:
                 session.execute(definition)
-            for table in _TABLES:
-                session.execute(f"VACUUM ANALYZE {table}")
-        with PostgresDatabase(url).writing() as to:
-            for sequence in _SEQUENCES:
-                pass_over(to, sequence, rows)
-    return store
+            session.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+        session.execute(f"VACUUM ANALYZE {table}")
 
 
 @contextmanager

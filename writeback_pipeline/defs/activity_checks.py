@@ -119,10 +119,10 @@ def every_summary_is_accounted_for(
         ),
     )
     def check(platform_database: dg.ResourceParam[PlatformDatabase]) -> dg.AssetCheckResult:
-        ledger, now = platform_database.ledger(), datetime.now(UTC)
+        ledger = platform_database.ledger()
         windows = [
             each
-            for each in ledger.delivered_windows(now - timedelta(days=REACH_DAYS), now)
+            for each in ledger.window_accounts(datetime.now(UTC) - timedelta(days=REACH_DAYS))
             if each.kind is kind and each.occurrence == occurrence
         ]
         wrong = [each for each in windows if not each.adds_up]

@@ -21,6 +21,7 @@ from writeback_pipeline.domain.holds import Hold, Poll
 from writeback_pipeline.domain.latency import Latency, LatencyByDay
 from writeback_pipeline.domain.ledger import QueueDepth, WritebackFilter
 from writeback_pipeline.domain.settings import WritebackSettings
+from writeback_pipeline.domain.window_ledger import WindowAccount
 from writeback_pipeline.domain.windows import Window
 from writeback_pipeline.domain.writebacks import Kind, Writeback
 
@@ -40,6 +41,9 @@ class Ledger(OptOutLedger, ActivityLedger, DeliveredWindows, Written, AuditedLed
 
     def standing_counts(self) -> Mapping[str, int]:
         """How many people stand opted out, by origin."""
+
+    def window_accounts(self, since: datetime) -> Sequence[WindowAccount]:
+        """What was counted of the delivered windows that end after `since`, and what became of their rows."""
 
     def depth(self) -> QueueDepth:
         """How much is owed and how old it is."""

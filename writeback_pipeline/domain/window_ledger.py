@@ -72,10 +72,7 @@ class WindowCounts:
 
 @dataclass(frozen=True, slots=True)
 class DeliveredWindow:
-    """What the ledger remembers of a delivered window, and what became since of the rows that it had then.
-
-    `open` are those not settled yet. `owed` is what a delivery would send now, later rows included.
-    """
+    """What the ledger remembers of a delivered window; `owed` is how many of its rows a delivery would send now."""
 
     kind: Kind
     occurrence: str
@@ -84,13 +81,25 @@ class DeliveredWindow:
     end: datetime
     fingerprint: str
     delivered_at: datetime
+    owed: int
+
+
+@dataclass(frozen=True, slots=True)
+class WindowAccount:
+    """What was counted of a delivered window, and what became since of the rows that it had then.
+
+    `open` are those not settled yet.
+    """
+
+    kind: Kind
+    occurrence: str
+    name: str
     counts: WindowCounts
     written: int
     failed: int
     refused: int
     no_recipient: int
     open: int
-    owed: int
 
     @property
     def adds_up(self) -> bool:

@@ -13,6 +13,8 @@ _COUNTED = "kind, object_type, status, error_code"
 
 COUNTS = "CREATE TABLE writeback_counts (kind TEXT, object_type TEXT, status TEXT, error_code TEXT, rows BIGINT)"
 
+COUNT_ALL = f"INSERT INTO writeback_counts SELECT {_COUNTED}, count(*) FROM writebacks GROUP BY {_COUNTED}"
+
 # Entries that somebody else is summing up are passed over. A transaction that looks at one moment would fail on them.
 _KEEPING = f"""
 CREATE FUNCTION count_writebacks() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
@@ -41,7 +43,7 @@ $$
 
 KEPT = (
     COUNTS,
-    f"INSERT INTO writeback_counts SELECT {_COUNTED}, count(*) FROM writebacks GROUP BY {_COUNTED}",
+    COUNT_ALL,
     _KEEPING,
     *(
         f"CREATE TRIGGER count_{event.lower()} AFTER {event} ON writebacks REFERENCING {tables} "

@@ -56,6 +56,7 @@ from writeback_pipeline.domain.window_ledger import (
     DeliveredWindow,
     KnownSummary,
     OwedSummary,
+    WindowAccount,
     WindowCounts,
     WindowLease,
 )
@@ -458,6 +459,11 @@ class Store:
         """The delivered windows that end after `since`, oldest first, with what is owed of them now."""
         with self._database.reading() as session:
             return windows.delivered_windows(session, since, now)
+
+    def window_accounts(self, since: datetime) -> list[WindowAccount]:
+        """What was counted of the delivered windows that end after `since`, and what became of their rows."""
+        with self._database.reading() as session:
+            return windows.window_accounts(session, since)
 
     def attempts_of(self, writeback_ids: Collection[int]) -> list[Attempt]:
         """Every attempt of these writebacks, in the order of the journal."""

@@ -6,16 +6,17 @@ only when it can no longer arrive: a late request would bring an older text back
 """
 
 from dataclasses import astuple, fields
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from writeback_pipeline.domain.ledger import QUIET
-from writeback_pipeline.domain.window_ledger import DeliveredWindow, WindowCounts, WindowLease, scope_of
+from writeback_pipeline.domain.window_ledger import DeliveredWindow, WindowAccount, WindowCounts, WindowLease, scope_of
 from writeback_pipeline.domain.windows import Window
 from writeback_pipeline.domain.writebacks import Kind
 from writeback_pipeline.store.bulk_jobs import PEOPLE_IN_JOBS
 from writeback_pipeline.store.evidence import settle_left
 from writeback_pipeline.store.people import FIRST_EPOCH, WINDOW
-from writeback_pipeline.store.session import Session, as_columns, unnested
+from writeback_pipeline.store.rows import OPEN
+from writeback_pipeline.store.session import Session, as_columns, in_utc, unnested
 
 _ABANDONED = (
     "The worker that sent it ended before it recorded an answer. The Task is written again once that try can no longer "
@@ -35,13 +36,8 @@ _DELIVERED = {
     "run_id": "TEXT",
 }
 
-_WINDOW_COLUMNS = (
-    "a.kind, a.occurrence, a.name, a.window_start, a.window_end, a.fingerprint, a.delivered_at, "
-    + ", ".join(f"a.{field.name}" for field in fields(WindowCounts))
-)
-
-_THEN = "w.created_at <= a.delivered_at"
-_BECAME = ("'written'", "'failed'", "'refused'", "'no_recipient'", "'pending', 'sending', 'waiting', 'unknown'")
+_ACCOUNT = ", ".join(f"a.{name}" for name in ("kind", "occurrence", "name", *(f.name for f in fields(WindowCounts))))
+_BECAME = ("'written'", "'failed'", "'refused'", "'no_recipient'", OPEN)
 
 _OWED_NOW = (
     "w.status IN ('pending', 'sending') OR (w.status IN ('waiting', 'unknown') "
@@ -135,35 +131,41 @@ def window_delivered(
 
 
 def delivered_windows(session: Session, since: datetime, now: datetime) -> list[DeliveredWindow]:
-    """The delivered windows that end after `since`, with what became of their rows; oldest first.
+    """The delivered windows that end after `since`, with what is owed of them now; oldest first.
 
-    Rows that came later, with a delivery that did not end, are owed and nothing else. Their own bounds may be those of
-    another time zone by some hours: they only keep DuckDB from reading all rows of windows long past.
+    What is settled of them is not looked at, however much that is.
     """
     rows = session.execute(
-        f"SELECT {_WINDOW_COLUMNS}, "
-        + "".join(f"count(*) FILTER (WHERE w.status IN ({statuses}) AND {_THEN}), " for statuses in _BECAME)
-        + f"count(*) FILTER (WHERE {_OWED_NOW}) "
-        "FROM activity_windows a LEFT JOIN writebacks w ON w.person_id = a.scope AND w.kind IN ('sent', 'opened') "
-        "AND w.window_end > $1::TIMESTAMP - INTERVAL '2 days' "
-        f"WHERE a.window_end > $1::TIMESTAMP GROUP BY {_WINDOW_COLUMNS} ORDER BY a.window_start, a.kind",
+        "SELECT a.kind, a.occurrence, a.name, a.window_start, a.window_end, a.fingerprint, a.delivered_at, "
+        "coalesce(o.rows, 0) FROM activity_windows a LEFT JOIN (SELECT w.person_id, count(*) AS rows FROM writebacks w "
+        f"WHERE w.settled_at IS NULL AND w.status IN ({OPEN}) AND w.kind IN ('sent', 'opened') AND ({_OWED_NOW}) "
+        "GROUP BY w.person_id) o ON o.person_id = a.scope "
+        "WHERE a.window_end > $1::TIMESTAMP ORDER BY a.window_start, a.kind",
         [since, now],
     ).fetchall()
-    return [_delivered(*row) for row in rows]
+    return [
+        DeliveredWindow(Kind(kind), occurrence, name, in_utc(start), in_utc(end), fingerprint, in_utc(at), owed)
+        for kind, occurrence, name, start, end, fingerprint, at, owed in rows
+    ]
 
 
-def _delivered(
-    kind: str,
-    occurrence: str,
-    name: str,
-    start: datetime,
-    end: datetime,
-    fingerprint: str,
-    at: datetime,
-    *numbers: int,
-) -> DeliveredWindow:
-    counts = WindowCounts(*numbers[: len(fields(WindowCounts))])
-    start, end, at = (instant.replace(tzinfo=UTC) for instant in (start, end, at))
-    return DeliveredWindow(
-        Kind(kind), occurrence, name, start, end, fingerprint, at, counts, *numbers[len(fields(WindowCounts)) :]
-    )
+def window_accounts(session: Session, since: datetime) -> list[WindowAccount]:
+    """What was counted of the delivered windows that end after `since`, and what became of their rows; oldest first.
+
+    Rows that came later, with a delivery that did not end, do not count. The rows' own bounds may be those of another
+    time zone by some hours: they only keep DuckDB from reading all rows of windows long past.
+    """
+    rows = session.execute(
+        f"SELECT {_ACCOUNT}, "
+        + ", ".join(f"count(*) FILTER (WHERE w.status IN ({statuses}))" for statuses in _BECAME)
+        + " FROM activity_windows a LEFT JOIN writebacks w ON w.person_id = a.scope AND w.kind IN ('sent', 'opened') "
+        "AND w.window_end > $1::TIMESTAMP - INTERVAL '2 days' AND w.created_at <= a.delivered_at "
+        f"WHERE a.window_end > $1::TIMESTAMP GROUP BY {_ACCOUNT}, a.window_start ORDER BY a.window_start, a.kind",
+        [since],
+    ).fetchall()
+    return [_account(*row) for row in rows]
+
+
+def _account(kind: str, occurrence: str, name: str, *numbers: int) -> WindowAccount:
+    counted = len(fields(WindowCounts))
+    return WindowAccount(Kind(kind), occurrence, name, WindowCounts(*numbers[:counted]), *numbers[counted:])

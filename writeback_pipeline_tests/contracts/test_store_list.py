@@ -200,6 +200,19 @@ def test_errors_are_grouped_with_the_advice_of_the_newest(store: Store) -> None:
     assert (busy.status, busy.error_code, busy.next_attempt_at) == (Status.WAITING, "BUSY", NOW + 10 * MINUTE)
 
 
+def test_rows_that_are_written_are_counted_with_their_errors_and_without(store: Store) -> None:
+    store.enqueue([unsubscribe(contact(1))], NOW)
+    fail(store, "BY_THE_WAY", status=Status.WRITTEN)
+    store.enqueue([unsubscribe(contact(2)), unsubscribe(lead(3))], NOW)
+    for claim in store.claim("worker", NOW, limit=2):
+        store.record([], [settled(claim)], [], NOW, release=True)
+    store.enqueue([unsubscribe(contact(4))], NOW)
+    _, tally = store.page(ALL, 5)
+    assert tally.by_status() == {Status.WRITTEN: 3, Status.PENDING: 1}
+    assert tally.total(WritebackFilter(error_codes=("BY_THE_WAY",))) == 1
+    assert store.page(WritebackFilter(since=NOW - MINUTE), 5)[1].by_status() == tally.by_status()
+
+
 def test_groups_keep_to_the_rest_of_the_filter(store: Store) -> None:
     store.enqueue([unsubscribe(contact(1)), unsubscribe(lead(2)), resubscribe(lead(3))], NOW)
     fail(store, "LOCKED")

@@ -9,7 +9,7 @@ import pytest
 
 from writeback_pipeline.delivery.owed_windows import window_state
 from writeback_pipeline.domain.settings import Occurrence, Weekday, WritebackSettings
-from writeback_pipeline.domain.window_ledger import DeliveredWindow, WindowCounts
+from writeback_pipeline.domain.window_ledger import DeliveredWindow
 from writeback_pipeline.domain.windows import Calendar, Window, WindowState, window_named
 from writeback_pipeline.domain.writebacks import Kind
 
@@ -27,8 +27,7 @@ def week(name: str, starts_on: Weekday = Weekday.MONDAY) -> Window:
 
 def delivered(window: Window, at: datetime | None = None, fingerprint: str = PRINT, owed: int = 0) -> DeliveredWindow:
     bounds = (window.occurrence, window.name, window.start, window.end)
-    counts = WindowCounts(1, 1, 1, 0, 0)
-    return DeliveredWindow(Kind.SENT, *bounds, fingerprint, at or window.end, counts, 1 - owed, 0, 0, 0, owed, owed)
+    return DeliveredWindow(Kind.SENT, *bounds, fingerprint, at or window.end, owed)
 
 
 DAYS = [day(f"2025-11-{number}") for number in range(17, 24)]

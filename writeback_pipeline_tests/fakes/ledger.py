@@ -42,6 +42,7 @@ from writeback_pipeline.domain.window_ledger import (
     DeliveredWindow,
     KnownSummary,
     OwedSummary,
+    WindowAccount,
     WindowCounts,
     WindowLease,
 )
@@ -198,6 +199,9 @@ class MemoryLedger:
 
     def delivered_windows(self, since: datetime, now: datetime) -> list[DeliveredWindow]:
         return windows.remembered(self.tables, since, now)
+
+    def window_accounts(self, since: datetime) -> list[WindowAccount]:
+        return windows.accounts(self.tables, since)
 
     def preview(self, now: datetime, *, limit: int, people: Sequence[str] | None = None) -> list[Claim]:
         chosen = leases.due(self.tables, now, limit) if people is None else list(people)[:limit]

@@ -11,6 +11,7 @@ from writeback_pipeline.domain.window_ledger import (
     DeliveredWindow,
     KnownSummary,
     OwedSummary,
+    WindowAccount,
     WindowCounts,
     WindowLease,
     scope_of,
@@ -178,34 +179,53 @@ def delivered(
 
 
 def remembered(tables: Tables, since: datetime, now: datetime) -> list[DeliveredWindow]:
-    """The delivered windows that end after `since`, with what became of their rows; oldest first."""
-    found = [_as_it_is(tables, scope, each, now) for scope, each in tables.windows.items() if each.window.end > since]
-    return sorted(found, key=lambda each: (each.start, each.kind))
+    """The delivered windows that end after `since`, with what is owed of them now; oldest first."""
+    return [
+        DeliveredWindow(
+            each.kind,
+            each.window.occurrence,
+            each.window.name,
+            each.window.start,
+            each.window.end,
+            each.fingerprint,
+            each.at,
+            owed=sum(
+                row.status in (Status.PENDING, Status.SENDING)
+                or (
+                    row.status in (Status.WAITING, Status.UNKNOWN)
+                    and (row.next_attempt_at is None or row.next_attempt_at <= now)
+                )
+                for row in _rows(tables, scope)
+            ),
+        )
+        for scope, each in _ending_after(tables, since)
+    ]
 
 
-def _as_it_is(tables: Tables, scope: str, window: Remembered, now: datetime) -> DeliveredWindow:
-    rows = [row for id_ in tables.rows_of[scope] if (row := tables.rows[id_]).kind in ACTIVITY_KINDS]
+def accounts(tables: Tables, since: datetime) -> list[WindowAccount]:
+    """What was counted of the delivered windows that end after `since`, and what became of their rows."""
+    return [_account(_rows(tables, scope), each) for scope, each in _ending_after(tables, since)]
+
+
+def _account(rows: Sequence[Writeback], window: Remembered) -> WindowAccount:
     then = Counter(row.status for row in rows if row.created_at <= window.at)
-    return DeliveredWindow(
+    return WindowAccount(
         window.kind,
         window.window.occurrence,
         window.window.name,
-        window.window.start,
-        window.window.end,
-        window.fingerprint,
-        window.at,
         window.counts,
         written=then[Status.WRITTEN],
         failed=then[Status.FAILED],
         refused=then[Status.REFUSED],
         no_recipient=then[Status.NO_RECIPIENT],
         open=sum(then[status] for status in OPEN_STATUSES),
-        owed=sum(
-            row.status in (Status.PENDING, Status.SENDING)
-            or (
-                row.status in (Status.WAITING, Status.UNKNOWN)
-                and (row.next_attempt_at is None or row.next_attempt_at <= now)
-            )
-            for row in rows
-        ),
     )
+
+
+def _ending_after(tables: Tables, since: datetime) -> list[tuple[str, Remembered]]:
+    found = [(scope, each) for scope, each in tables.windows.items() if each.window.end > since]
+    return sorted(found, key=lambda each: (each[1].window.start, each[1].kind))
+
+
+def _rows(tables: Tables, scope: str) -> list[Writeback]:
+    return [row for id_ in tables.rows_of[scope] if (row := tables.rows[id_]).kind in ACTIVITY_KINDS]
