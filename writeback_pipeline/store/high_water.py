@@ -112,8 +112,9 @@ def mark_of(intents: Sequence[Intent], attempt_ids: Sequence[int | None]) -> Mar
 
 def queued(session: Session) -> Mark:
     """The mark of everything that is queued now."""
-    [(last,)] = session.execute("SELECT coalesce(max(id), 0) FROM writebacks").fetchall()
-    return Mark(writeback_id=last)
+    # For the greatest of them DuckDB would read them all in a transaction that has just queued some.
+    rows = session.execute("SELECT w.id FROM writebacks w ORDER BY w.id DESC LIMIT 1").fetchall()
+    return Mark(writeback_id=rows[0][0]) if rows else Mark()
 
 
 def is_behind(session: Session, mark: Mark) -> bool:

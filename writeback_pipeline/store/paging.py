@@ -2,8 +2,8 @@
 
 A page begins beside a row, not after so many of them: what arrives meanwhile moves nothing, and the last page costs no
 more than the first. DuckDB needs no index: it knows the least and greatest value of every 100,000 rows or so, and reads
-two narrow columns of a million rows in milliseconds. PostgreSQL has one for the order of the list, and keeps counts.
-Only the rows that are shown are read whole.
+two narrow columns of a million rows in milliseconds. PostgreSQL has one for the order of the list and one that tells
+all of what is in trouble, and keeps counts. Only the rows that are shown are read whole.
 """
 
 from collections import Counter

@@ -502,6 +502,13 @@ MIGRATIONS: tuple[Migration, ...] = (
         OnPostgreSQL("DROP INDEX writebacks_counted"),
     ),
     (OnPostgreSQL(platform_door.REFUSING_KEYS_OF_OTHERS),),
+    (
+        # All that the list tells of what is in trouble, so that its rows are not read for it.
+        OnPostgreSQL(
+            "CREATE INDEX writebacks_troubled ON writebacks (status, error_code, kind) "
+            "INCLUDE (id, occurred_at, next_attempt_at) WHERE status IN ('failed', 'waiting', 'unknown')"
+        ),
+    ),
 )
 
 
