@@ -109,7 +109,7 @@ def _notes_by_doubt(
     settings: WritebackSettings,
 ) -> dict[int, str]:
     """A Note each, as far as there are any: events of one second share a title, so Notes are told apart by text first
-    and by number last."""
+    and by number last, unless one that nobody reads back now may have sent its own under that title, too."""
     given = {}
     for doubt in claim.doubts:
         note_id = doubt.writeback.note_id or _unless_known(keyed.get(record_key(doubt.writeback)), claim)
@@ -120,6 +120,8 @@ def _notes_by_doubt(
     for by_text in (True, False):
         for doubt in sorted(claim.doubts, key=lambda doubt: doubt.writeback.id):
             row = doubt.writeback
+            if not by_text and _has_rival(row, claim):
+                continue
             candidates = sorted(
                 note.note_id
                 for key in _keys(doubt, claim.person, settings)
@@ -130,6 +132,21 @@ def _notes_by_doubt(
                 given[row.id] = candidates[0]
                 free.discard(candidates[0])
     return given
+
+
+def _has_rival(row: Writeback, claim: Claim) -> bool:
+    """Whether another event of that second may have a Note that the ledger does not know, and is not in doubt now: one
+    that failed because its workers were lost."""
+    read_back_now = {doubt.writeback.id for doubt in claim.doubts}
+    second = row.occurred_at.replace(microsecond=0)
+    return any(
+        event.kind is row.kind
+        and event.occurred_at.replace(microsecond=0) == second
+        and event.status is Status.FAILED
+        and not event.noted
+        and event.id not in read_back_now
+        for event in claim.events
+    )
 
 
 def _unless_known(note_id: str | None, claim: Claim) -> str | None:
