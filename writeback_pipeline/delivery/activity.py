@@ -237,7 +237,7 @@ class ActivityDelivery:
         sent: Sent | None = None,
     ) -> None:
         final = [settle_task(task, result, lease, self.now(), self.jitter) for task, result in answered]
-        settlements = [replace(each, run_id=self.run_id) for each in (*final, *waiting)]
+        settlements = [each._replace(run_id=self.run_id) for each in (*final, *waiting)]
         outcomes = sent.unrecorded if sent else []
         insist(lambda: self.ledger.record(outcomes, settlements, [], self.now(), release=False))
         report.statuses.update(settlement.status for settlement in final)

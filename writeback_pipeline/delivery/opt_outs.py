@@ -10,7 +10,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from threading import Lock
@@ -321,7 +321,7 @@ class OptOutDelivery:
         fresh = self.ledger.extend(self.owner, [plan.claim for plan, _ in people], self.now())
         ours = {claim.lease: claim for claim in fresh}
         return [
-            (replace(plan, claim=ours[plan.claim.lease]), held) for plan, held in people if plan.claim.lease in ours
+            (plan._replace(claim=ours[plan.claim.lease]), held) for plan, held in people if plan.claim.lease in ours
         ]
 
     def _send_in_calls(self, people: Sequence[Planned], settings: WritebackSettings, report: DeliveryReport) -> None:
@@ -364,7 +364,7 @@ class OptOutDelivery:
         release: bool = True,
         seen: Sequence[tuple[str, int]] = (),
     ) -> None:
-        settled = [replace(settlement, run_id=self.run_id) for settlement in settlements]
+        settled = [settlement._replace(run_id=self.run_id) for settlement in settlements]
         record = partial(self.ledger.record, outcomes, settled, origins, release=release, seen=seen)
         fenced = insist(lambda: record(now=self.now()))
         with self.reporting:

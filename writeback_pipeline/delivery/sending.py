@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from time import monotonic
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from uuid import uuid4
 
 from writeback_pipeline.delivery.protocols import Journal, Organisation
@@ -44,8 +44,7 @@ def insist(record: Callable[[], _Recorded]) -> _Recorded:
     return record()
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """One row write and under whose lease it goes: `person_id` and `epoch` fence it, `lease_until` bounds it.
 
     `evidence` is what the ledger knows of the person's flag once the write is confirmed.

@@ -39,13 +39,16 @@ class Shelf(Generic[_Thing]):
 
 
 class _Reducers(dict[type, Callable[[Any], tuple[type, tuple[Any, ...]]]]):
-    """How values are taken apart: by their fields, which takes a fraction of the time that dataclasses take for it."""
+    """How values are taken apart: by their fields, which takes a fraction of what it takes them."""
 
     def __missing__(self, kind: type) -> Callable[[Any], tuple[type, tuple[Any, ...]]]:
-        names = [field.name for field in fields(kind)] if is_dataclass(kind) else []
-        if len(names) <= 1:  # attrgetter makes no tuple of one
-            raise KeyError(kind)
-        values = attrgetter(*names)
+        if issubclass(kind, tuple):
+            values: Callable[[Any], tuple[Any, ...]] = tuple
+        else:
+            names = [field.name for field in fields(kind)] if is_dataclass(kind) else []
+            if len(names) <= 1:  # attrgetter makes no tuple of one
+                raise KeyError(kind)
+            values = attrgetter(*names)
         reducer = self[kind] = lambda thing: (kind, values(thing))
         return reducer
 

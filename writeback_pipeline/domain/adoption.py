@@ -4,7 +4,7 @@ Pure. Who may take a job over, and when, is decided in the store; how it is fini
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from writeback_pipeline.domain.bulk import BulkJob, JobKind
@@ -88,19 +88,19 @@ def settle_by_journal(attempts: Sequence[Journalled]) -> tuple[Settlement, list[
     origins = []
     for attempt, outcome in zip(attempts, outcomes, strict=True):
         if outcome.answer is not Answer.OK:
-            base = replace(base, error_code=outcome.code, error_message=outcome.message)
+            base = base._replace(error_code=outcome.code, error_message=outcome.message)
         elif attempt.operation is Operation.CREATE_NOTE:
-            base = replace(base, note_id=outcome.record_id)
+            base = base._replace(note_id=outcome.record_id)
         elif attempt.operation in _FLAGS:
             opted_out, result = _FLAGS[attempt.operation]
-            base = replace(base, flag_result=result)
+            base = base._replace(flag_result=result)
             origins.append(
                 OriginChange(last.person_id, opted_out, attempt.occurred_at, last.writeback_id, flag_set=opted_out)
             )
         else:
-            base = replace(base, status=Status.WRITTEN, advice=None, task_id=outcome.record_id)
-            base = replace(base, revision=attempt.revision, written_at=outcome.answered_at)
+            base = base._replace(status=Status.WRITTEN, advice=None, task_id=outcome.record_id)
+            base = base._replace(revision=attempt.revision, written_at=outcome.answered_at)
     if any(outcome.answer is Answer.UNKNOWN for outcome in outcomes):
         until = max(attempt.send_deadline for attempt in attempts) + QUIET
-        base = replace(base, status=Status.UNKNOWN, next_attempt_at=until, advice=_IN_DOUBT)
+        base = base._replace(status=Status.UNKNOWN, next_attempt_at=until, advice=_IN_DOUBT)
     return base, origins

@@ -6,6 +6,7 @@ Values only. The transactions that move them are the store's work; the order of 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 from writeback_pipeline.domain.opt_outs import OptOutEvent
 from writeback_pipeline.domain.people import ObjectType, PersonRef
@@ -85,8 +86,7 @@ class Claim:
         return self.person.salesforce_id, self.epoch
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
+class Intent(NamedTuple):
     """One row write about to be sent, journalled and committed before any byte of it leaves.
 
     `title` is the frozen Note title (what a read-back looks for); `flag_before` the flag's before-image; `revision`
@@ -110,8 +110,7 @@ class Intent:
     revision: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptOutcome:
+class AttemptOutcome(NamedTuple):
     """What became of a journalled intent; `attempt_id` is the one the journal gave it."""
 
     attempt_id: int
@@ -131,8 +130,7 @@ class Attempt:
     outcome: AttemptOutcome | None
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """A writeback's new state after this delivery. None leaves the ids, `flag_result` and `revision` as they are.
 
     `object_type` and `salesforce_id` of `person` become the row's; its earlier id goes to `redirected_from`.
@@ -228,8 +226,7 @@ class Origin(StrEnum):
     IMPORT = "import"
 
 
-@dataclass(frozen=True, slots=True)
-class OriginChange:
+class OriginChange(NamedTuple):
     """An entry of the origin ledger: an opt-out that now stands, or the platform's that no longer does.
 
     `flag_set` is the evidence that we set the flag in Salesforce; a person's flag is "ours" while a standing opt-out

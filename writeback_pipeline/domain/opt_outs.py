@@ -9,12 +9,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from writeback_pipeline.domain.writebacks import FlagResult, Kind, Status
 
 
-@dataclass(frozen=True, slots=True)
-class OptOutEvent:
+class OptOutEvent(NamedTuple):
     """One unsubscribe or resubscribe of a person, as far as the ledger has it.
 
     `flag_result` is what it did to the flag so far, whatever became of the rest of it; `noted` once its Note is there.

@@ -8,8 +8,9 @@ import hashlib
 import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from writeback_pipeline.domain.ledger import QUIET, Claim, Doubt, OriginChange, Settlement
 from writeback_pipeline.domain.notes import content_note, note_body, note_title
@@ -48,8 +49,7 @@ Results = Mapping[WriteKey, RowResult]
 """Answers by writeback and operation."""
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedWrite:
+class PlannedWrite(NamedTuple):
     """One row write of a plan and the writeback it is for; `flag_before` is the flag's before-image."""
 
     writeback_id: int
@@ -67,8 +67,7 @@ class PlannedWrite:
         return self.write.fields["Title"] if self.write.operation is Operation.CREATE_NOTE else None
 
 
-@dataclass(frozen=True, slots=True)
-class PersonPlan:
+class PersonPlan(NamedTuple):
     """What is to be done for one person: writes to send, and settlements that need none."""
 
     claim: Claim
@@ -147,7 +146,7 @@ def has_resubscribes(claim: Claim) -> bool:
 
 def reopened(claim: Claim, row: Writeback) -> Claim:
     """The claim with that event taken again."""
-    events = tuple(replace(event, status=row.status) if event.id == row.id else event for event in claim.events)
+    events = tuple(event._replace(status=row.status) if event.id == row.id else event for event in claim.events)
     return replace(claim, taken=(*claim.taken, row), events=events)
 
 
@@ -163,7 +162,7 @@ def cannot_follow(claim: Claim, reason: str, now: datetime) -> list[Settlement]:
     advice = "Correct the person's Salesforce id on the platform and queue the change again."
     doubted = [_still_unknown(claim, doubt, max(doubt.readable_at, now + QUIET)) for doubt in claim.doubts]
     return doubted + [
-        replace(_settlement(claim, row, Status.FAILED), error_code="REDIRECT_LOST", error_message=reason, advice=advice)
+        _settlement(claim, row, Status.FAILED)._replace(error_code="REDIRECT_LOST", error_message=reason, advice=advice)
         for row in claim.taken
     ]
 
@@ -312,15 +311,14 @@ def _without_plan(claim: Claim, error: Exception) -> tuple[Settlement, ...]:
         "Nothing was sent. Report this with the writeback's id, then retry.",
     )
     failed = [
-        replace(_settlement(claim, row, Status.FAILED), error_code="NO_PLAN", error_message=told, advice=advice)
+        _settlement(claim, row, Status.FAILED)._replace(error_code="NO_PLAN", error_message=told, advice=advice)
         for row in claim.taken
     ]
     return (*failed, *(_still_unknown(claim, doubt, doubt.readable_at) for doubt in claim.doubts))
 
 
 def _still_unknown(claim: Claim, doubt: Doubt, until: datetime) -> Settlement:
-    return replace(
-        _settlement(claim, doubt.writeback, Status.UNKNOWN),
+    return _settlement(claim, doubt.writeback, Status.UNKNOWN)._replace(
         note_id=doubt.writeback.note_id,
         next_attempt_at=until,
         error_code=doubt.writeback.error_code,
@@ -338,12 +336,11 @@ def _flag_of_unknown(
     written = result.answer is Answer.OK
     readable_at = claim.lease_until + QUIET if result.answer is Answer.UNKNOWN else doubt.readable_at
     until = readable_at if written else min(retry_at(row.attempts + 1, now, jitter), readable_at)
-    return replace(_still_unknown(claim, doubt, until), flag_result=FlagResult.SET if written else None, attempted=True)
+    return _still_unknown(claim, doubt, until)._replace(flag_result=FlagResult.SET if written else None, attempted=True)
 
 
 def _gone(claim: Claim, row: Writeback, held: Gone) -> Settlement:
-    return replace(
-        _settlement(claim, row, Status.FAILED),
+    return _settlement(claim, row, Status.FAILED)._replace(
         error_code=held.code,
         error_message="entity is deleted" if held.code == "ENTITY_IS_DELETED" else "no such record in Salesforce",
         advice=classify(held.code).advice,
@@ -357,12 +354,11 @@ def _advice(claim: Claim, refusal: Refusal, settings: WritebackSettings) -> str:
 
 def _refused(claim: Claim, row: Writeback, refusal: Refusal, settings: WritebackSettings) -> Settlement:
     advice = _advice(claim, refusal, settings)
-    return replace(_settlement(claim, row, Status.REFUSED), error_code=f"ORIGIN_{refusal.name}", advice=advice)
+    return _settlement(claim, row, Status.REFUSED)._replace(error_code=f"ORIGIN_{refusal.name}", advice=advice)
 
 
 def _waits_for_older_write(claim: Claim, row: Writeback, until: datetime) -> Settlement:
-    return replace(
-        _settlement(claim, row, Status.WAITING),
+    return _settlement(claim, row, Status.WAITING)._replace(
         next_attempt_at=until,
         error_code="OLDER_WRITE_IN_DOUBT",
         advice="An earlier write for this person may still arrive in Salesforce; the flag is cleared after that.",
@@ -371,7 +367,7 @@ def _waits_for_older_write(claim: Claim, row: Writeback, until: datetime) -> Set
 
 def _written(claim: Claim, row: Writeback, flag_result: FlagResult, now: datetime) -> Settlement:
     result = _kept(row, flag_result)
-    return replace(_settlement(claim, row, Status.WRITTEN), flag_result=result, written_at=now)
+    return _settlement(claim, row, Status.WRITTEN)._replace(flag_result=result, written_at=now)
 
 
 def _kept(row: Writeback, flag_result: FlagResult) -> FlagResult:
@@ -407,11 +403,10 @@ def _settle(
     if not trouble:
         return base
     if note is not None and note.code == _WRITTEN_BEFORE and row.attempts + 1 < MAX_ATTEMPTS:
-        return replace(base, status=Status.UNKNOWN, next_attempt_at=now, error_code=note.code, advice=_HAS_A_KEY)
+        return base._replace(status=Status.UNKNOWN, next_attempt_at=now, error_code=note.code, advice=_HAS_A_KEY)
     unknown = next((result for result in trouble if result.answer is Answer.UNKNOWN), None)
     if unknown is not None:
-        return replace(
-            base,
+        return base._replace(
             status=Status.UNKNOWN,
             next_attempt_at=retry_at(row.attempts + 1, now, jitter),
             error_code=unknown.code,
@@ -432,9 +427,9 @@ def _try_again_or_fail(
     ]
     result, outcome = (for_a_person or judged)[0]
     advice = _NOT_SENT if result.answer is Answer.NOT_SENT and outcome is UNLISTED else outcome.advice
-    told = replace(base, error_code=result.code, error_message=result.message, advice=advice)
+    told = base._replace(error_code=result.code, error_message=result.message, advice=advice)
     counted = outcome.action in (Action.RETRY, Action.CONFIGURATION)
     exhausted = base.attempted and counted and row.attempts + 1 >= MAX_ATTEMPTS
     if for_a_person or exhausted:
-        return replace(told, status=Status.FAILED)
-    return replace(told, status=Status.WAITING, next_attempt_at=retry_at(row.attempts + 1, now, jitter))
+        return told._replace(status=Status.FAILED)
+    return told._replace(status=Status.WAITING, next_attempt_at=retry_at(row.attempts + 1, now, jitter))

@@ -78,7 +78,7 @@ def read_back(
         if (row := resolved.get(event.id)) and row.flag_result in (FlagResult.SET, FlagResult.CLEARED)
     ]
     events = (
-        replace(event, status=row.status, flag_result=row.flag_result, noted=row.note_id is not None)
+        event._replace(status=row.status, flag_result=row.flag_result, noted=row.note_id is not None)
         if (row := resolved.get(event.id))
         else event
         for event in claim.events

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from writeback_pipeline.domain.people import PersonRef
 
@@ -54,8 +54,7 @@ DELETIONS = (Operation.DELETE_NOTE, Operation.DELETE_TASK, Operation.DELETE_KEY_
 """What only an undo does."""
 
 
-@dataclass(frozen=True, slots=True)
-class RowWrite:
+class RowWrite(NamedTuple):
     """One record to create, update, upsert or delete.
 
     `record_id` is set for updates and deletions; `external_id` is the (field, value) of an upsert. `fields` repeat
@@ -83,8 +82,7 @@ class Answer(StrEnum):
     UNKNOWN = "unknown"  # no answer that can be read: it may have been committed
 
 
-@dataclass(frozen=True, slots=True)
-class RowResult:
+class RowResult(NamedTuple):
     """The answer to one row write, in the position of the write.
 
     `record_id` is the id Salesforce gave; `code` and `message` are Salesforce's own for REJECTED and NOT_SENT.

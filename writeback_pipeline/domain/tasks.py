@@ -174,21 +174,21 @@ def settle_task(
         attempted=result.answer is not Answer.NOT_SENT,
     )
     if result.answer is Answer.OK:
-        return replace(base, task_id=result.record_id, revision=task.summary.revision, written_at=now)
+        return base._replace(task_id=result.record_id, revision=task.summary.revision, written_at=now)
     if not task.summary.mailings and result.code in _NOTHING_THERE:
-        return replace(base, revision=task.summary.revision, written_at=now)  # and no Task says anything untrue
-    told = replace(base, error_code=result.code, error_message=result.message)
+        return base._replace(revision=task.summary.revision, written_at=now)  # and no Task says anything untrue
+    told = base._replace(error_code=result.code, error_message=result.message)
     if result.answer is Answer.UNKNOWN:
-        return replace(told, status=Status.UNKNOWN, next_attempt_at=lease.lease_until + QUIET, advice=_NO_ANSWER)
+        return told._replace(status=Status.UNKNOWN, next_attempt_at=lease.lease_until + QUIET, advice=_NO_ANSWER)
     later = retry_at(task.attempts + 1, now, jitter)
     if result.answer is Answer.NOT_SENT:
-        return replace(told, status=Status.WAITING, next_attempt_at=later, advice=_NOT_SENT)
+        return told._replace(status=Status.WAITING, next_attempt_at=later, advice=_NOT_SENT)
     outcome = classify(result.code or "", result.message or "")
     if outcome.action is Action.CONFIGURATION:
-        return replace(told, status=Status.WAITING, next_attempt_at=later, advice=_ACCESS)
-    told = replace(told, advice=_ADVICE.get(result.code or "", outcome.advice))
+        return told._replace(status=Status.WAITING, next_attempt_at=later, advice=_ACCESS)
+    told = told._replace(advice=_ADVICE.get(result.code or "", outcome.advice))
     refused = outcome.action in (Action.PERSON, Action.REDIRECT)
     exhausted = outcome.action is Action.RETRY and task.attempts + 1 >= MAX_ATTEMPTS
     if refused or exhausted:
-        return replace(told, status=Status.FAILED, revision=task.summary.revision)
-    return replace(told, status=Status.WAITING, next_attempt_at=later)
+        return told._replace(status=Status.FAILED, revision=task.summary.revision)
+    return told._replace(status=Status.WAITING, next_attempt_at=later)

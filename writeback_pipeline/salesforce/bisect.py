@@ -5,7 +5,6 @@ rows are sent is the caller's.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from writeback_pipeline.domain.records import Answer, RowResult
 from writeback_pipeline.salesforce.errors import CallFailed, Trouble, may_be_one_row
@@ -57,7 +56,7 @@ def isolate(group: Positions, results: Mapping[int, RowResult], send: Send) -> d
 
 
 def _blamed(alone: Sequence[int], found: Mapping[int, RowResult], others_got_through: bool) -> dict[int, RowResult]:
-    return {each: replace(found[each], answer=Answer.REJECTED) for each in alone} if others_got_through else {}
+    return {each: found[each]._replace(answer=Answer.REJECTED) for each in alone} if others_got_through else {}
 
 
 def _groups(parts: Sequence[Positions], results: Mapping[int, RowResult]) -> Iterator[Positions]:

@@ -85,7 +85,7 @@ def _are_notes(rows: Sequence[RowWrite], parts: Sequence[Part]) -> bool:
 def _of_its_own(row: RowWrite, result: RowResult) -> RowResult:
     """A Note that the organisation is not set up for is refused by itself: it stops no flag, its tries are counted."""
     of_notes = row.operation is Operation.CREATE_NOTE and result.code in OF_THE_OBJECT
-    return replace(result, answer=Answer.REJECTED) if of_notes and result.answer is Answer.NOT_SENT else result
+    return result._replace(answer=Answer.REJECTED) if of_notes and result.answer is Answer.NOT_SENT else result
 
 
 def _alike(parts: Sequence[Part], trouble: Trouble) -> dict[int, RowResult]:

@@ -4,10 +4,8 @@ Append-only. Only the outcome columns are filled in later, once; what follows fr
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import fields
 from datetime import datetime
 from itertools import compress
-from operator import attrgetter
 from typing import Any
 
 from writeback_pipeline.domain.ledger import QUIET, Attempt, AttemptOutcome, Intent
@@ -40,8 +38,6 @@ _INTENT = {
     "revision": "TEXT",
 }
 """Columns of an intent: its id, then the fields of `Intent` in their order."""
-
-_FIELDS = attrgetter(*(field.name for field in fields(Intent)))
 
 _OUTCOME = {
     "outcome": "TEXT",
@@ -112,7 +108,7 @@ def _mark_sending(session: Session, intents: Iterable[Intent]) -> None:
 
 
 def _insert(session: Session, numbered: Iterable[tuple[int, Intent]]) -> None:
-    rows, bound = selected(_INTENT, [(id_, *_FIELDS(intent)) for id_, intent in numbered])
+    rows, bound = selected(_INTENT, [(id_, *intent) for id_, intent in numbered])
     session.execute(f"INSERT INTO delivery_attempts ({', '.join(_INTENT)}) {rows}", bound)
 
 

@@ -176,16 +176,19 @@ def _row(settlement: Settlement) -> tuple[object, ...]:
 def _doubts(session: Session, people: Collection[str], now: datetime) -> dict[str, datetime | None]:
     """Until when a flag write may still land: what was not due at the claim, and the writes under the current epoch."""
     by_person: dict[str, tuple[datetime | None, list[tuple[str | None, datetime]]]] = {}
+    # Of nearly everybody nothing was in doubt at the claim and every flag write is answered.
     for person, before, outcome, deadline in session.execute(
         "SELECT p.person_id, p.verify_after_at_claim, a.outcome, a.send_deadline FROM people p "
         "LEFT JOIN delivery_attempts a ON a.person_id = p.person_id AND a.epoch = p.epoch "
-        "AND a.operation IN ('set_flag', 'clear_flag') WHERE p.person_id IN (SELECT unnest($1::TEXT[]))",
+        "AND a.operation IN ('set_flag', 'clear_flag') WHERE p.person_id IN (SELECT unnest($1::TEXT[])) "
+        "AND (p.verify_after_at_claim IS NOT NULL OR coalesce(a.outcome, 'unknown') = 'unknown')",
         [list(people)],
     ).fetchall():
         attempts = by_person.setdefault(person, (in_utc(before), []))[1]
         if deadline is not None:
             attempts.append((outcome, deadline.replace(tzinfo=UTC)))
-    return {person: in_doubt_until(before, attempts, now) for person, (before, attempts) in by_person.items()}
+    doubts = {person: in_doubt_until(before, attempts, now) for person, (before, attempts) in by_person.items()}
+    return dict.fromkeys(people) | doubts
 
 
 def in_doubt_until(

@@ -1,7 +1,6 @@
 """Rows for the pages of the Writeback List: some that are queued, some that failed."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from writeback_pipeline.domain.ledger import WritebackFilter
@@ -27,7 +26,7 @@ def fail(
     """Settle whatever is due with that error."""
     how = {"error_code": code, "advice": advice, "error_message": f"{code} it is", **more}
     claims = store.claim("worker", START, limit=1000)
-    settlements = [replace(settled(claim, status, row=row), **how) for claim in claims for row in claim.taken]
+    settlements = [settled(claim, status, row=row)._replace(**how) for claim in claims for row in claim.taken]
     store.record([], settlements, [], START, release=True)
 
 

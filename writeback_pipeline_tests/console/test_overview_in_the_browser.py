@@ -1,6 +1,5 @@
 """The overview and a person's page in a real browser: the main path, the keyboard alone, narrow, dark, live, axe."""
 
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -37,9 +36,9 @@ def fill(served: Served) -> str:
 
 def ended(claim: Claim, day: int, number: int) -> Settlement:
     if number == 2 and day < 2:
-        return replace(settled(claim, Status.FAILED), error_code=HOSTILE, advice=HOSTILE)
+        return settled(claim, Status.FAILED)._replace(error_code=HOSTILE, advice=HOSTILE)
     at = START - timedelta(days=day) + timedelta(minutes=number)
-    return replace(settled(claim, Status.WRITTEN), written_at=at)
+    return settled(claim, Status.WRITTEN)._replace(written_at=at)
 
 
 def opened(browser: Browser, served: Served, path: str, **how: object) -> Page:

@@ -70,7 +70,7 @@ def settled(store: Store, lease: WindowLease, id_: int, status: Status = Status.
     """Send and settle one row; returns how many settlements were fenced off."""
     (attempt,) = sending(store, lease, id_)
     outcomes = [] if attempt is None else [AttemptOutcome(attempt, Answer.OK, NOW)]
-    settlement = replace(Settlement(id_, lease.scope, lease.epoch, status, attempted=True), **more)  # type: ignore[arg-type]
+    settlement = Settlement(id_, lease.scope, lease.epoch, status, attempted=True)._replace(**more)  # type: ignore[arg-type]
     return store.record(outcomes, [settlement], [], NOW, release=False)
 
 

@@ -33,7 +33,7 @@ def claimed(store: Store, people: int = 2, owner: str = "worker") -> list[Claim]
 
 def in_bulk(claim: Claim, operation: Operation) -> Intent:
     number = 2 if operation is Operation.CREATE_NOTE else 1
-    return replace(intent(claim, operation), lane="bulk", call_number=number)
+    return intent(claim, operation)._replace(lane="bulk", call_number=number)
 
 
 def journalled(store: Store, claims: list[Claim]) -> list[int]:

@@ -1,6 +1,5 @@
 """What every store promises about the journal and about recording what came of it."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -48,7 +47,7 @@ def test_an_intent_is_kept_whole_and_its_row_is_sending(store: Store) -> None:
 
 def test_a_person_who_is_no_longer_leased_gets_no_attempt_and_the_others_do(store: Store) -> None:
     mine, lost, ran_out = claimed(store, people=3)
-    stale = replace(intent(lost), epoch=lost.epoch - 1)
+    stale = intent(lost)._replace(epoch=lost.epoch - 1)
     late = intent(ran_out, at=ran_out.lease_until)
     ids = store.journal([intent(mine, Operation.SET_FLAG), stale, late, intent(mine)])
     assert [id_ is None for id_ in ids] == [False, True, True, False]
@@ -63,7 +62,7 @@ def test_a_person_who_is_no_longer_leased_gets_no_attempt_and_the_others_do(stor
 
 def test_nothing_may_be_sent_after_the_lease_has_run_out(store: Store) -> None:
     (claim,) = claimed(store)
-    too_long = replace(intent(claim), send_deadline=claim.lease_until + timedelta(microseconds=1))
+    too_long = intent(claim)._replace(send_deadline=claim.lease_until + timedelta(microseconds=1))
     assert store.journal([too_long]) == [None]
 
 
@@ -90,9 +89,8 @@ def test_a_flag_may_be_asserted_again_for_an_event_that_is_written(store: Store)
 def test_answers_and_settlements_are_recorded_together(store: Store) -> None:
     claim, refused = claimed(store, people=2)
     ids = journalled(store, [intent(claim, Operation.SET_FLAG), intent(claim), intent(refused)])
-    done = replace(settled(claim), flag_result=FlagResult.SET, note_id="002000000000001AAA", run_id="run-1")
-    failed = replace(
-        settled(refused, Status.FAILED),
+    done = settled(claim)._replace(flag_result=FlagResult.SET, note_id="002000000000001AAA", run_id="run-1")
+    failed = settled(refused, Status.FAILED)._replace(
         error_code="FIELD_CUSTOM_VALIDATION_EXCEPTION",
         error_message="Ungültig: \ud83d\ude00 cut in the middle \ud83d",
         advice="Satisfy the rule.",
@@ -111,16 +109,16 @@ def test_answers_and_settlements_are_recorded_together(store: Store) -> None:
     assert (row.status, row.error_code, row.advice) == (Status.FAILED, failed.error_code, "Satisfy the rule.")
     assert row.error_message == "Ungültig: 😀 cut in the middle \ufffd"
     answers = [attempt.outcome for attempt in store.attempts_of([claim.taken[0].id, refused.taken[0].id])]
-    assert answers == [*outcomes[:2], replace(outcomes[2], message="nul \ufffd")]
+    assert answers == [*outcomes[:2], outcomes[2]._replace(message="nul \ufffd")]
 
 
 def test_what_a_settlement_leaves_out_keeps_its_earlier_value(store: Store) -> None:
     (claim,) = claimed(store)
-    half = replace(settled(claim, Status.WAITING), flag_result=FlagResult.SET, error_code="UNABLE_TO_LOCK_ROW")
+    half = settled(claim, Status.WAITING)._replace(flag_result=FlagResult.SET, error_code="UNABLE_TO_LOCK_ROW")
     store.record([], [half], [], NOW, release=True)
     again = claim_one(store, NOW + 10 * MINUTE)
     assert again.taken[0].flag_result is FlagResult.SET
-    store.record([], [replace(settled(again), note_id="002000000000001AAA")], [], NOW, release=True)
+    store.record([], [settled(again)._replace(note_id="002000000000001AAA")], [], NOW, release=True)
     (row,) = everything(store)
     assert (row.flag_result, row.note_id) == (FlagResult.SET, "002000000000001AAA")
     assert (row.error_code, row.next_attempt_at, row.attempts) == (None, None, 2)
@@ -137,8 +135,8 @@ def test_an_outcome_is_recorded_once(store: Store) -> None:
 
 def test_a_settlement_under_an_older_epoch_writes_nothing_and_is_counted(store: Store) -> None:
     mine, lost = claimed(store, people=2)
-    stale = replace(settled(lost), epoch=lost.epoch - 1)
-    change = replace(opted_out(mine), person_id=lost.person.salesforce_id)
+    stale = settled(lost)._replace(epoch=lost.epoch - 1)
+    change = opted_out(mine)._replace(person_id=lost.person.salesforce_id)
     assert store.record([], [settled(mine), stale], [change], NOW, release=True) == 1
     assert sorted(statuses(store)) == [Status.PENDING, Status.WRITTEN]
     assert store.claim("second", NOW, limit=9) == []
@@ -159,7 +157,7 @@ def test_what_waits_may_go_on_waiting(store: Store) -> None:
     store.record([], [settled(claim, Status.WAITING)], [], NOW, release=True)
     again = claim_one(store, NOW + 10 * MINUTE)
     until = NOW + 60 * MINUTE
-    store.record([], [replace(settled(again, Status.WAITING), next_attempt_at=until)], [], NOW, release=True)
+    store.record([], [settled(again, Status.WAITING)._replace(next_attempt_at=until)], [], NOW, release=True)
     assert everything(store)[0].next_attempt_at == until
 
 
@@ -175,7 +173,7 @@ def test_leases_are_kept_until_they_are_released(store: Store) -> None:
 
 def test_a_settlement_can_move_a_row_to_where_the_person_is(store: Store) -> None:
     (claim,) = claimed(store)
-    store.record([], [replace(settled(claim), person=contact(50))], [], NOW, release=True)
+    store.record([], [settled(claim)._replace(person=contact(50))], [], NOW, release=True)
     (row,) = everything(store)
     assert (row.object_type, row.salesforce_id) == (ObjectType.CONTACT, contact(50).salesforce_id)
     assert row.redirected_from == claim.person.salesforce_id

@@ -1,6 +1,5 @@
 """What every store promises about leases: who is served by whom, for how long, and what a dead worker leaves behind."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from writeback_pipeline.domain.ledger import ALONE_AFTER, LEASE, QUIET, SUSPECT_AFTER
@@ -268,7 +267,7 @@ def test_whose_flag_was_left_alone_is_questioned_once_when_the_policy_ends(store
     store.enqueue([unsubscribe(contact(1)), unsubscribe(contact(2))], NOW)
     left, set_ = store.claim("worker", NOW, limit=2)
     for claim, result in ((left, FlagResult.SUPPRESSED), (set_, FlagResult.SET)):
-        done = replace(settled(claim, Status.WRITTEN), flag_result=result)
+        done = settled(claim, Status.WRITTEN)._replace(flag_result=result)
         store.record([], [done], [], NOW, release=True, seen=[claim.lease])
     assert store.question_suppressed(NOW) == 0
     store.change_settings({"suppress_opt_out_flag": "false"}, "tester", NOW)

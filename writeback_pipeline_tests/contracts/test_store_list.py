@@ -1,7 +1,6 @@
 """What every store promises about the Writeback List: pages that nothing moves, honest numbers, retries as seen."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 
@@ -46,7 +45,7 @@ def fail(store: Store, code: str, advice: str | None = None, status: Status = St
     """Settle whatever is due with that error."""
     claims = store.claim("worker", NOW, limit=100)
     settlements = [
-        replace(settled(claim, status, row=row), error_code=code, error_message=f"{code}!", advice=advice)
+        settled(claim, status, row=row)._replace(error_code=code, error_message=f"{code}!", advice=advice)
         for claim in claims
         for row in claim.taken
     ]

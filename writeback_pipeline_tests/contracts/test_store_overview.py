@@ -1,7 +1,6 @@
 """The ledger at a glance: every row counted once, on the day it was queued; nothing owed, spent or failed is missed."""
 
 from collections import Counter
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -30,7 +29,7 @@ DAY = timedelta(days=1)
 
 
 def failed(store: Store, code: str | None) -> None:
-    how = replace(settled(claim_one(store), Status.FAILED), error_code=code, advice=code and f"Advice on {code}.")
+    how = settled(claim_one(store), Status.FAILED)._replace(error_code=code, advice=code and f"Advice on {code}.")
     store.record([], [how], [], NOW, release=True)
 
 

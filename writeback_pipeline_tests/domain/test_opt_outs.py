@@ -1,6 +1,5 @@
 """The fold: event order decides the flag, the origin rule which resubscribes count, and doubt opts nobody in."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -46,10 +45,10 @@ def test_a_resubscribe_clears_the_flag_that_we_set() -> None:
 
 def test_a_resubscribe_that_was_begun_and_waits_keeps_what_came_before_it_from_setting_the_flag() -> None:
     unsubscribe, resubscribe = events(U, R)
-    begun = replace(resubscribe, status=Status.WAITING, noted=True)
+    begun = resubscribe._replace(status=Status.WAITING, noted=True)
     decision = decided([unsubscribe, begun], CLEAR)
     assert (decision.write, decision.desired, decision.flag_results) == (None, False, {1: FlagResult.SUPERSEDED})
-    for other in (replace(begun, noted=False), replace(begun, status=Status.FAILED)):
+    for other in (begun._replace(noted=False), begun._replace(status=Status.FAILED)):
         assert decided([unsubscribe, other], CLEAR).write is True
 
 
@@ -115,7 +114,7 @@ def test_a_failed_resubscribe_opts_nobody_in_and_does_not_stand_in_the_way_of_th
 @pytest.mark.parametrize("done", [{"noted": True}, {"flag_result": FlagResult.SUPERSEDED}])
 def test_a_resubscribe_of_which_a_part_is_done_is_not_refused_afterwards(done: dict[str, Any]) -> None:
     (half_done,) = events(R)
-    decision = decided([replace(half_done, **done)], CLEAR)
+    decision = decided([half_done._replace(**done)], CLEAR)
     assert (decision.refusals, decision.flag_results) == ({}, {half_done.id: FlagResult.UNCHANGED})
 
 

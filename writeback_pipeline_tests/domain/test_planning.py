@@ -185,7 +185,7 @@ def test_the_flag_is_not_set_behind_a_resubscribe_that_waits_and_is_half_done() 
     both = replace(claim(*taken), verify_after=NOW + timedelta(minutes=1))
     alone = plan_person(both, Live(opted_out=False), SETTINGS, NOW)
     assert [write.write.operation for write in alone.writes] == [FLAG, Operation.CREATE_NOTE]
-    noted = tuple(replace(event, noted=event.id == 2) for event in both.events)
+    noted = tuple(event._replace(noted=event.id == 2) for event in both.events)
     begun = plan_person(replace(both, events=noted), Live(opted_out=False), SETTINGS, NOW)
     assert [write.write.operation for write in begun.writes] == [Operation.CREATE_NOTE]
     assert [each.status for each in begun.settled] == [Status.WAITING]
@@ -273,4 +273,4 @@ def test_the_back_off_grows_and_stays_within_its_bounds() -> None:
 def test_the_payload_hash_is_of_what_is_sent() -> None:
     one, other = unsubscribed().writes[1].write, unsubscribed(reason="Bad Email").writes[1].write
     assert payload_hash(one) == payload_hash(unsubscribed().writes[1].write) != payload_hash(other)
-    assert payload_hash(replace(one, linked_to="003")) != payload_hash(replace(one, linked_to="00Q"))
+    assert payload_hash(one._replace(linked_to="003")) != payload_hash(one._replace(linked_to="00Q"))

@@ -114,7 +114,7 @@ def test_a_note_of_another_text_may_be_that_of_an_event_whose_workers_were_lost(
     beside = replace(doubted, events=(*doubted.events, lost))
     assert after(beside, note(1, "of whichever")).settlements == ()
     assert after(beside, note(1, f"{TITLE}\nReason: reason 1")).settlements[0].note_id == note(1).note_id
-    for harmless in (replace(lost, noted=True), replace(lost, occurred_at=NOW + timedelta(seconds=1))):
+    for harmless in (lost._replace(noted=True), lost._replace(occurred_at=NOW + timedelta(seconds=1))):
         other = replace(doubted, events=(*doubted.events, harmless))
         assert after(other, note(1, "of whichever")).settlements[0].note_id == note(1).note_id
 

@@ -45,7 +45,7 @@ class Half(random.Random):
 
 
 def told(status: Status, id_: int = 1, **more: Any) -> Settlement:
-    return replace(Settlement(id_, PERSON.salesforce_id, 1, status, person=PERSON), **more)
+    return Settlement(id_, PERSON.salesforce_id, 1, status, person=PERSON)._replace(**more)
 
 
 def doubted(*taken: Writeback, kind: Kind = Kind.UNSUBSCRIBE, flag: bool | None = None, **more: Any) -> Claim:
@@ -170,9 +170,8 @@ def test_of_what_was_not_sent() -> None:
         advice=classify("SERVER_UNAVAILABLE").advice,
     )
     assert ended(planned(claim(row(1, Kind.UNSUBSCRIBE))), NOT_SENT, NOT_SENT) == base
-    unheard_of = replace(NOT_SENT, code="NEVER_HEARD_OF")
-    assert ended(planned(claim(row(1, Kind.UNSUBSCRIBE))), unheard_of, unheard_of) == replace(
-        base,
+    unheard_of = NOT_SENT._replace(code="NEVER_HEARD_OF")
+    assert ended(planned(claim(row(1, Kind.UNSUBSCRIBE))), unheard_of, unheard_of) == base._replace(
         error_code="NEVER_HEARD_OF",
         advice="It was not sent, so nothing happened in Salesforce; it is tried again by itself.",
     )
@@ -221,8 +220,8 @@ def test_of_an_unsubscribe_in_doubt_whose_flag_is_set_meanwhile() -> None:
     again = min(retry_at(2, NOW, Half()), READABLE)
     assert plan.settled == ()
     assert after(OK) == [base]
-    assert after(LOST) == [replace(base, flag_result=None, next_attempt_at=min(again, LEASE_END + QUIET))]
-    assert after(NOT_SENT) == [replace(base, flag_result=None, next_attempt_at=again)]
+    assert after(LOST) == [base._replace(flag_result=None, next_attempt_at=min(again, LEASE_END + QUIET))]
+    assert after(NOT_SENT) == [base._replace(flag_result=None, next_attempt_at=again)]
 
 
 def test_an_unsubscribe_whose_flag_is_gone_is_taken_again() -> None:
@@ -258,15 +257,15 @@ def test_a_resubscribe_counts_while_it_is_in_doubt_too() -> None:
 def test_a_payload_differs_in_every_part_that_is_sent() -> None:
     write = RowWrite(FLAG, "Contact", {"HasOptedOutOfEmail": True}, record_id="003")
     others = [
-        replace(write, sobject="Lead"),
-        replace(write, record_id="004"),
-        replace(write, external_id=("Key__c", "1")),
-        replace(write, linked_to="003"),
-        replace(write, record_key="1"),
-        replace(write, fields={"HasOptedOutOfEmail": False}),
+        write._replace(sobject="Lead"),
+        write._replace(record_id="004"),
+        write._replace(external_id=("Key__c", "1")),
+        write._replace(linked_to="003"),
+        write._replace(record_key="1"),
+        write._replace(fields={"HasOptedOutOfEmail": False}),
     ]
     assert len({payload_hash(each) for each in (write, *others)}) == 7
-    assert payload_hash(write) == payload_hash(replace(write, operation=Operation.CLEAR_FLAG))
+    assert payload_hash(write) == payload_hash(write._replace(operation=Operation.CLEAR_FLAG))
 
 
 @pytest.mark.parametrize("kind", [Kind.UNSUBSCRIBE, Kind.RESUBSCRIBE])

@@ -71,7 +71,7 @@ def adopt(tables: Tables, owner: str, now: datetime, scope: str | None) -> Adopt
     for sending in tables.attempts.values():
         person = tables.people[sending.intent.person_id]
         if sending.intent.batch_id == job.batch_id and person.lease_owner == owner:
-            sending.intent = replace(sending.intent, epoch=person.epoch)
+            sending.intent = sending.intent._replace(epoch=person.epoch)
     rows = [
         _adopted(tables, job, sending)
         for sending in _unanswered(tables, job)

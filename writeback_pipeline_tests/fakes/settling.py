@@ -62,7 +62,7 @@ def record(
 def _answer(tables: Tables, outcome: AttemptOutcome) -> None:
     sending = tables.attempts[outcome.attempt_id]
     if sending.outcome is None:
-        sending.outcome = replace(outcome, code=storable(outcome.code), message=storable(outcome.message))
+        sending.outcome = outcome._replace(code=storable(outcome.code), message=storable(outcome.message))
         del tables.open_attempts[sending.id]
 
 

@@ -2,7 +2,6 @@
 
 import html
 from base64 import b64encode
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -163,7 +162,7 @@ def test_a_pair_is_written_only_if_both_were(
     server: ScriptedServer, scripted: SalesforceOrganisation, answer: Any, expected: tuple[Answer, str | None]
 ) -> None:
     server.answers(Say(body=answer))
-    (result,) = scripted.write([replace(note("003000000000001AAA", "one"), fields={"Title": "t", "Body": ODD})])
+    (result,) = scripted.write([note("003000000000001AAA", "one")._replace(fields={"Title": "t", "Body": ODD})])
     assert code_of(result) == expected
     (heard,) = server.heard
     assert heard.json["allOrNone"] is True

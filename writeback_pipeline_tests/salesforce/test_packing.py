@@ -1,4 +1,3 @@
-from dataclasses import replace
 from itertools import groupby, pairwise
 
 import pytest
@@ -31,11 +30,11 @@ def linked_note() -> RowWrite:
 
 
 def keyed_note() -> RowWrite:
-    return replace(note(), record_key="k")
+    return note()._replace(record_key="k")
 
 
 def odd_keyed_note() -> RowWrite:
-    return replace(odd_note(), record_key="k")
+    return odd_note()._replace(record_key="k")
 
 
 def task(key_field: str = "Writeback_Key__c") -> RowWrite:
@@ -138,7 +137,7 @@ def test_a_note_with_a_key_that_no_graph_can_carry_costs_a_call_of_its_own(rows:
 
 
 def test_a_full_call_of_notes_with_link_and_key_stays_below_the_limit_of_nodes() -> None:
-    rows = [replace(linked_note(), record_key=f"k{number}") for number in range(75)]
+    rows = [linked_note()._replace(record_key=f"k{number}") for number in range(75)]
     ((part,),) = pack_calls(rows)
     body = part.request(rows).body
     assert body is not None

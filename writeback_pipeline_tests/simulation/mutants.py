@@ -110,7 +110,7 @@ def a_retry_replays_what_was_sent_before(patch: pytest.MonkeyPatch) -> None:
             return plan
         notes = [write for write in plan.writes if write.title is not None]
         settled = [each for each in plan.settled if each.writeback_id != old.writeback_id]
-        return replace(plan, writes=(old, *notes), settled=tuple(settled))
+        return plan._replace(writes=(old, *notes), settled=tuple(settled))
 
     patch.setattr(opt_outs, "plan_person", replaying)
 

@@ -7,7 +7,6 @@ who keep stale claims, die, come back late, and get every kind of answer.
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -105,7 +104,7 @@ class AnyStory(RuleBasedStateMachine):
             fenced = settling.record(
                 session,
                 [answered(id_, answer) for id_ in sent.values()],
-                [replace(settled(claim, ENDINGS[answer], row), next_attempt_at=self.now) for claim, row in ours],
+                [settled(claim, ENDINGS[answer], row)._replace(next_attempt_at=self.now) for claim, row in ours],
                 [opted_out(claim, row=row) for claim, row in ours if answer is Answer.OK],
                 self.now,
                 release=True,

@@ -135,7 +135,7 @@ def test_what_was_undone_stays_so_after_a_restore_and_is_read_back_when_it_is_re
     store: Store, path: Path, code: str
 ) -> None:
     store.enqueue([unsubscribe(contact(1))], NOW)
-    undone = replace(settled(claim_one(store), Status.FAILED), error_code=code)
+    undone = settled(claim_one(store), Status.FAILED)._replace(error_code=code)
     store.record([], [undone], [], NOW, release=True)
     backup = back_up(path)
     store.enqueue([unsubscribe(contact(2))], NOW)
