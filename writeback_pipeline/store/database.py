@@ -8,7 +8,7 @@ the other modules' work; who may have the file open is `file_lock`'s, and what i
 import atexit
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from datetime import timedelta
 from pathlib import Path
 from weakref import WeakSet
@@ -18,7 +18,7 @@ import duckdb
 from writeback_pipeline.store import schema
 from writeback_pipeline.store.dialect import DUCKDB
 from writeback_pipeline.store.errors import HELD_ELSEWHERE, concerns_the_file, unusable
-from writeback_pipeline.store.file_lock import Patience, locked
+from writeback_pipeline.store.file_lock import Patience, alone_among_threads, locked
 from writeback_pipeline.store.session import Session
 
 WAIT = timedelta(seconds=30)
@@ -93,7 +93,8 @@ class Database:
         except OSError as error:
             raise unusable(self.path, error) from error
         patience = Patience(self.path, self._wait)
-        with locked(self.path, patience, shared=read_only):
+        among_threads = nullcontext() if read_only else alone_among_threads(self.path, patience)
+        with among_threads, locked(self.path, patience, shared=read_only):
             try:
                 with self._engine() as engine:
                     self._attach(engine, patience, read_only=read_only)

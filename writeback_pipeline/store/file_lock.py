@@ -7,11 +7,15 @@ lock files are never removed; a lock ends with its process.
 A second file says whose turn is next. Readers share the lock, so a writer that only tried for it would never have it
 while one reader or another is there: pages that many people look at would stop a delivery. Whoever has the turn waits
 for the lock alone, and everybody else waits for the turn.
+
+Threads of one process that write wait for one another in memory, before all that: the next goes on at once, where it
+would sleep between its tries, and only one of them at a time is in other processes' way.
 """
 
 import fcntl
 import os
 import random
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,16 +48,37 @@ class Patience:
         """Seconds since the beginning."""
         return time.monotonic() - self._started
 
+    @property
+    def left(self) -> float:
+        """Seconds until the whole wait is over."""
+        return max(0.0, self._wait.total_seconds() - self.waited)
+
     def pause(self, holder: str = "another process", part: float = 1.0) -> None:
         """Sleep a little; raises StoreBusy once the whole wait is over."""
-        left = self._wait.total_seconds() - self.waited
-        if left <= 0:
+        left = self.left
+        if not left:
             raise StoreBusy(
                 f"{self._path} was kept open by {holder} for {self._wait.total_seconds():g} s. Nothing was changed; "
                 "try again. If it lasts, find the process that holds it (fuser shows it) and end that."
             )
         pause = part * random.uniform(SHORTEST_PAUSE, LONGEST_PAUSE)  # noqa: S311 - jitter, not a secret
         time.sleep(min(left, pause))
+
+
+_writers: dict[str, threading.Lock] = {}
+os.register_at_fork(after_in_child=_writers.clear)  # a thread that had one of them is not there any more
+
+
+@contextmanager
+def alone_among_threads(path: Path, patience: Patience) -> Iterator[None]:
+    """Be the only thread of this process that waits for the lock of a file to write to it, or has it."""
+    writer = _writers.setdefault(str(path), threading.Lock())
+    while not writer.acquire(timeout=patience.left):
+        patience.pause("another thread of this process")
+    try:
+        yield
+    finally:
+        writer.release()
 
 
 @contextmanager
