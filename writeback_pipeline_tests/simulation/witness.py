@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from writeback_pipeline.domain.bulk import Stage
+from writeback_pipeline.domain.bulk import JobState, Stage
 from writeback_pipeline.domain.ledger import QUIET, Intent
 from writeback_pipeline.domain.planning import payload_hash
 from writeback_pipeline.domain.records import Answer, Operation, RowResult, RowWrite
@@ -85,7 +85,8 @@ class Witness:
     def before_close_job(self, worker: Worker, job_id: str) -> None:
         if self.books.stage_of(job_id) in (None, Stage.CREATED):
             self._note("a job begins of which the ledger does not know that it has its rows")
-        for row in self.organisation.job_server.jobs[job_id].rows:
+        job = self.organisation.job_server.jobs[job_id]
+        for row in job.rows if job.state is JobState.OPEN else ():  # one that somebody else began is refused
             if row.operation is Operation.CLEAR_FLAG:
                 self._check_clear(row)
 
