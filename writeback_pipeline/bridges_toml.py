@@ -13,6 +13,8 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from writeback_pipeline.domain.trouble import Trouble
+
 RESERVED = frozenset({"metrics", "sign-in", "sign-out", "static"})
 """Names that the console's addresses have taken."""
 
@@ -25,7 +27,7 @@ _HEADER = re.compile(r"\s*\[\[\s*bridge\s*\]\]")
 _KEYS = ("name", "prefix", "server")
 
 
-class BridgesMisconfigured(Exception):
+class BridgesMisconfigured(Trouble):
     """The file, or what the environment says of its bridges, is wrong; the message says where and the remedy."""
 
 

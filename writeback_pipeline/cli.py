@@ -16,7 +16,7 @@ from writeback_pipeline.bridges import CHOSEN, enter, read_bridges
 from writeback_pipeline.bridges_toml import BridgesMisconfigured
 from writeback_pipeline.commands.output import InputError
 from writeback_pipeline.environment import read_environment
-from writeback_pipeline.logs import LogsMisconfigured, configure
+from writeback_pipeline.logs import configure
 
 _COMMANDS = {
     "demo": ("demo:demo", "Carry the sample changes into the embedded organisation and show what it now holds."),
@@ -92,18 +92,10 @@ def in_words(error: Exception) -> str | None:
 
 def troubles() -> tuple[type[Exception], ...]:
     """Errors whose message is all that a person needs; imported only once something has gone wrong."""
-    from writeback_pipeline.activity.database import ActivityDataError
-    from writeback_pipeline.alerting.configuration import AlertsMisconfigured
-    from writeback_pipeline.domain.keys import KeysTaken
-    from writeback_pipeline.domain.ledger import StoreBusy
-    from writeback_pipeline.domain.settings import InvalidSetting
-    from writeback_pipeline.intake.rows import UnreadableFile
-    from writeback_pipeline.local_org.records import UnusableFile
-    from writeback_pipeline.salesforce.connection import ConfigurationError
-    from writeback_pipeline.store.errors import StoreUnusable
+    from writeback_pipeline.domain.trouble import Trouble
+    from writeback_pipeline.local_org.records import UnusableFile  # the embedded organisation knows nothing of us
 
-    configuration = (AlertsMisconfigured, BridgesMisconfigured, ConfigurationError, InvalidSetting, LogsMisconfigured)
-    return ActivityDataError, KeysTaken, StoreBusy, StoreUnusable, UnreadableFile, UnusableFile, *configuration
+    return Trouble, UnusableFile
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from writeback_pipeline.bridges import CHOSEN
+from writeback_pipeline.domain.trouble import Trouble
 from writeback_pipeline.redaction import redacted
 
 FORMAT = "WRITEBACK_LOG_FORMAT"
@@ -33,7 +34,7 @@ def tell(log: logging.Logger, event: str, **fields: object) -> None:
         log.info("%s", redacted(" ".join(words)), extra={_FIELDS: {"event": event, **given}})
 
 
-class LogsMisconfigured(Exception):
+class LogsMisconfigured(Trouble):
     """WRITEBACK_LOG_FORMAT or WRITEBACK_LOG_LEVEL has a value that there is not; the message says which there are."""
 
 

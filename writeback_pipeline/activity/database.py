@@ -7,15 +7,19 @@ from tempfile import TemporaryDirectory
 import duckdb
 from duckdb import DuckDBPyConnection
 
+from writeback_pipeline.domain.trouble import Trouble
+
 _FAULTS_OF_THE_MACHINE = (duckdb.OutOfMemoryException, duckdb.InterruptException)
 _REPLACE = "Replace the file or move it away, then run the window again."
 
 
-class ActivityDataError(Exception):
+class ActivityDataError(Trouble):
     """Event data that cannot be used; the message names the file, what is wrong with it and what to do.
 
     `column` is set where the schema is at fault; `file` is the place itself where it could not be listed.
     """
+
+    passing = True  # a file that is still being written is whole at the next look
 
     def __init__(self, file: str, problem: str, column: str | None = None, *, remedy: str = _REPLACE) -> None:
         super().__init__(f"{file}: {problem}. {remedy}")

@@ -11,6 +11,7 @@ from writeback_pipeline.alerting.mail import Mail
 from writeback_pipeline.alerting.messages import RUNBOOK
 from writeback_pipeline.alerting.webhook import Webhook
 from writeback_pipeline.bridges import CHOSEN
+from writeback_pipeline.domain.trouble import Trouble
 
 WEBHOOK = "WRITEBACK_ALERT_WEBHOOK"
 SMTP_URL = "WRITEBACK_ALERT_SMTP_URL"
@@ -23,7 +24,7 @@ NAME = "WRITEBACK_ALERT_NAME"
 _PORTS = {"smtp": 587, "smtps": 465}
 
 
-class AlertsMisconfigured(Exception):
+class AlertsMisconfigured(Trouble):
     """The variables of the alerts are incomplete, contradictory or wrong; the message says which and what to set."""
 
 

@@ -67,6 +67,7 @@ def summaries_asset(occurrence: Occurrence, zone: str) -> dg.AssetsDefinition:
             tags={"domain": "mailing-activity"},
             description=f"Sent and opened mailings per person and {_WINDOW_WORD[occurrence]}, counted from the events.",
         )
+        @failing_in_words
         def asset(
             context: dg.AssetExecutionContext,
             platform_database: dg.ResourceParam[PlatformDatabase],
@@ -126,6 +127,7 @@ def writebacks_asset(occurrence: Occurrence, kind: Kind, zone: str) -> dg.Assets
             f"mailings {kind}. Only what changed since it was last written is sent."
         ),
     )
+    @failing_in_words
     def asset(
         context: dg.AssetExecutionContext,
         config: DeliverActivity,
@@ -160,8 +162,7 @@ def writebacks_asset(occurrence: Occurrence, kind: Kind, zone: str) -> dg.Assets
                 run_id=context.run.run_id,
                 progress=_progress(context, window.name),
             )
-            with failing_in_words():
-                report = delivery.run(kind, window, events)
+            report = delivery.run(kind, window, events)
         if is_repeat(context.run) and context.retry_number < MOST_WAITS and (pause := _worth_waiting(report)):
             raise dg.RetryRequested(MOST_WAITS, seconds_to_wait=pause.total_seconds())
         cost = cost_metadata(

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
+from writeback_pipeline.defs.failures import failing_in_words
 from writeback_pipeline.defs.metadata import table
 from writeback_pipeline.defs.ports import Ledger, MailingActivity, PlatformDatabase
 from writeback_pipeline.delivery.owed_windows import window_states
@@ -36,6 +37,7 @@ def no_window_is_missing(occurrence: Occurrence, kind: Kind, asset: dg.AssetsDef
         name="no_window_is_missing",
         description=f"Every closed window of the last {REACH_DAYS} days is delivered as its events stand.",
     )
+    @failing_in_words
     def check(
         platform_database: dg.ResourceParam[PlatformDatabase], mailing_activity: dg.ResourceParam[MailingActivity]
     ) -> dg.AssetCheckResult:
@@ -64,6 +66,7 @@ def is_fresh(occurrence: Occurrence, kind: Kind, asset: dg.AssetsDefinition) -> 
         name="is_fresh",
         description="No closed window is missing for longer than the chosen frequency explains; never, under manual.",
     )
+    @failing_in_words
     def check(
         platform_database: dg.ResourceParam[PlatformDatabase], mailing_activity: dg.ResourceParam[MailingActivity]
     ) -> dg.AssetCheckResult:
@@ -118,6 +121,7 @@ def every_summary_is_accounted_for(
             "Tasks written + failed + refused + no recipient + still open."
         ),
     )
+    @failing_in_words
     def check(platform_database: dg.ResourceParam[PlatformDatabase]) -> dg.AssetCheckResult:
         ledger = platform_database.ledger()
         windows = [

@@ -49,6 +49,7 @@ class DeliverOptOuts(dg.Config):
 
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"duckdb"}, tags={"domain": "opt-outs"})
+@failing_in_words
 def pending_queue(
     context: dg.AssetExecutionContext, platform_database: dg.ResourceParam[PlatformDatabase]
 ) -> dg.MaterializeResult[None]:
@@ -77,6 +78,7 @@ def pending_queue(
     tags={"domain": "opt-outs"},
     output_required=False,
 )
+@failing_in_words
 def opt_out_writebacks(
     context: dg.AssetExecutionContext,
     config: DeliverOptOuts,
@@ -88,7 +90,7 @@ def opt_out_writebacks(
     Delivers everything that is due. Safe to start while another run is on: each person is leased to one run at a time.
     """
     ledger = platform_database.ledger()
-    with failing_in_words(), salesforce.connect(Purpose.OPT_OUTS, manual=is_manual(context.run)) as organisation:
+    with salesforce.connect(Purpose.OPT_OUTS, manual=is_manual(context.run)) as organisation:
         if config.dry_run:
             report = dry_run(ledger, organisation, datetime.now(UTC), limit=config.limit)
             for change in report.planned:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from writeback_pipeline.defs.assets import opt_out_writebacks
+from writeback_pipeline.defs.failures import failing_in_words
 from writeback_pipeline.defs.metadata import TABLE_ROWS, writeback_table
 from writeback_pipeline.defs.ports import PlatformDatabase
 from writeback_pipeline.domain.ledger import WritebackFilter
@@ -19,6 +20,7 @@ FAIL_AFTER = timedelta(hours=48)
 
 
 @dg.asset_check(asset=opt_out_writebacks, description="No opt-out needs a person: every failed one is listed here.")
+@failing_in_words
 def nothing_failed(platform_database: dg.ResourceParam[PlatformDatabase]) -> dg.AssetCheckResult:
     """Red while a failed opt-out waits for somebody to act."""
     ledger = platform_database.ledger()
@@ -35,6 +37,7 @@ def nothing_failed(platform_database: dg.ResourceParam[PlatformDatabase]) -> dg.
 @dg.asset_check(
     asset=opt_out_writebacks, description="No opt-out is owed for longer than 1 hour (warning) or 48 hours."
 )
+@failing_in_words
 def no_opt_out_is_older_than(platform_database: dg.ResourceParam[PlatformDatabase]) -> dg.AssetCheckResult:
     """Yellow, then red, while the oldest owed opt-out is over its limit."""
     depth, now = platform_database.ledger().depth(), datetime.now(UTC)
@@ -48,6 +51,7 @@ def no_opt_out_is_older_than(platform_database: dg.ResourceParam[PlatformDatabas
 
 
 @dg.asset_check(asset=opt_out_writebacks, description="Every queued opt-out has ended or is visibly owed.")
+@failing_in_words
 def every_row_is_accounted_for(platform_database: dg.ResourceParam[PlatformDatabase]) -> dg.AssetCheckResult:
     """Red when a row contradicts itself: written without a Note, sent long ago without an outcome."""
     ledger = platform_database.ledger()

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from writeback_pipeline.defs.assets import pending_queue
-from writeback_pipeline.defs.failures import WRONG_ORGANISATION
+from writeback_pipeline.defs.failures import WRONG_ORGANISATION, failing_in_words
 from writeback_pipeline.defs.metadata import table
 from writeback_pipeline.defs.ports import PlatformDatabase, SalesforceConnector
 from writeback_pipeline.defs.runs import is_manual
@@ -27,6 +27,7 @@ _SPEC = dg.AssetCheckSpec(
 
 
 @dg.multi_asset_check(specs=[_SPEC])
+@failing_in_words
 def organisation_is_ready(
     context: dg.AssetCheckExecutionContext,
     platform_database: dg.ResourceParam[PlatformDatabase],

@@ -20,6 +20,7 @@ DAILY_AT = "30 4 * * *"
 
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"salesforce"}, tags={"domain": "opt-outs"}, output_required=False)
+@failing_in_words
 def opt_out_reconciliation(
     context: dg.AssetExecutionContext,
     platform_database: dg.ResourceParam[PlatformDatabase],
@@ -27,7 +28,7 @@ def opt_out_reconciliation(
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Opt-outs of the last 30 days as Salesforce holds them: flags that are gone are set again, lost Notes listed."""
     ledger = platform_database.ledger()
-    with failing_in_words(), salesforce.connect(Purpose.OPT_OUTS, manual=is_manual(context.run)) as organisation:
+    with salesforce.connect(Purpose.OPT_OUTS, manual=is_manual(context.run)) as organisation:
         delivery = OptOutDelivery(ledger, organisation, now=lambda: datetime.now(UTC), run_id=context.run.run_id)
         found = reconcile(delivery, ledger, organisation)
     context.log.info(

@@ -22,6 +22,7 @@ EVERY_15_MINUTES = "*/15 * * * *"
 
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"salesforce"}, tags={"domain": "opt-outs"}, output_required=False)
+@failing_in_words
 def salesforce_opt_outs(
     context: dg.AssetExecutionContext,
     platform_database: dg.ResourceParam[PlatformDatabase],
@@ -29,7 +30,7 @@ def salesforce_opt_outs(
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Opt-outs that were made or taken back in Salesforce, as the platform's table `subscriber_status` tells them."""
     ledger = platform_database.ledger()
-    with failing_in_words(), salesforce.connect(Purpose.OPT_OUTS, manual=is_manual(context.run)) as organisation:
+    with salesforce.connect(Purpose.OPT_OUTS, manual=is_manual(context.run)) as organisation:
         report = synchronise(ledger, organisation, datetime.now(UTC))
     standing = ledger.standing_counts()
     context.log.info(f"{report.read} people read, " + ", ".join(f"{report.news[each]} {each}" for each in Finding))
@@ -48,11 +49,12 @@ def salesforce_opt_outs(
 @dg.asset_check(
     asset=salesforce_opt_outs, description="The ledger and Salesforce agree about everybody who is opted out."
 )
+@failing_in_words
 def flag_matches_ledger(
     platform_database: dg.ResourceParam[PlatformDatabase], salesforce: dg.ResourceParam[SalesforceConnector]
 ) -> dg.AssetCheckResult:
     """Red while somebody is opted out on one side only; nothing is repaired here."""
-    with failing_in_words(), salesforce.connect(Purpose.OPT_OUTS, manual=False) as organisation:
+    with salesforce.connect(Purpose.OPT_OUTS, manual=False) as organisation:
         found = audit(platform_database.ledger(), organisation, datetime.now(UTC))
     here = [(each.salesforce_id, "only here", ", ".join(each.origins)) for each in found.only_here]
     there = [(each.person.salesforce_id, "only in Salesforce", each.changed_by) for each in found.only_there]

@@ -35,6 +35,7 @@ from writeback_pipeline.domain.tasks import (
     settle_task,
     task_write,
 )
+from writeback_pipeline.domain.trouble import Trouble
 from writeback_pipeline.domain.window_ledger import KnownSummary, OwedSummary, WindowCounts, WindowLease, scope_of
 from writeback_pipeline.domain.windows import Window
 from writeback_pipeline.domain.writebacks import Kind, Status
@@ -69,8 +70,10 @@ Refused = tuple[TaskWrite, RowResult]
 """A Task and how its write was answered."""
 
 
-class LeaseLost(Exception):
+class LeaseLost(Trouble):
     """Another worker took the window over; what it has to do is in the ledger."""
+
+    passing = True
 
 
 @dataclass(frozen=True, slots=True)

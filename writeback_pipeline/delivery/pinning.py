@@ -1,7 +1,9 @@
 """One ledger, one organisation: the first one it wrote to."""
 
+from writeback_pipeline.domain.trouble import Trouble
 
-class WrongOrganisation(Exception):
+
+class WrongOrganisation(Trouble):
     """The credentials lead to another organisation than the one this ledger belongs to."""
 
 

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from writeback_pipeline.domain.people import PersonRef
+from writeback_pipeline.domain.trouble import Trouble
 from writeback_pipeline.domain.writebacks import Change, Kind
 
 
-class KeysTaken(ValueError):
+class KeysTaken(Trouble, ValueError):
     """Changes that have the delivery key of another change; nothing was queued. `problems` has a sentence by key."""
 
     def __init__(self, problems: Mapping[str, str]) -> None:

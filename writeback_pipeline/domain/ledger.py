@@ -11,6 +11,7 @@ from typing import NamedTuple
 from writeback_pipeline.domain.opt_outs import OptOutEvent
 from writeback_pipeline.domain.people import ObjectType, PersonRef
 from writeback_pipeline.domain.records import Answer, Operation
+from writeback_pipeline.domain.trouble import Trouble
 from writeback_pipeline.domain.writebacks import FlagResult, Kind, Status, Writeback
 
 LEASE = timedelta(seconds=180)
@@ -36,8 +37,10 @@ MAX_HOPS = 5
 """How many conversions and merges in a row are followed from one record to the next."""
 
 
-class StoreBusy(Exception):
+class StoreBusy(Trouble):
     """The database stayed locked by other processes for the whole wait; nothing was changed, a later try may work."""
+
+    passing = True
 
 
 class SettingsMoved(Exception):

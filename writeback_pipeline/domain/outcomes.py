@@ -76,12 +76,12 @@ OUTCOMES: dict[str, Outcome] = {
     "INVALID_CROSS_REFERENCE_KEY": Outcome(
         Action.PERSON,
         "Salesforce has no such record: it was deleted for good or belongs to another organisation. "
-        "Correct the person's Salesforce id on the platform and queue the change again.",
+        "Correct the person's Salesforce id on the platform and queue the change again, under a new key.",
     ),
     "NOT_FOUND": Outcome(
         Action.PERSON,
         "Salesforce has no such record: it was deleted for good or belongs to another organisation. "
-        "Correct the person's Salesforce id on the platform and queue the change again.",
+        "Correct the person's Salesforce id on the platform and queue the change again, under a new key.",
     ),
     "MALFORMED_ID": Outcome(Action.PERSON, "The id is not one of this object: correct it on the platform."),
     "FIELD_INTEGRITY_EXCEPTION": Outcome(

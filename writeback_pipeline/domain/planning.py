@@ -159,7 +159,7 @@ def in_sending_order(plans: Sequence[PersonPlan]) -> list[tuple[Claim, PlannedWr
 def cannot_follow(claim: Claim, reason: str, now: datetime) -> list[Settlement]:
     """Failures for a person whose record moved somewhere that cannot be followed, such as round in a circle; what is in
     doubt stays so and is looked at again after a while."""
-    advice = "Correct the person's Salesforce id on the platform and queue the change again."
+    advice = "Correct the person's Salesforce id on the platform and queue the change again, under a new key."
     doubted = [_still_unknown(claim, doubt, max(doubt.readable_at, now + QUIET)) for doubt in claim.doubts]
     return doubted + [
         _settlement(claim, row, Status.FAILED)._replace(error_code="REDIRECT_LOST", error_message=reason, advice=advice)

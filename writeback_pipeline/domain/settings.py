@@ -10,8 +10,10 @@ from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
+from writeback_pipeline.domain.trouble import Trouble
 
-class InvalidSetting(ValueError):
+
+class InvalidSetting(Trouble, ValueError):
     """A setting that does not exist or a value that it does not take; the message names the remedy."""
 
 
@@ -203,6 +205,19 @@ def parse_setting(name: str, text: str) -> Any:
         return _PARSERS[name](text)
     except ValueError as error:
         raise InvalidSetting(f"{name} takes {error}, not {text!r}") from None
+
+
+def as_stored(texts: Mapping[str, str]) -> dict[str, str]:
+    """Those settings as they are stored; raises InvalidSetting that tells all of them that are wrong."""
+    stored, wrong = {}, []
+    for name, text in texts.items():
+        try:
+            stored[name] = setting_text(parse_setting(name, text))
+        except InvalidSetting as error:
+            wrong.append(str(error))
+    if wrong:
+        raise InvalidSetting("; ".join(wrong))
+    return stored
 
 
 def takes(name: str) -> str:

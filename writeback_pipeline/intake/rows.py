@@ -6,8 +6,10 @@ What the texts mean is decided by `writeback_pipeline.domain.intake`.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from writeback_pipeline.domain.trouble import Trouble
 
-class UnreadableFile(ValueError):
+
+class UnreadableFile(Trouble, ValueError):
     """The file as a whole cannot be taken: not there, of another form, wrong columns. Says what to do."""
 
 

@@ -13,6 +13,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from writeback_pipeline.domain.trouble import Trouble
+
 URL = "SALESFORCE_URL"
 CLIENT_ID = "SALESFORCE_CLIENT_ID"
 CLIENT_SECRET = "SALESFORCE_CLIENT_SECRET"  # noqa: S105 - a name
@@ -23,7 +25,7 @@ _DEFAULT_PORTS = {"https": 443, "http": 80}
 _SHARED_LOGIN_HOSTS = ("login.salesforce.com", "test.salesforce.com")
 
 
-class ConfigurationError(Exception):
+class ConfigurationError(Trouble):
     """The variables that name the organisation are incomplete, contradictory or wrong; the message says what to set."""
 
 

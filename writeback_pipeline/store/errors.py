@@ -8,6 +8,8 @@ from pathlib import Path
 
 import duckdb
 
+from writeback_pipeline.domain.trouble import Trouble
+
 HELD_ELSEWHERE = "Could not set lock on file"
 """How DuckDB begins to say that a program which knows nothing of our lock file has the database open."""
 
@@ -31,8 +33,14 @@ _REMEDIES = (
 _OTHERWISE = "Check the disk and the folder's permissions, then run again."
 
 
-class StoreUnusable(Exception):
+class StoreUnusable(Trouble):
     """The database cannot be opened or written; the message names the file and the remedy. Nothing was changed."""
+
+
+class CommitInDoubt(StoreUnusable):
+    """The connection was lost while a step was being committed; whether it was is found out at the next try."""
+
+    passing = True
 
 
 def unusable(path: Path, error: BaseException) -> StoreUnusable:

@@ -7,6 +7,7 @@ and nothing fails for it. `reading` looks at one moment and waits for nobody. Se
 transaction, so a pooler may stand in between.
 """
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -29,6 +30,11 @@ OLDEST = 13
 
 MOST_SKEW = timedelta(seconds=10)
 """How far this machine's clock may be off the server's; two machines may differ by twice that."""
+
+TOLD_AFTER = 3.0
+"""Seconds without a connection after which whoever waits is told."""
+
+_log = logging.getLogger(__name__)
 
 _PAUSE = 0.25
 """Seconds between two tries to connect."""
@@ -153,13 +159,17 @@ class PostgresDatabase:
         return self._opened(), True
 
     def _opened(self) -> psycopg.Connection:
-        deadline = time.monotonic() + self._wait.total_seconds()
+        begun = time.monotonic()
+        deadline, told = begun + self._wait.total_seconds(), False
         while True:
             try:
                 connection = connections.opened(self._server.conninfo)
             except psycopg.Error as error:
                 if not may_pass(error) or time.monotonic() >= deadline:
                     raise not_connected(self.shown, error, self._wait.total_seconds()) from error
+                if not told and time.monotonic() - begun >= TOLD_AFTER:
+                    told = True
+                    _log.warning("%s takes no connection: waiting up to %g s", self.shown, self._wait.total_seconds())
                 time.sleep(min(_PAUSE, max(0.0, deadline - time.monotonic())))
                 continue
             try:

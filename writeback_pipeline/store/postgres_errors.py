@@ -7,7 +7,7 @@ its words are compared; servers that speak another language fall back to what is
 import psycopg
 
 from writeback_pipeline.domain.ledger import StoreBusy
-from writeback_pipeline.store.errors import StoreUnusable
+from writeback_pipeline.store.errors import CommitInDoubt, StoreUnusable
 
 _START = "Start the server, or correct host and port in WRITEBACK_DATABASE."
 _SIGN_IN = "Correct user and password in WRITEBACK_DATABASE, or pg_hba.conf on the server."
@@ -79,9 +79,9 @@ def is_lost(error: psycopg.Error) -> bool:
     return code.startswith(_LOST) or (not code and isinstance(error, psycopg.OperationalError))
 
 
-def in_doubt(shown: str, error: psycopg.Error) -> StoreUnusable:
+def in_doubt(shown: str, error: psycopg.Error) -> CommitInDoubt:
     """What to tell of a step that may or may not have been committed: it must not be done again blindly."""
-    return StoreUnusable(
+    return CommitInDoubt(
         f"{shown}: the connection was lost while a step was being committed ({_words(error)}). Run again: whether it "
         "was committed is found out by itself, and nothing is done twice."
     )

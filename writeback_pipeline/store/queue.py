@@ -52,7 +52,7 @@ _ROW = {name: _TYPES.get(name, "TEXT") for name in _Row._fields}
 
 NO_RECIPIENT = (
     "This person has no record in Salesforce, so there is nothing to write to. Once the subscriber is linked to a "
-    "Contact or Lead, queue the change again with that id."
+    "Contact or Lead, queue the change again with that id, under a new key."
 )
 
 CHANGED = "somebody or something dealt with it after it was shown: look at what it says now, then retry"

@@ -8,7 +8,7 @@ from writeback_pipeline.domain.settings import (
     InvalidSetting,
     WritebackSettings,
     as_mapping,
-    parse_setting,
+    as_stored,
     setting_text,
     settings_from,
     settings_without_activity,
@@ -55,7 +55,7 @@ def change_settings(
 
     `seen` is how many changes whoever asks knew of: raises SettingsMoved when there are others.
     """
-    wanted = {name: setting_text(parse_setting(name, text)) for name, text in texts.items()}
+    wanted = as_stored(texts)
     if seen is not None and len(settings_history(session)) != seen:
         raise SettingsMoved("somebody else changed the settings meanwhile: nothing was changed")
     now_stored = setting_texts(session)

@@ -266,6 +266,12 @@ def test_settings_change_all_or_none(store: Store, wrong: dict[str, str]) -> Non
     assert store.settings_history() == []
 
 
+def test_all_settings_that_are_wrong_are_told_at_once(store: Store) -> None:
+    with pytest.raises(InvalidSetting, match=r"occurrence takes .* not 'yearly'; sent takes true or false, not 'no'"):
+        store.change_settings({"occurrence": "yearly", "opened": "true", "sent": "no"}, "ada", NOW)
+    assert store.settings_history() == []
+
+
 def test_settings_that_somebody_else_changed_meanwhile_are_not_overwritten(store: Store) -> None:
     store.change_settings({"sent": "false"}, "ada", NOW, seen=0)
     with pytest.raises(SettingsMoved):

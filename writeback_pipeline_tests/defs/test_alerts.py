@@ -9,6 +9,7 @@ import pytest
 from writeback_pipeline.alerting.configuration import AlertsMisconfigured
 from writeback_pipeline.defs.alerts import failed_runs, red_checks
 from writeback_pipeline.domain.health import RedCheck
+from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.alerting.receivers import Hooks, webhook
 from writeback_pipeline_tests.defs.conftest import Pipeline
 
@@ -63,6 +64,18 @@ def test_a_red_check_is_seen_until_it_is_green(pipeline: Pipeline) -> None:
     pipeline.run()
     (red,) = red_checks(pipeline.instance, checks)
     assert red == RedCheck("opt_out_writebacks", "nothing_failed", "1 opt-outs need a person")
+
+
+def test_a_ledger_that_cannot_be_used_is_told_in_its_own_words(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nowhere = Store("postgresql://somebody:hush-4711@127.0.0.1:1/ledger", pipeline.world.home, wait=timedelta(0))
+    with monkeypatch.context() as patched:
+        patched.setattr(pipeline.world, "ledger", nowhere)
+        assert not pipeline.run().success
+    (failed,) = failed_runs(pipeline.instance, datetime.now(UTC))
+    assert ":1/ledger cannot be used. Start the server" in failed.words
+    assert "hush-4711" not in failed.words
 
 
 def test_windows_of_activity_fail_each_for_itself(pipeline: Pipeline) -> None:

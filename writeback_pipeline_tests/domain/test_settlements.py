@@ -101,7 +101,7 @@ def test_of_a_person_who_cannot_be_followed() -> None:
             Status.FAILED,
             error_code="REDIRECT_LOST",
             error_message="round in a circle",
-            advice="Correct the person's Salesforce id on the platform and queue the change again.",
+            advice="Correct the person's Salesforce id on the platform and queue the change again, under a new key.",
         ),
     ]
     soon = replace(doubted(), doubts=(replace(doubted().doubts[0], readable_at=NOW),))

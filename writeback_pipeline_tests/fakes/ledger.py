@@ -34,7 +34,7 @@ from writeback_pipeline.domain.records import OrganisationUnavailable
 from writeback_pipeline.domain.settings import (
     WritebackSettings,
     as_mapping,
-    parse_setting,
+    as_stored,
     setting_text,
     settings_from,
 )
@@ -320,7 +320,7 @@ class MemoryLedger:
     def change_settings(
         self, texts: Mapping[str, str], by: str, now: datetime, *, seen: int | None = None
     ) -> list[SettingChange]:
-        wanted = {name: setting_text(parse_setting(name, text)) for name, text in texts.items()}
+        wanted = as_stored(texts)
         if seen is not None and seen != len(self._history):
             raise SettingsMoved
         stored = {name: setting_text(value) for name, value in as_mapping(self._parsed).items()}

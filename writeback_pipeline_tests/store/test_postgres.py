@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+import writeback_pipeline.store.postgres
 from writeback_pipeline.domain.ledger import LEASE, EnqueueResult, StoreBusy
 from writeback_pipeline.domain.writebacks import Status
 from writeback_pipeline.store import postgres_connections
@@ -253,6 +254,17 @@ def test_a_server_that_cannot_be_reached_is_named_with_the_remedy(change: dict[s
     with pytest.raises(StoreUnusable, match=remedy) as raised, PostgresDatabase(url, wait=SHORT).reading():
         pass
     assert "s3cret" not in str(raised.value)
+
+
+def test_whoever_waits_for_a_server_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(writeback_pipeline.store.postgres, "TOLD_AFTER", 0.1)
+    nowhere = PostgresDatabase("postgresql://somebody:hush-4711@127.0.0.1:1/ledger", wait=timedelta(seconds=1))
+    with pytest.raises(StoreUnusable), nowhere.reading():
+        pass
+    told = "postgresql://somebody@127.0.0.1:1/ledger takes no connection: waiting up to 1 s"
+    assert [record.getMessage() for record in caplog.records] == [told]
 
 
 def test_a_role_without_rights_is_told_so(url: str, tmp_path: Path) -> None:
