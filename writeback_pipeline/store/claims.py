@@ -35,8 +35,6 @@ _OWED_NOW = (
     "AND (w.next_attempt_at IS NULL OR w.next_attempt_at <= $1::TIMESTAMP)"
 )
 
-_FREE = "NOT EXISTS (SELECT 1 FROM people p WHERE p.person_id = w.person_id AND p.lease_until > $1::TIMESTAMP)"
-
 _UNLEASED = "(p.lease_until IS NULL OR p.lease_until <= $1::TIMESTAMP)"
 
 _TO_VERIFY = (
@@ -130,8 +128,9 @@ def due(session: Session, now: datetime) -> int:
     """What a delivery would move now: opt-outs that are owed and free to claim, without recipient, or left by a dead
     worker, and people whose flag is to be verified, or to be set as it was left alone."""
     [(count,)] = session.execute(
-        f"SELECT (SELECT count(*) FROM writebacks w WHERE {_FREE} "
-        "AND w.settled_at IS NULL AND w.kind IN ('unsubscribe', 'resubscribe') "
+        "SELECT (SELECT count(*) FROM writebacks w "
+        "LEFT JOIN people p ON p.person_id = w.person_id AND p.lease_until > $1::TIMESTAMP "
+        "WHERE p.person_id IS NULL AND w.settled_at IS NULL AND w.kind IN ('unsubscribe', 'resubscribe') "
         f"AND (w.status = 'sending' OR ({_OWED_NOW}))) "
         f"+ (SELECT count(*) FROM people p WHERE {_TO_VERIFY}) + (SELECT count(*) FROM ({FLAGS_LEFT}) l)",
         [now],
