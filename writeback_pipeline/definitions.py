@@ -4,7 +4,7 @@
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -109,6 +109,12 @@ class MailingActivity(dg.ConfigurableResource["MailingActivity"]):
     def counted(self, window: Window, presentation: Presentation) -> "AbstractContextManager[CountedWindow]":
         """The window's events, counted, for the length of the block."""
         return self._events().counted(window, presentation)
+
+    def counted_each(
+        self, windows: Iterable[Window], presentation: Presentation
+    ) -> "Generator[CountedWindow, None, None]":
+        """The windows' events, counted one after the other."""
+        return self._events().counted_each(windows, presentation)
 
     def fingerprints(self, windows: Iterable[Window]) -> Mapping[str, str]:
         """Per window's name what changes whenever its files change."""

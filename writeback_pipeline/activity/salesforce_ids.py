@@ -7,6 +7,11 @@ have is told apart.
 from writeback_pipeline.domain.people import KEY_PREFIXES
 
 _SUFFIX_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
+_FIVE_AND_THEIR_SUFFIX = "|".join(
+    "".join("[A-Z]" if bits >> k & 1 else "[0-9a-z]" for k in range(5)) + letter
+    for bits, letter in enumerate(_SUFFIX_ALPHABET)
+)
+"""Five characters of an id and the one of the suffix that says which of them are upper-case letters."""
 
 
 def normal_id_sql(column: str) -> str:
@@ -25,8 +30,12 @@ def normal_id_sql(column: str) -> str:
 
 def is_person_sql(column: str) -> str:
     """Whether the normal id in that column is one that a Contact or Lead can have."""
-    form = f"(?:{'|'.join(KEY_PREFIXES.values())})[0-9A-Za-z]{{12}}[0-9A-Z]{{3}}"
-    return f"regexp_full_match({column}, '{form}') AND substr({column}, 16, 3) = {_suffix_sql(column)}"
+    checked = ", ".join(f"substr({column}, {1 + 5 * k}, 5), substr({column}, {16 + k}, 1)" for k in range(3))
+    prefixes = ", ".join(f"'{prefix}'" for prefix in KEY_PREFIXES.values())
+    return (
+        f"length({column}) = 18 AND substr({column}, 1, 3) IN ({prefixes}) "
+        f"AND regexp_full_match(concat({checked}), '(?:{_FIVE_AND_THEIR_SUFFIX}){{3}}')"
+    )
 
 
 def _suffix_sql(id15: str) -> str:

@@ -3,10 +3,9 @@
 Puts the other rooms together. An id that no Contact or Lead can have is nobody to write to, like none at all.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 
 from writeback_pipeline.activity.database import event_database
 from writeback_pipeline.activity.files import fingerprint, window_files
@@ -47,13 +46,10 @@ class KindEvents:
 
     def without_recipient(self) -> Sequence[OwedSummary]:
         """A row for everybody who has no record that can be written to, by subscriber or by the id that is none."""
-        last: dict[str, datetime] = {}
-        for who, last_at in self._summaries.nobody(self.kind):  # a subscriber may be called what another's wrong id is
-            last[who] = max(last_at, last.get(who, last_at))
         window = self._summaries.window
         return [
             OwedSummary(task_key(self.kind, window, f"subscriber:{who}"), self.kind, None, who, last_at)
-            for who, last_at in last.items()
+            for who, last_at in self._summaries.nobody(self.kind)
         ]
 
 
@@ -61,7 +57,6 @@ class KindEvents:
 class CountedWindow:
     """A window's events, counted."""
 
-    fingerprint: str
     presentation: Presentation
     _summaries: WindowSummaries
 
@@ -82,7 +77,15 @@ class CountedWindow:
 
     def of(self, kind: Kind) -> KindEvents:
         """Those of one kind."""
-        return KindEvents(kind, self.fingerprint, self.presentation, self._summaries)
+        return KindEvents(kind, self._summaries.fingerprint, self.presentation, self._summaries)
+
+    def summaries(self, kind: Kind) -> int:
+        """How many summaries there are of one kind."""
+        return self._summaries.totals.by_kind[kind].people
+
+    def without_recipient(self, kind: Kind) -> int:
+        """How many have no record that can be written to, of those whom events of one kind name."""
+        return self._summaries.totals.by_kind[kind].without_recipient.subscribers
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +98,17 @@ class MailingEvents:
     @contextmanager
     def counted(self, window: Window, presentation: Presentation) -> Iterator[CountedWindow]:
         """The window's events, for the length of the block; ActivityDataError names the file that cannot be used."""
+        with closing(self.counted_each([window], presentation)) as counted:
+            yield next(counted)
+
+    def counted_each(
+        self, windows: Iterable[Window], presentation: Presentation
+    ) -> Generator[CountedWindow, None, None]:
+        """The windows' events, counted one after the other in one database; each stays until the next is asked for."""
         with event_database(self.memory_limit) as database:
-            print_ = fingerprint(database, window_files(database, self.location, window))
-            with summarise(database, self.location, window, presentation) as summaries:
-                yield CountedWindow(print_, presentation, summaries)
+            for window in windows:
+                with summarise(database, self.location, window, presentation) as summaries:
+                    yield CountedWindow(presentation, summaries)
 
     def fingerprints(self, windows: Iterable[Window]) -> Mapping[str, str]:
         """Per window's name what changes whenever its files change; empty for a window without files."""

@@ -2,12 +2,14 @@
 
 An event belongs to the window in which it occurred: an open, however long after the mailing was sent, to the window
 of the open. Neither the order of events and files nor the machine plays a part. Everything that was counted stays in
-DuckDB; Python sees the summaries that are asked for, such as those whose revision is not the one last written.
+DuckDB; Python sees the summaries that are asked for, such as those whose revision is not the one last written. What
+these list is read from the files once more, when the first of them is asked for: most countings end without.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import cache, partial
 from itertools import groupby
 from typing import Any
 from uuid import uuid4
@@ -16,24 +18,28 @@ from duckdb import DuckDBPyConnection
 
 from writeback_pipeline.activity.counting import (
     BY_A_MACHINE,
-    OPENED,
     Totals,
     count_events,
     create_tables,
     no_events,
+    read_events,
 )
-from writeback_pipeline.activity.database import naming_the_file
-from writeback_pipeline.activity.files import window_files
-from writeback_pipeline.activity.salesforce_ids import is_person_sql
+from writeback_pipeline.activity.database import ActivityDataError, naming_the_file
+from writeback_pipeline.activity.files import fingerprint, window_files
 from writeback_pipeline.activity.schema import COLUMNS, check_files
 from writeback_pipeline.domain.activity import MailingActivity, Presentation, Summary, task_key
 from writeback_pipeline.domain.people import PersonRef, object_type_of
 from writeback_pipeline.domain.windows import Window
-from writeback_pipeline.domain.writebacks import Kind
+from writeback_pipeline.domain.writebacks import ACTIVITY_KINDS, Kind
 
 _BATCH = 2_000
 _REVISION = "printf('%016x', hash(content, $digest::UBIGINT))"
+_SUMMARIES = {
+    kind: f"SELECT salesforce_id, {kind} AS content FROM people WHERE {kind}_events > 0" for kind in ACTIVITY_KINDS
+}
 _READ_EVERYTHING = f"SELECT max(hash({', '.join(COLUMNS)})) FROM read_parquet($files, hive_partitioning = false)"
+
+Cursor = Callable[[], DuckDBPyConnection]
 
 Event = tuple[str, str, str, int]
 """Mailing id, name and subject, and the moment."""
@@ -43,28 +49,34 @@ class WindowSummaries:
     """What was counted in one window; readable inside the `summarise` block, by several iterators at once."""
 
     def __init__(
-        self, database: DuckDBPyConnection, schema: str, window: Window, presentation: Presentation, totals: Totals
+        self,
+        window: Window,
+        presentation: Presentation,
+        totals: Totals,
+        fingerprint: str,
+        cursor: Cursor,
+        read_events: Callable[[], None],
     ) -> None:
         self.window = window
         self.totals = totals
-        self._database = database
-        self._schema = schema
+        self.fingerprint = fingerprint
         self._digest = presentation.digest
-        self._ids_checked = False
+        self._cursor = cursor
+        self._read_events = cache(read_events)
 
     def revisions(self, kind: Kind) -> Iterator[tuple[str, str]]:
         """Key and revision of every summary, in no order."""
-        cursor = self._with_ids_checked()
+        cursor = self._cursor()
         cursor.execute(
-            f"SELECT $prefix || salesforce_id, {_REVISION} "
-            "FROM people ANTI JOIN no_person USING (salesforce_id) WHERE opened = $opened",
-            {"prefix": task_key(kind, self.window, ""), "digest": self._digest, "opened": kind is Kind.OPENED},
+            f"SELECT $prefix || salesforce_id, {_REVISION} FROM ({_SUMMARIES[kind]})",
+            {"prefix": task_key(kind, self.window, ""), "digest": self._digest},
         )
         yield from _fetched(cursor)
 
     def summaries(self, kind: Kind, keys: Collection[str] | None = None) -> Iterator[Summary]:
-        """The summaries with these keys, or all, by Salesforce id."""
-        cursor = self._with_ids_checked()
+        """The summaries with these keys, or all, by Salesforce id; the first call reads what they list."""
+        self._read_events()
+        cursor = self._cursor()
         chosen = ""
         if keys is not None:
             prefix = task_key(kind, self.window, "")
@@ -75,10 +87,9 @@ class WindowSummaries:
             chosen = "SEMI JOIN chosen USING (salesforce_id)"
         cursor.execute(
             f"SELECT salesforce_id, {_REVISION}, mailing_id, name, subject, moment "
-            f"FROM (FROM people {chosen} WHERE opened = $opened) "
-            "JOIN events USING (salesforce_id) JOIN labels USING (label) ANTI JOIN no_person USING (salesforce_id) "
-            f"WHERE (moment & {OPENED} > 0) = $opened ORDER BY salesforce_id, moment, label",
-            {"digest": self._digest, "opened": kind is Kind.OPENED},
+            f"FROM (FROM ({_SUMMARIES[kind]}) {chosen}) JOIN events USING (salesforce_id) JOIN labels USING (label) "
+            "WHERE kind = $kind ORDER BY salesforce_id, moment, label",
+            {"digest": self._digest, "kind": kind.value},
         )
         for (salesforce_id, revision), rows in groupby(_fetched(cursor), lambda row: row[:2]):
             mailings = _mailings([row[2:] for row in rows], self.window)
@@ -89,39 +100,20 @@ class WindowSummaries:
 
         That is the subscriber where there is no Salesforce id, else the id that no person can have.
         """
-        cursor = self._with_ids_checked()
-        cursor.execute(
-            "SELECT subscriber_id, last_moment FROM nobody WHERE kind = $kind "
-            "UNION ALL SELECT salesforce_id, max(moment) FROM events SEMI JOIN no_person USING (salesforce_id) "
-            "WHERE kind = $kind GROUP BY salesforce_id ORDER BY 1",
-            {"kind": kind.value},
-        )
-        return [(who, _instant(moment, self.window)) for who, moment in cursor.fetchall()]
+        query = "SELECT who, last_moment FROM nobody WHERE kind = $kind ORDER BY who"
+        rows = self._cursor().execute(query, {"kind": kind.value}).fetchall()
+        return [(who, _instant(moment, self.window)) for who, moment in rows]
 
     def events_in_rows(self, kind: Kind) -> int:
         """The events that summaries and `nobody` are made of."""
-        row = (
-            in_schema(self._database, self._schema)
-            .execute(
-                "SELECT coalesce(sum(events), 0)::BIGINT FROM (SELECT events FROM nobody WHERE kind = $kind "
-                "UNION ALL SELECT count(*) FROM events WHERE kind = $kind)",
-                {"kind": kind.value},
+        query = f"""
+            SELECT coalesce(sum(events), 0)::BIGINT FROM (
+                SELECT events FROM nobody WHERE kind = $kind UNION ALL SELECT {kind}_events FROM people
             )
-            .fetchone()
-        )
+        """
+        row = self._cursor().execute(query, {"kind": kind.value}).fetchone()
         assert row is not None
         return int(row[0])
-
-    def _with_ids_checked(self) -> DuckDBPyConnection:
-        """A cursor of its own, with the ids that no person can have in `no_person`; they are few, finding them slow."""
-        cursor = in_schema(self._database, self._schema)
-        if not self._ids_checked:
-            cursor.execute(
-                "CREATE TABLE no_person AS "
-                f"SELECT DISTINCT salesforce_id FROM people WHERE NOT ({is_person_sql('salesforce_id')})"
-            )
-            self._ids_checked = True
-        return cursor
 
 
 @contextmanager
@@ -130,15 +122,26 @@ def summarise(
 ) -> Iterator[WindowSummaries]:
     """Count a window's events, both kinds; raises ActivityDataError naming the file that cannot be used."""
     files = window_files(database, location, window)
+    print_ = fingerprint(database, files)
     check_files(database, files)
     schema = f"window_{uuid4().hex}"
     database.execute(f"CREATE SCHEMA {schema}")
     try:
         connection = in_schema(database, schema)
         create_tables(connection)
+        totals, rows = no_events(), None
         with naming_the_file(database, files, _READ_EVERYTHING):
-            totals = count_events(connection, files, window) if files else no_events()
-        yield WindowSummaries(database, schema, window, presentation, totals)
+            if files:
+                totals, rows = count_events(connection, files, window)
+
+        def read() -> None:
+            with naming_the_file(database, files, _READ_EVERYTHING):
+                if rows is not None and not read_events(connection, rows):
+                    raise ActivityDataError(
+                        location, f"files changed while {window.name} was counted", remedy="Run the window again."
+                    )
+
+        yield WindowSummaries(window, presentation, totals, print_, partial(in_schema, database, schema), read)
     finally:
         database.execute(f"DROP SCHEMA {schema} CASCADE")
 

@@ -6,6 +6,7 @@ written, and says so. The summaries are counted anew whenever they are asked for
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any
@@ -76,16 +77,16 @@ def summaries_asset(occurrence: Occurrence, zone: str) -> dg.AssetsDefinition:
             settings = platform_database.ledger().activity_settings()
             keys = context.partition_keys
             events, begun = 0, monotonic()
-            for number, key in enumerate(keys, 1):
-                window = window_of_partition(key, occurrence, settings)
-                with mailing_activity.counted(window, _presentation(settings)) as counted:
+            windows = [window_of_partition(key, occurrence, settings) for key in keys]
+            with closing(mailing_activity.counted_each(windows, _presentation(settings))) as each:
+                for number, (key, counted) in enumerate(zip(keys, each, strict=True), 1):
                     metadata = _counted(counted)
-                context.add_asset_metadata(metadata, asset_key=context.asset_key, partition_key=key)
-                events += metadata["events"]
-                context.log.info(
-                    "%s: %d events; %d of %d windows, %d events a second",
-                    *(window.name, metadata["events"], number, len(keys), _rate(events, begun)),
-                )
+                    context.add_asset_metadata(metadata, asset_key=context.asset_key, partition_key=key)
+                    events += metadata["events"]
+                    context.log.info(
+                        "%s: %d events; %d of %d windows, %d events a second",
+                        *(key, metadata["events"], number, len(keys), _rate(events, begun)),
+                    )
             return dg.MaterializeResult(metadata={"windows": len(keys)})
 
     return asset
@@ -102,11 +103,11 @@ def _presentation(settings: WritebackSettings) -> Presentation:
 def _counted(window: CountedWindow) -> dict[str, int]:
     numbers = {"events": 0, "repeated_events": window.repeated, "events_of_no_kind": window.of_no_kind}
     for kind in ACTIVITY_KINDS:
-        of_kind = window.of(kind)
-        numbers["events"] += of_kind.events
-        numbers[f"{kind}_events"] = of_kind.events
-        numbers[f"{kind}_summaries"] = len(of_kind.revisions())
-        numbers[f"{kind}_without_recipient"] = len(of_kind.without_recipient())
+        events = window.of(kind).events
+        numbers["events"] += events
+        numbers[f"{kind}_events"] = events
+        numbers[f"{kind}_summaries"] = window.summaries(kind)
+        numbers[f"{kind}_without_recipient"] = window.without_recipient(kind)
     return numbers
 
 

@@ -3,7 +3,7 @@
 `writeback_pipeline.definitions` binds the real ones; a test binds its own. Assets, sensors and checks see only these.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -97,12 +97,23 @@ class CountedWindow(Protocol):
     def of(self, kind: Kind) -> CountedEvents:
         """Those of one kind."""
 
+    def summaries(self, kind: Kind) -> int:
+        """How many summaries there are of one kind."""
+
+    def without_recipient(self, kind: Kind) -> int:
+        """How many have no record that can be written to, of those whom events of one kind name."""
+
 
 class MailingActivity(EventFiles, Protocol):
     """The resource `mailing_activity`: the platform's mailing events."""
 
     def counted(self, window: Window, presentation: Presentation) -> AbstractContextManager[CountedWindow]:
         """The window's events, for the length of the block; an error names the file that cannot be used."""
+
+    def counted_each(
+        self, windows: Iterable[Window], presentation: Presentation
+    ) -> Generator[CountedWindow, None, None]:
+        """The windows' events, one after the other; each stays until the next is asked for."""
 
 
 class PlatformDatabase(Protocol):

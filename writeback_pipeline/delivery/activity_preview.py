@@ -1,7 +1,7 @@
 """What delivering windows of mailing activity would take, for a person who asks before they do it. Writes nothing."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,8 +24,10 @@ class CountedKinds(Protocol):
 class MailingEvents(Protocol):
     """The platform's mailing events."""
 
-    def counted(self, window: Window, presentation: Presentation) -> AbstractContextManager[CountedKinds]:
-        """The window's events, counted, for the length of the block."""
+    def counted_each(
+        self, windows: Iterable[Window], presentation: Presentation
+    ) -> Generator[CountedKinds, None, None]:
+        """The windows' events, counted one after the other; each stays until the next is asked for."""
 
 
 class Summaries(Protocol):
@@ -58,8 +60,8 @@ def preview_windows(
 ) -> Iterator[WindowPreview]:
     """A preview for each window and kind, in order, made of the plan that a delivery would carry out."""
     presentation = Presentation(settings.platform_name, settings.zone)
-    for window in windows:
-        with activity.counted(window, presentation) as counted:
+    with closing(activity.counted_each(windows, presentation)) as each:
+        for window, counted in zip(windows, each, strict=True):
             for kind in kinds:
                 known = ledger.known_summaries(scope_of(kind, window))
                 plan = plan_window(known, counted.of(kind), settings.bulk_threshold)

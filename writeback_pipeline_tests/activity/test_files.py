@@ -140,7 +140,7 @@ def test_times_may_be_stored_in_any_usual_way(tmp_path: Path, type_: pa.DataType
 def test_further_columns_and_another_order_of_columns_do_not_matter(tmp_path: Path) -> None:
     fields = [*reversed(list(SCHEMA)), pa.field("campaign", pa.int64())]
     write_file(file_of(tmp_path, 10), [event("e1", NOON.format(10), campaign=7)], pa.schema(fields))
-    write_file(file_of(tmp_path, 10).with_name("usual.parquet"), [event("e2", NOON.format(10))])
+    write_file(file_of(tmp_path, 10).with_name("usual.parquet"), [event("e2", NOON.format(10))] * 2)
     assert read(tmp_path, window("2026-11-10")).only().count == 2
 
 

@@ -10,11 +10,12 @@ import duckdb
 import pytest
 
 from writeback_pipeline.activity.counting import WithoutRecipient
-from writeback_pipeline.activity.database import event_database
+from writeback_pipeline.activity.database import ActivityDataError, event_database
+from writeback_pipeline.activity.source import MailingEvents
 from writeback_pipeline.activity.summaries import summarise
 from writeback_pipeline.domain.activity import MailingActivity, Presentation, task_key
 from writeback_pipeline.domain.settings import Occurrence
-from writeback_pipeline.domain.writebacks import Kind
+from writeback_pipeline.domain.writebacks import ACTIVITY_KINDS, Kind
 from writeback_pipeline_tests.activity.events import ANNA, BEN, LEAD, Found, event, read, window, write
 
 DAY = window("2026-11-10")
@@ -161,6 +162,8 @@ def test_an_id_that_no_person_can_have_is_listed_and_stops_nobody_else(tmp_path:
     assert mixed.only().person.salesforce_id == ANNA
     assert list(mixed.revisions[Kind.SENT]) == [task_key(Kind.SENT, DAY, ANNA)]
     assert [at for _, at in mixed.nobody[Kind.SENT]] == [datetime(2026, 11, 10, 9, 30, tzinfo=UTC)]
+    sent = mixed.counted.totals.by_kind[Kind.SENT]
+    assert (sent.people, sent.events, sent.without_recipient) == (1, 1, WithoutRecipient(subscribers=1, events=2))
 
 
 def test_subscribers_without_a_salesforce_id_are_counted_and_listed_by_kind(tmp_path: Path) -> None:
@@ -333,6 +336,28 @@ def test_several_results_can_be_read_at_once(tmp_path: Path) -> None:
     assert len({summary.key for summary, _ in pairs}) == len({key for _, (key, _) in pairs}) == len(ids)
 
 
+def test_what_is_listed_is_what_was_counted_or_nothing(tmp_path: Path) -> None:
+    write(tmp_path, TWO_MAILINGS)
+    with event_database() as database, summarise(database, str(tmp_path), DAY, SHOWN) as counted:
+        write(tmp_path, [*TWO_MAILINGS[:3], TWO_MAILINGS[3] | {"subject": "Another"}])
+        with pytest.raises(ActivityDataError, match="files changed while 2026-11-10 was counted"):
+            list(counted.summaries(Kind.SENT))
+
+
+def test_windows_counted_one_after_the_other_are_as_each_by_itself(tmp_path: Path) -> None:
+    days = [window(f"2026-11-{day:02}", "America/New_York") for day in (9, 10, 11)]
+    write(
+        tmp_path, [event(f"e{hour}", f"2026-11-{9 + hour // 24:02}T{hour % 24:02}:30:00") for hour in range(0, 96, 5)]
+    )
+    alone = [read(tmp_path, day).revisions for day in days]
+    together = [
+        {kind: counted.of(kind).revisions() for kind in ACTIVITY_KINDS}
+        for counted in MailingEvents(str(tmp_path)).counted_each(days, SHOWN)
+    ]
+    assert together == alone
+    assert all(revisions[Kind.SENT] for revisions in alone)
+
+
 def test_a_window_larger_than_the_memory_is_counted_all_the_same(tmp_path: Path) -> None:
     folder = tmp_path / "date=2026-11-10"
     folder.mkdir()
@@ -347,6 +372,7 @@ def test_a_window_larger_than_the_memory_is_counted_all_the_same(tmp_path: Path)
     with event_database("64MB", threads=1) as database, summarise(database, str(tmp_path), DAY, SHOWN) as counted:
         assert counted.totals.by_kind[Kind.SENT].people == 300_000
         assert sum(1 for _ in counted.revisions(Kind.SENT)) == 300_000
+        assert next(counted.summaries(Kind.SENT)).count == 2
         (spilled,) = database.execute("SELECT sum(size) FROM duckdb_temporary_files()").fetchone() or ()
     assert spilled > 0
 
