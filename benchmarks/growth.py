@@ -1,9 +1,10 @@
 """What the ledger takes, by how much history it holds, on DuckDB and on PostgreSQL: cost follows what is pending.
 
-Milliseconds are those of the middle of several rounds. The sensor's tick is all that it asks of the ledger; a claim
-takes the 100 people to whom something is owed, whatever the history, and gives them back. A page is the list's first 50
-rows, with the count of all. The history is three years long, so a window of activity has the more rows the more there
-are. Nothing is kept between rounds on DuckDB: each opens the file.
+Milliseconds are those of the middle of several rounds, in turns with an empty ledger; the ratio is to that. The
+sensor's tick is all that it asks of the ledger; a claim takes the 100 people to whom something is owed, whatever the
+history, and gives them back. A page is the list's first 50 rows, with the count of all. The history is three years
+long, so a window of activity has the more rows the more there are. Nothing is kept between rounds on DuckDB: each opens
+the file.
 """
 
 import itertools
@@ -35,19 +36,21 @@ PRODUCERS, BATCH, QUEUED = 8, 100, 4_000
 
 
 def rows(*, long: bool) -> Iterator[Row]:
-    """Both databases at each size, then how fast changes are queued."""
+    """Both databases at each size, in turns with an empty ledger; then how fast changes are queued."""
     with own_server() as server:
-        empty: dict[str, float] = {}
         pages: dict[int, float] = {}
         for size in LONG_SIZES if long else SIZES:
-            with made(size) as (home, duckdb):
-                stores = {"DuckDB": duckdb, "PostgreSQL": carry_over(home, server.new_url())}
+            with made(size) as (home, duckdb), made(0) as (empty_home, empty):
+                stores = {
+                    "DuckDB": (duckdb, empty),
+                    "PostgreSQL": (carry_over(home, server.new_url()), carry_over(empty_home, server.new_url())),
+                }
                 with server.administration() as session:
                     session.execute("CHECKPOINT")  # not while anything is measured
-                for name, store in stores.items():
+                for name, (store, empty) in stores.items():
+                    beside = _works(empty, empty_home)
                     for what, work in _works(store, home).items():
-                        took = _middle(work)
-                        first = empty.setdefault(f"{name} {what}", took)
+                        took, first = _middles(work, beside[what])
                         limit, reference = None, first if size else None
                         if what == "sensor tick" and size:
                             limit = min(TICK, WITHIN * first)
@@ -92,15 +95,15 @@ def _works(store: Store, home: Path) -> dict[str, Callable[[], object]]:
     }
 
 
-def _middle(work: Callable[[], object]) -> float:
-    """Milliseconds."""
-    work()
-    times = []
-    for _ in range(ROUNDS):
-        started = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - started)
-    return 1000 * statistics.median(times)
+def _middles(*works: Callable[[], object]) -> list[float]:
+    """Milliseconds of each; they take turns, so that whatever else the machine does slows them alike."""
+    times: list[list[float]] = [[] for _ in works]
+    for _ in range(ROUNDS + 1):
+        for work, taken in zip(works, times, strict=True):
+            started = time.perf_counter()
+            work()
+            taken.append(time.perf_counter() - started)
+    return [1000 * statistics.median(taken[1:]) for taken in times]
 
 
 def _unsubscribe(person: str, at: datetime) -> Change:
