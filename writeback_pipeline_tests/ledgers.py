@@ -8,8 +8,11 @@ import os
 from pathlib import Path
 from typing import Any
 
+from writeback_pipeline.domain.ledger import WritebackFilter
+from writeback_pipeline.domain.writebacks import Status
 from writeback_pipeline.store.counts import counted
 from writeback_pipeline.store.location import is_server
+from writeback_pipeline.store.recovery import WORKER_LOST
 from writeback_pipeline.store.rows import OPEN
 from writeback_pipeline.store.session import Session
 from writeback_pipeline.store.store import Store
@@ -41,6 +44,12 @@ def miscounted(session: Session) -> list[tuple[str, str, str, str | None]]:
     kept = set(counted(session, columns))
     there = session.execute(f"SELECT {columns}, count(*) FROM writebacks w GROUP BY {columns}").fetchall()
     return [tuple(row[:4]) for row in kept.symmetric_difference(there)]
+
+
+def retried_by_a_person(ledger: Store) -> int:
+    """Retry what was left to a person because one worker after the other ended just then; how many changes."""
+    left = ledger.writebacks(WritebackFilter(statuses=(Status.FAILED,), error_codes=(WORKER_LOST,)))
+    return len(ledger.retry(ids=[row.id for row in left]).retried)
 
 
 def kind_of(database: str) -> str:

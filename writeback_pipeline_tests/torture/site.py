@@ -15,13 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from writeback_pipeline.domain.ledger import Attempt, WritebackFilter
-from writeback_pipeline.domain.writebacks import Status
 from writeback_pipeline.local_org import admin
 from writeback_pipeline.local_org.server import run_in_thread
 from writeback_pipeline.local_org.state import Organisation, open_org
-from writeback_pipeline.store.recovery import WORKER_LOST
 from writeback_pipeline.store.store import Store
-from writeback_pipeline_tests.ledgers import location
+from writeback_pipeline_tests.ledgers import location, retried_by_a_person
 from writeback_pipeline_tests.torture.clocks import FastClock
 from writeback_pipeline_tests.torture.processes import WorkerProcess
 from writeback_pipeline_tests.torture.proxy import FaultProxy
@@ -91,9 +89,9 @@ class Site:
         self.end(place)
 
     def _retried(self) -> int:
-        left = self.ledger.writebacks(WritebackFilter(statuses=(Status.FAILED,), error_codes=(WORKER_LOST,)))
-        self.left_to_a_person += len(left)
-        return len(self.ledger.retry(ids=[row.id for row in left]).retried)
+        retried = retried_by_a_person(self.ledger)
+        self.left_to_a_person += retried
+        return retried
 
     def attempts(self) -> list[Attempt]:
         """Everything that the workers journalled."""
