@@ -126,7 +126,7 @@ PROTECTIONS = (
         test_store_leases.test_what_a_dead_worker_sent_becomes_unknown_and_is_to_be_read_back, a_store,
     ),
     Protection(
-        "lease: a person is one worker's alone", claims, "_FREE", "$1::TIMESTAMP IS NOT NULL",
+        "lease: a person is one worker's alone", claims, "_UNLEASED", "$1::TIMESTAMP IS NOT NULL",
         test_store_leases.test_a_leased_person_is_nobody_elses_until_the_lease_runs_out, a_store,
     ),
     Protection(
