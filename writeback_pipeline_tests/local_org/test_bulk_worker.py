@@ -3,17 +3,19 @@
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from writeback_pipeline.local_org import bulk_ingest, bulk_jobs, ids, records, server, state
-from writeback_pipeline_tests.local_org.bulk_support import finish, results, start, table, told
+from writeback_pipeline.local_org import bulk_ingest, bulk_jobs, ids, records, row_sets, server, state
+from writeback_pipeline_tests.local_org.bulk_support import PATIENCE_SECONDS, finish, results, start, table, told
 from writeback_pipeline_tests.local_org.support import Api
 
 ROWS = 6_000
@@ -71,9 +73,11 @@ def check_that_every_row_was_done_once(api: Api, job_id: str) -> None:
     assert found == ROWS
 
 
-def test_a_later_server_goes_on_with_a_job_that_was_under_way(database: Path) -> None:
+def test_a_later_server_goes_on_with_a_job_that_was_under_way(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk_ingest, "_PAUSE_SECONDS", 1.0)  # or it may be done before the server is stopped
     with server.run_in_thread(database) as running, signed_in(running.url) as api:
         job_id = begin(api)
+    monkeypatch.undo()
     with server.run_in_thread(database) as running, signed_in(running.url) as api:
         assert told(api, job_id)["numberRecordsProcessed"] < ROWS
         check_that_every_row_was_done_once(api, job_id)
@@ -101,16 +105,30 @@ def test_two_servers_that_come_upon_the_same_job_do_every_row_once(database: Pat
         check_that_every_row_was_done_once(second, job_id)
 
 
-def test_an_abort_ends_a_job_that_is_under_way(database: Path) -> None:
+def test_an_abort_ends_a_job_that_is_under_way(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    aborted, tried = threading.Event(), threading.Event()
+    processed = bulk_ingest._processed
+
+    def after_the_abort(connection: sqlite3.Connection, job: bulk_jobs.Job, *more: Any) -> bulk_jobs.Job | None:
+        if job.processed == 0:
+            return processed(connection, job, *more)
+        aborted.wait()
+        went_on = processed(connection, job, *more)
+        tried.set()
+        return went_on
+
+    monkeypatch.setattr(bulk_ingest, "_processed", after_the_abort)
     with server.run_in_thread(database) as running, signed_in(running.url) as api:
         job_id = begin(api)
-        assert api.patch(f"jobs/ingest/{job_id}", {"state": "Aborted"}).status_code == 200
+        answer = api.patch(f"jobs/ingest/{job_id}", {"state": "Aborted"})
+        aborted.set()
+        assert answer.status_code == 200
+        assert tried.wait(PATIENCE_SECONDS)
         job = told(api, job_id)
         done = {row["Name"] for row in results(api, job, "successfulResults")}
         left = [row["Name"] for row in results(api, job, "unprocessedrecords")]
         assert len(done) + len(left) == ROWS
-        assert len(done) == job["numberRecordsProcessed"]
-        time.sleep(0.05)
+        assert len(done) == job["numberRecordsProcessed"] == row_sets.MOST_ROWS
         assert api.get("query", params={"q": "SELECT COUNT() FROM Account"}).json()["totalSize"] == len(done)
 
 
