@@ -6,20 +6,24 @@ from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from writeback_pipeline_tests.patience import PATIENCE_SECONDS
 
 _ERRORS: WeakKeyDictionary[Page, list[str]] = WeakKeyDictionary()
 SCREENSHOTS = Path(__file__).parents[1] / "test-output"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 WIDE = (1280, 900)
 NARROW = (375, 740)
+_PATIENCE = 1_000 * PATIENCE_SECONDS
 
 
 @contextmanager
 def open_browser() -> Iterator[Browser]:
     """Chromium. Keep it no longer than a module: Playwright leaves an event loop running in the thread."""
+    expect.set_options(timeout=_PATIENCE)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS, timeout=_PATIENCE)
         yield browser
         browser.close()
 
@@ -44,7 +48,7 @@ def open_page(
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
     page.on("dialog", lambda dialog: errors.append(f"a dialog: {dialog.message}"))
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(_PATIENCE)
     return page
 
 

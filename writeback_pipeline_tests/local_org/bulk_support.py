@@ -2,17 +2,16 @@
 
 import csv
 import io
-import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import requests
 
 from writeback_pipeline_tests.local_org.support import Api
+from writeback_pipeline_tests.patience import wait_until
 
 FINISHED = ("JobComplete", "Failed", "Aborted")
 CSV = {"Content-Type": "text/csv; charset=UTF-8"}
-PATIENCE_SECONDS = 30
 
 
 def create(api: Api, target: str, operation: str, **more: Any) -> str:
@@ -48,11 +47,8 @@ def told(api: Api, job_id: str, kind: str = "ingest") -> dict[str, Any]:
 
 def finish(api: Api, job_id: str, kind: str = "ingest") -> dict[str, Any]:
     """What is told of the job once it is done."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while (job := told(api, job_id, kind))["state"] not in FINISHED:
-        assert time.monotonic() < deadline, job
-        time.sleep(0.01)
-    return job
+    wait_until(lambda: told(api, job_id, kind)["state"] in FINISHED)
+    return told(api, job_id, kind)
 
 
 def run(api: Api, target: str, operation: str, data: str | bytes, **more: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import requests
 from writeback_pipeline.local_org import admin, settings, times
 from writeback_pipeline.local_org.session import Session
 from writeback_pipeline.local_org.state import Organisation
+from writeback_pipeline_tests.patience import PATIENCE_SECONDS
 
 CLIENT = {"client_id": "local", "client_secret": "local"}
 
@@ -32,9 +33,8 @@ class Api:
     http: requests.Session = field(default_factory=requests.Session)
 
     def sign_in(self) -> str:
-        answer = self.http.post(
-            f"{self.url}/services/oauth2/token", data={"grant_type": "client_credentials", **CLIENT}, timeout=30
-        )
+        form = {"grant_type": "client_credentials", **CLIENT}
+        answer = self.http.post(f"{self.url}/services/oauth2/token", data=form, timeout=PATIENCE_SECONDS)
         token: str = answer.json()["access_token"]
         self.http.headers["Authorization"] = f"Bearer {token}"
         return token
@@ -44,7 +44,7 @@ class Api:
         return f"/services/data/v{self.version}"
 
     def call(self, method: str, path: str, **more: Any) -> requests.Response:
-        return self.http.request(method, f"{self.url}{self.root}/{path}", timeout=30, **more)
+        return self.http.request(method, f"{self.url}{self.root}/{path}", timeout=PATIENCE_SECONDS, **more)
 
     def get(self, path: str, **more: Any) -> requests.Response:
         return self.call("GET", path, **more)

@@ -9,7 +9,9 @@ import pytest
 import requests
 
 from writeback_pipeline.local_org import certificates, faults, server, state
+from writeback_pipeline.local_org.app import Host
 from writeback_pipeline_tests.local_org.support import Api, Org, error
+from writeback_pipeline_tests.patience import PATIENCE_SECONDS, wait_until
 
 
 def names(api: Api) -> set[str]:
@@ -18,6 +20,12 @@ def names(api: Api) -> set[str]:
 
 def add(api: Api, name: str) -> requests.Response:
     return api.post("sobjects/Contact", {"LastName": name})
+
+
+def add_and_give_up(api: Api, name: str) -> None:
+    """Ask for a Contact and hear no answer."""
+    with pytest.raises(requests.ReadTimeout):
+        api.http.post(f"{api.url}{api.root}/sobjects/Contact", json={"LastName": name}, timeout=0.2)
 
 
 @pytest.mark.parametrize(
@@ -99,25 +107,26 @@ def test_a_slow_answer_comes_late_but_whole(api: Api, org: Org) -> None:
 
 
 def test_a_client_that_gave_up_on_a_slow_answer_finds_the_work_done(api: Api, org: Org) -> None:
-    faults.arm(org.connection, "slow", seconds=0.6, times=1)
-    with pytest.raises(requests.ReadTimeout):
-        requests.post(
-            f"{api.url}{api.root}/sobjects/Contact", json={"LastName": "Late"}, headers=api.http.headers, timeout=0.2
-        )
-    assert "Late" in names(api)
+    faults.arm(org.connection, "slow", seconds=2 * PATIENCE_SECONDS, times=1)
+    add_and_give_up(api, "Late")
+    wait_until(lambda: "Late" in names(api))
 
 
-def test_the_work_of_a_call_can_be_done_after_its_client_gave_up(api: Api, org: Org) -> None:
-    faults.arm(org.connection, "late_commit", seconds=0.5, times=1)
-    with pytest.raises(requests.ReadTimeout):
-        requests.post(
-            f"{api.url}{api.root}/sobjects/Contact", json={"LastName": "Later"}, headers=api.http.headers, timeout=0.2
-        )
-    assert "Later" not in names(api)
-    deadline = time.monotonic() + 5
-    while "Later" not in names(api):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+def test_the_work_of_a_call_can_be_done_after_its_client_gave_up(
+    api: Api, org: Org, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gave_up = threading.Event()
+
+    def that_pauses_for_the_client(clock: Any, wake: Any, _: Any, hang_up: Any) -> Host:
+        return Host(clock, wake, lambda seconds: gave_up.wait(PATIENCE_SECONDS), hang_up)
+
+    monkeypatch.setattr(server, "Host", that_pauses_for_the_client)
+    with server.run_in_thread(org.organisation.database, clock=org.clock) as pausing:
+        faults.arm(org.connection, "late_commit", method="POST", times=1)
+        add_and_give_up(Api(pausing.url, http=api.http), "Later")
+        assert "Later" not in names(api)
+        gave_up.set()
+        wait_until(lambda: "Later" in names(api))
 
 
 def test_a_dropped_connection_tells_nothing_of_whether_the_work_is_done(api: Api, org: Org) -> None:
@@ -187,7 +196,7 @@ def test_a_server_that_stops_does_not_wait_for_late_work_and_never_does_it(tmp_p
         with server.run_in_thread(tmp_path / "organisation.sqlite") as running:
             api = Api(running.url)
             api.sign_in()
-            faults.arm(connection, "late_commit", seconds=60.0, method="POST")
+            faults.arm(connection, "late_commit", seconds=2 * PATIENCE_SECONDS, method="POST")
 
             def client() -> None:
                 try:
@@ -197,11 +206,10 @@ def test_a_server_that_stops_does_not_wait_for_late_work_and_never_does_it(tmp_p
 
             caller = threading.Thread(target=client)
             caller.start()
-            while not faults.injected(connection):
-                time.sleep(0.02)
+            wait_until(lambda: faults.injected(connection))
             started = time.perf_counter()
         caller.join()
-        assert time.perf_counter() - started < 5
+        assert time.perf_counter() - started < PATIENCE_SECONDS
         assert isinstance(outcome[0], requests.ConnectionError)
         assert connection.execute("SELECT count(*) FROM Contact").fetchone()[0] == 0
         api.http.close()

@@ -3,6 +3,7 @@
 It is installed once, beside the Python packages, by npm; Node.js and npm have to be on the machine (18 or later).
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -17,7 +18,7 @@ import pytest
 from writeback_pipeline.local_org import certificates, sample, server, state
 
 SOURCES = Path(__file__).parent / "jsforce"
-INSTALL_SECONDS, JOURNEY_SECONDS = 240, 60
+INSTALL_SECONDS, JOURNEY_SECONDS = 240, 240
 PEOPLE = sample.people()
 
 
@@ -29,22 +30,21 @@ def client() -> Path:
             pytest.fail(f"{program} is missing: these tests drive a JavaScript client; install Node.js 18 or later")
     package = (SOURCES / "package.json").read_bytes()
     folder = Path(sys.prefix) / "node" / hashlib.sha256(package).hexdigest()[:16]
-    if not (folder / "installed").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "package.json").write_bytes(package)
-        command = [
-            "npm",
-            "install",
-            "--no-package-lock",
-            "--ignore-scripts",
-            "--no-audit",
-            "--no-fund",
-            "--loglevel=error",
-        ]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)
-        assert done.returncode == 0, f"npm could not install the client:\n{done.stdout}{done.stderr}"
-        (folder / "installed").touch()
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # each process that runs a part of the suite comes here
+        if not (folder / "installed").exists():
+            install(folder, package)
     return folder
+
+
+def install(folder: Path, package: bytes) -> None:
+    (folder / "package.json").write_bytes(package)
+    quietly = ["--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    command = ["npm", "install", *quietly]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)
+    assert done.returncode == 0, f"npm could not install the client:\n{done.stdout}{done.stderr}"
+    (folder / "installed").touch()
 
 
 @pytest.fixture(scope="module", params=["http", "https"])

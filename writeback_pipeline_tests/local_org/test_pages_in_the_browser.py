@@ -65,6 +65,7 @@ def test_the_keyboard_is_enough(api: Api, page: Page) -> None:
     page.keyboard.type(person)
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Keys")
+    page.wait_for_load_state()
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")

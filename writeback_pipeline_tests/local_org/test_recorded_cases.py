@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from writeback_pipeline.local_org import admin, faults, ids, sample, server, set
 from writeback_pipeline.local_org.schema import OBJECTS
 from writeback_pipeline.local_org.settings import OrgSettings
 from writeback_pipeline_tests.local_org.recorded_shapes import differences
+from writeback_pipeline_tests.patience import PATIENCE_SECONDS, wait_until
 
 FOLDER = Path(__file__).parent / "recorded"
 DESCRIBE, IDS = (json.loads((FOLDER / f"{name}.json").read_text()) for name in ("describe", "ids"))
@@ -27,7 +27,6 @@ CASES = [
     for path in sorted(FOLDER.glob("*.json"))
     for case in json.loads(path.read_text()).get("cases", ())
 ]
-TIMEOUT = 30
 EVERYBODY = sample.people()
 _ADDRESSES = Counter((person.email or "").lower() for person in (*EVERYBODY.contacts, *EVERYBODY.leads))
 _SURVIVORS = {person.became for person in (*EVERYBODY.converted_leads, *EVERYBODY.merged_contacts)}
@@ -45,7 +44,7 @@ class Replay:
         self.url = url
         self.organisation = organisation
         form = {"grant_type": "client_credentials", "client_id": "local", "client_secret": "local"}
-        granted = requests.post(f"{url}/services/oauth2/token", data=form, timeout=TIMEOUT).json()
+        granted = requests.post(f"{url}/services/oauth2/token", data=form, timeout=PATIENCE_SECONDS).json()
         self.authorization = f"Bearer {granted['access_token']}"
         today = datetime.now(UTC).replace(microsecond=0)
         shared = next(p.email for p in EVERYBODY.contacts if p.email and p.email.isupper())
@@ -70,16 +69,13 @@ class Replay:
         data = request.get("form", request.get("text"))
         return requests.request(
             request["method"], f"{self.url}{request['path']}", params=request.get("query"), headers=headers,
-            json=request.get("body"), data=data, timeout=TIMEOUT, allow_redirects=False,
+            json=request.get("body"), data=data, timeout=PATIENCE_SECONDS, allow_redirects=False,
         )  # fmt: skip
 
     def ask_until(self, request: dict[str, Any], state: str) -> requests.Response:
         """The answer that tells that state of a job."""
-        deadline = time.monotonic() + TIMEOUT
-        while (answer := self.ask(request)).json()["state"] != state:
-            assert time.monotonic() < deadline, answer.text
-            time.sleep(0.01)
-        return answer
+        wait_until(lambda: self.ask(request).json()["state"] == state)
+        return self.ask(request)
 
     @contextmanager
     def given(self, changes: dict[str, Any], armed: Sequence[dict[str, Any]] = ()) -> Iterator[None]:

@@ -15,6 +15,7 @@ import requests
 
 from writeback_pipeline.local_org import server, state, tokens
 from writeback_pipeline_tests.local_org.support import CLIENT, Api, error
+from writeback_pipeline_tests.patience import PATIENCE_SECONDS, reserved_port
 
 
 @pytest.fixture
@@ -37,17 +38,17 @@ def organisation_id(opened: state.Organisation) -> str:
 
 def test_it_leaves_no_thread_and_no_socket(database: Path) -> None:
     threads = set(threading.enumerate())
-    with server.run_in_thread(database) as running:
-        api = signed_in(running.url)
-        with ThreadPoolExecutor(4) as pool:
-            answers = list(pool.map(lambda _: api.get("limits").status_code, range(20)))
-        assert answers == [200] * 20
-        port = int(running.url.rsplit(":", 1)[1])
-    for each in set(threading.enumerate()) - threads:
-        each.join(10)  # it was told to end, and may take a moment on a busy machine
-    assert set(threading.enumerate()) == threads
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port), timeout=1)
+    with reserved_port() as port:
+        with server.run_in_thread(database, port=port) as running:
+            api = signed_in(running.url)
+            with ThreadPoolExecutor(4) as pool:
+                answers = list(pool.map(lambda _: api.get("limits").status_code, range(20)))
+            assert answers == [200] * 20
+        for each in set(threading.enumerate()) - threads:
+            each.join(PATIENCE_SECONDS)  # it was told to end, and may take a moment on a busy machine
+        assert set(threading.enumerate()) <= threads
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS)
     running.close()
     gc.collect()
 
@@ -60,12 +61,11 @@ def test_it_listens_on_loopback_only(database: Path) -> None:
 
 
 def test_a_port_that_is_taken_is_told(database: Path) -> None:
-    with server.run_in_thread(database) as running:
-        port = int(running.url.rsplit(":", 1)[1])
-        with pytest.raises(OSError, match="in use"):
+    with reserved_port() as port:
+        with server.run_in_thread(database, port=port), pytest.raises(OSError, match="in use"):
             server.run_in_thread(database, port=port)
-    with server.run_in_thread(database, port=port) as again:
-        assert again.url.endswith(f":{port}")
+        with server.run_in_thread(database, port=port) as again:
+            assert again.url.endswith(f":{port}")
 
 
 def test_records_tokens_and_counts_survive_a_restart(database: Path) -> None:
@@ -127,7 +127,7 @@ def test_several_processes_serve_one_file_at_once(database: Path) -> None:
     state.open_org(database).close()
     command = [sys.executable, "-W", "error", "-c", WRITER, str(database)]
     writers = [subprocess.Popen([*command, name], stderr=subprocess.PIPE, text=True) for name in ("a", "b", "c")]
-    problems = [writer.communicate(timeout=60)[1] for writer in writers]
+    problems = [writer.communicate(timeout=4 * PATIENCE_SECONDS)[1] for writer in writers]
     assert problems == [""] * 3
     assert [writer.returncode for writer in writers] == [0] * 3
     with server.run_in_thread(database) as running:
@@ -177,7 +177,7 @@ def test_the_command_line_serves_http_and_https_until_interrupted(database: Path
             answer = requests.post(f"{url}/services/oauth2/token", data=form, verify=verify, timeout=30)
             assert answer.json()["instance_url"] == url
         serving.send_signal(stop)
-        _, errors = serving.communicate(timeout=30)
+        _, errors = serving.communicate(timeout=PATIENCE_SECONDS)
     assert (serving.returncode, errors) == (0, "")
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import time_machine
 
 from writeback_pipeline.local_org import ids, records, schema
 from writeback_pipeline.local_org.soql import QueryResult
@@ -130,6 +131,7 @@ def test_a_case_sensitive_external_id_is_compared_exactly(organisation: sqlite3.
     assert ask(organisation, "SELECT Id FROM Task WHERE Writeback_Key__c = 'KEY'").total_size == 0
 
 
+@time_machine.travel(datetime(2026, 11, 23, 23, 59, 59, tzinfo=UTC), tick=False)
 def test_date_functions_cover_whole_days_in_utc() -> None:
     connection = fresh()
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)

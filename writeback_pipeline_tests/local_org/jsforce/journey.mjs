@@ -57,7 +57,7 @@ told.inTwoCalls = (await contacts.update(tooMany.slice(0, 201), { allowRecursive
 told.manyDestroyed = (await contacts.destroy(ids)).filter((outcome) => outcome.success).length;
 told.left = await contacts.count({ Department: 'journey' });
 
-const patience = { pollInterval: 20, pollTimeout: 20000 };
+const patience = { pollInterval: 100, pollTimeout: 120000 };
 const input = [
   { LastName: 'Bulk 1', Department: 'bulk', Email: null, Description: 'two\nlines, "quoted" 🚀' },
   { LastName: 'Bulk 2', Department: 'bulk', Email: 'no address', Description: null },
