@@ -18,12 +18,14 @@ def server() -> Iterator[ScriptedServer]:
 @pytest.fixture
 def scripted(server: ScriptedServer) -> Iterator[SalesforceOrganisation]:
     """A gateway to the scripted server."""
-    with closing(SalesforceOrganisation(server.connection, connect_seconds=20, read_seconds=20)) as organisation:
+    with closing(SalesforceOrganisation(server.connection, connect_seconds=60, read_seconds=60)) as organisation:
         yield organisation
 
 
 @pytest.fixture
 def hasty(server: ScriptedServer) -> Iterator[SalesforceOrganisation]:
-    """A gateway that is quick to give up, for what is never answered."""
-    with closing(SalesforceOrganisation(server.connection, connect_seconds=1, read_seconds=0.3)) as organisation:
+    """A gateway that, once logged in, is quick to give up, for what is never answered."""
+    with closing(SalesforceOrganisation(server.connection)) as organisation:
+        assert organisation.organisation_id
+        organisation._session._timeout = (60, 0.3)
         yield organisation

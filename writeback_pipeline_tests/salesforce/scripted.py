@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from writeback_pipeline.salesforce.connection import ClientCredentials, SalesforceConnection
+from writeback_pipeline_tests.patience import PATIENCE_SECONDS
 
 ORGANISATION_ID = "00D000000000001EAA"
 SECRET = "hush-4711"
@@ -106,7 +107,7 @@ class ScriptedServer:
 
             def _say(self, say: Say) -> None:
                 if say.silent:
-                    server.stopping.wait(30)
+                    server.stopping.wait(2 * PATIENCE_SECONDS)
                 if say.silent or say.drop:
                     self.close_connection = True
                     return

@@ -1,7 +1,6 @@
 """A request that is refused as a whole, because of a row in it, is sent again in halves until that row is alone."""
 
 import math
-from collections.abc import Iterator
 
 import pytest
 
@@ -13,14 +12,6 @@ from writeback_pipeline_tests.salesforce.test_writing import IDS, QUOTA, answers
 
 REFUSAL = [{"errorCode": "JSON_PARSER_ERROR", "message": "Unexpected character"}]
 BLAMED = RowResult(Answer.REJECTED, code="JSON_PARSER_ERROR", message="Unexpected character")
-
-
-@pytest.fixture
-def scripted(server: ScriptedServer) -> Iterator[SalesforceOrganisation]:
-    """A gateway with time enough for a thousand rows on a busy machine."""
-    organisation = SalesforceOrganisation(server.connection, connect_seconds=5, read_seconds=20)
-    yield organisation
-    organisation.close()
 
 
 def refusing(server: ScriptedServer, *poison: str) -> None:

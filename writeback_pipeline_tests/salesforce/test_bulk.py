@@ -1,4 +1,3 @@
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +7,7 @@ from writeback_pipeline.domain.bulk import FINISHED, JobKind, JobRefused, JobSta
 from writeback_pipeline.domain.records import Answer, Operation, OrganisationUnavailable, RowResult, RowWrite
 from writeback_pipeline.local_org import faults
 from writeback_pipeline.local_org import settings as org_settings
+from writeback_pipeline_tests.patience import wait_until
 from writeback_pipeline_tests.world import World
 
 UPDATE, INSERT = JobKind("Contact", "update"), JobKind("Note", "insert")
@@ -28,11 +28,8 @@ def task(person: str, key: str, subject: str = "Informz: 1 mailing sent") -> Row
 
 
 def ended(world: World, job_id: str) -> JobStatus:
-    deadline = time.monotonic() + 30
-    while (status := world.organisation.job_status(job_id)).state not in FINISHED:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    return status
+    wait_until(lambda: world.organisation.job_status(job_id).state in FINISHED)
+    return world.organisation.job_status(job_id)
 
 
 def run(world: World, kind: JobKind, rows: Sequence[RowWrite]) -> list[RowResult]:

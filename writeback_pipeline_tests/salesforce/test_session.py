@@ -9,6 +9,7 @@ from writeback_pipeline.domain.people import InvalidSalesforceId, ObjectType, Pe
 from writeback_pipeline.domain.records import Gone, OrganisationUnavailable
 from writeback_pipeline.salesforce.organisation import SalesforceOrganisation
 from writeback_pipeline.salesforce.session import OrganisationSession, Ungated
+from writeback_pipeline_tests.patience import PATIENCE_SECONDS
 from writeback_pipeline_tests.salesforce.scripted import (
     EXPIRED,
     ORGANISATION_ID,
@@ -82,7 +83,7 @@ def test_nobody_waits_longer_than_asked_for(server: ScriptedServer, hasty: Sales
     begun = time.monotonic()
     with pytest.raises(OrganisationUnavailable, match="did not answer in time"):
         hasty.look(SOMEBODY)
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - begun < PATIENCE_SECONDS
 
 
 def test_threads_whose_session_expired_share_one_new_login(
@@ -260,4 +261,4 @@ def test_no_trouble_shows_a_secret_or_a_token(
         (hasty if say.silent else scripted).look(SOMEBODY)
     told = f"{refused.value} {refused.value!r} {refused.value.__cause__} {caplog.text}"
     assert SECRET not in told
-    assert "token-1" not in told
+    assert "token-" not in told

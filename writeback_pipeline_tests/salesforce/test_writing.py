@@ -6,6 +6,7 @@ import pytest
 from writeback_pipeline.domain.records import Answer, Operation, OrganisationUnavailable, RowResult, RowWrite
 from writeback_pipeline.salesforce.connection import ClientCredentials, SalesforceConnection
 from writeback_pipeline.salesforce.organisation import SalesforceOrganisation
+from writeback_pipeline_tests.patience import wait_until
 from writeback_pipeline_tests.salesforce.scripted import EXPIRED, Heard, Say, ScriptedServer, composite
 
 IDS = [f"003{number:012}AAA" for number in range(1200)]
@@ -164,6 +165,7 @@ def test_after_sending_anything_but_a_plain_answer_leaves_the_rows_unknown(
     results = organisation.write(flags(1100))
     assert {(result.answer, result.code) for result in results[:1000]} == {(Answer.UNKNOWN, code)}
     assert {(result.answer, result.code) for result in results[1000:]} == {(Answer.NOT_SENT, code)}
+    wait_until(lambda: server.heard)
     assert len(server.heard) == organisation.usage.calls == 1
 
 
@@ -202,17 +204,18 @@ def test_a_session_lost_for_good_in_the_middle_keeps_what_was_written(
     assert len(server.logins) == 2
 
 
-def test_a_server_that_cannot_be_reached_was_sent_nothing(server: ScriptedServer) -> None:
+def test_a_server_that_cannot_be_reached_was_sent_nothing(
+    server: ScriptedServer, scripted: SalesforceOrganisation
+) -> None:
     server.script = written_by
-    organisation = SalesforceOrganisation(server.connection, connect_seconds=1, read_seconds=1)
-    assert answers(organisation.write(flags(1))) == [Answer.OK]
+    assert answers(scripted.write(flags(1))) == [Answer.OK]
     server.http.shutdown()
     server.http.server_close()
-    organisation.close()
+    scripted.close()
     with pytest.raises(OrganisationUnavailable) as refused:
-        organisation.write(flags(1))
+        scripted.write(flags(1))
     assert (refused.value.code, refused.value.passing) == ("CONNECT_FAILED", True)
-    assert organisation.usage.calls == 1
+    assert scripted.usage.calls == 1
 
 
 @pytest.mark.parametrize("url", ["https://no-such-host.invalid", "http://127.0.0.1:9"])
