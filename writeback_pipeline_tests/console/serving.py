@@ -24,12 +24,14 @@ from writeback_pipeline.domain.records import Held, OrganisationUnavailable
 from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.ledgers import store_of
 from writeback_pipeline_tests.mailings import Mailings
+from writeback_pipeline_tests.patience import PATIENCE_SECONDS
 
 START = datetime(2026, 11, 23, 12, tzinfo=UTC)
 HOST = "127.0.0.1"
 PASSWORD = "correct horse battery"
 OPERATOR, VIEWER = "olga", "victor"
 LOCAL_USER = "tester"
+PATIENCE = timedelta(seconds=PATIENCE_SECONDS)
 
 
 @dataclass
@@ -106,9 +108,11 @@ def no_salesforce(_: PersonRef) -> Held:
 
 
 @contextmanager
-def serving(home: Path, access: Access, look: Callable[[PersonRef], Held] = no_salesforce) -> Iterator[Served]:
-    """The console of that home."""
-    served, ports = ports_over(home, look)
+def serving(
+    home: Path, access: Access, look: Callable[[PersonRef], Held] = no_salesforce, wait: timedelta = PATIENCE
+) -> Iterator[Served]:
+    """The console of that home; it waits so long for a ledger that others keep open."""
+    served, ports = ports_over(home, look, wait)
     with _answering(create_app(ports, access)) as address:
         yield replace(served, address=address)
 
@@ -121,9 +125,11 @@ def serving_bridges(homes: Mapping[str, Path], access: Access) -> Iterator[dict[
         yield {name: replace(served, address=f"{address}/{name}") for name, (served, _) in over.items()}
 
 
-def ports_over(home: Path, look: Callable[[PersonRef], Held] = no_salesforce) -> tuple[Served, Ports]:
+def ports_over(
+    home: Path, look: Callable[[PersonRef], Held] = no_salesforce, wait: timedelta = PATIENCE
+) -> tuple[Served, Ports]:
     """A console over that home which is not served yet, and its ports."""
-    store, clock, runs = store_of(home, wait=timedelta(seconds=0.3)), Clock(), MemoryRuns()
+    store, clock, runs = store_of(home, wait=wait), Clock(), MemoryRuns()
     folder = home / "mailing_activity"
     ports = Ports(
         ledger=store,
@@ -162,7 +168,7 @@ class Client:
         self.session = requests.Session()
 
     def get(self, path: str, **headers: str) -> requests.Response:
-        return self.session.get(self.address + path, headers=headers, allow_redirects=False, timeout=20)
+        return self.session.get(self.address + path, headers=headers, allow_redirects=False, timeout=PATIENCE_SECONDS)
 
     def post(self, path: str, fields: Mapping[str, object] | None = None, /, **headers: str) -> requests.Response:
         """Send a form that carries the token of the page at the same path, unless `fields` has one."""
@@ -172,7 +178,7 @@ class Client:
             data=sent,
             headers={"Origin": "/".join(self.address.split("/")[:3]), "Sec-Fetch-Site": "same-origin"} | headers,
             allow_redirects=False,
-            timeout=20,
+            timeout=PATIENCE_SECONDS,
         )
 
     def token(self) -> str:

@@ -29,6 +29,7 @@ from writeback_pipeline_tests.console.serving import (
 )
 from writeback_pipeline_tests.console.test_settings_page import form
 from writeback_pipeline_tests.intake.files import CONTACT
+from writeback_pipeline_tests.patience import PATIENCE_SECONDS
 
 NAMES = ("north", "south-east", "west")
 
@@ -36,7 +37,7 @@ NAMES = ("north", "south-east", "west")
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that is busy is none that does not answer."""
-    monkeypatch.setattr(asking, "PATIENCE_SECONDS", 60.0)
+    monkeypatch.setattr(asking, "PATIENCE_SECONDS", PATIENCE_SECONDS)
 
 
 @pytest.fixture
@@ -152,7 +153,7 @@ def _call(served: Served) -> None:
 def _waiting_for(released: threading.Event, stuck: Served, method: object) -> object:
     def waiting(self: object, *given: object) -> object:
         if self is stuck.store:
-            released.wait(30)
+            released.wait(2 * PATIENCE_SECONDS)
         return method(self, *given)  # type: ignore[operator]
 
     return waiting

@@ -4,6 +4,7 @@ import pytest
 import requests
 
 from writeback_pipeline_tests.console.serving import Client, Served
+from writeback_pipeline_tests.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -19,14 +20,17 @@ PATHS = ["/settings", "/sign-in", "/no-such-page", "/static/console.css"]
     "host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "[", "localhost@evil"]
 )
 def test_a_foreign_host_gets_no_page(untouched: Served, path: str, host: str) -> None:
-    answer = requests.get(untouched.address + path, headers={"Host": host}, timeout=10)
+    answer = requests.get(untouched.address + path, headers={"Host": host}, timeout=PATIENCE_SECONDS)
     assert answer.status_code in (400, 421)
     assert "<html" not in answer.text
 
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:9000", "127.0.0.1", "[::1]:80"])
 def test_this_machine_s_own_names_are_answered(untouched: Served, host: str) -> None:
-    assert requests.get(untouched.address + "/settings", headers={"Host": host}, timeout=10).status_code == 200
+    assert (
+        requests.get(untouched.address + "/settings", headers={"Host": host}, timeout=PATIENCE_SECONDS).status_code
+        == 200
+    )
 
 
 @pytest.mark.parametrize(
@@ -48,7 +52,7 @@ def test_a_form_from_elsewhere_is_refused(client: Client, headers: dict[str, str
 
 
 def test_a_form_that_does_not_say_where_it_comes_from_is_refused(untouched: Served) -> None:
-    assert requests.post(untouched.address + "/settings", timeout=10).status_code == 403
+    assert requests.post(untouched.address + "/settings", timeout=PATIENCE_SECONDS).status_code == 403
 
 
 @pytest.mark.parametrize("token", ["", "forged", None])
@@ -112,7 +116,7 @@ def test_an_address_that_there_is_not_is_told_as_a_page(client: Client) -> None:
 )
 def test_bytes_that_are_no_form_are_refused_as_a_page(untouched: Served, body: bytes, kind: str) -> None:
     headers = {"Origin": untouched.address, "Content-Type": kind}
-    answer = requests.post(untouched.address + "/settings", data=body, headers=headers, timeout=20)
+    answer = requests.post(untouched.address + "/settings", data=body, headers=headers, timeout=PATIENCE_SECONDS)
     assert answer.status_code in (400, 403)
     assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
     assert "othing was changed" in answer.text or "max" in answer.text.lower() or "boundary" in answer.text

@@ -14,6 +14,7 @@ from writeback_pipeline.store.schema import MIGRATIONS
 from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.console.serving import START, Client, Served, local_access, serving
 from writeback_pipeline_tests.contracts.story import claim_one, contact, settled, unsubscribe, written
+from writeback_pipeline_tests.patience import PATIENCE_SECONDS
 
 TOKEN = "canary-token-of-more-than-32-characters"
 HOUR = timedelta(hours=1)
@@ -81,7 +82,7 @@ def test_a_token_that_can_be_guessed_is_refused_at_the_start() -> None:
 
 
 def test_other_names_of_the_host_are_refused_as_for_every_page(served: Served) -> None:
-    answer = requests.get(f"{served.address}/metrics", headers={"Host": "rebound.example"}, timeout=20)
+    answer = requests.get(f"{served.address}/metrics", headers={"Host": "rebound.example"}, timeout=PATIENCE_SECONDS)
     assert answer.status_code == 421
 
 

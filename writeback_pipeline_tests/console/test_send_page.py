@@ -13,6 +13,7 @@ from writeback_pipeline_tests import ledgers
 from writeback_pipeline_tests.console.serving import START, VIEWER, Client, Served
 from writeback_pipeline_tests.console.test_settings_page import text
 from writeback_pipeline_tests.console.test_sign_in import fields
+from writeback_pipeline_tests.patience import PATIENCE_SECONDS
 
 PERSON = "003wb000000CcWNAA0"
 FORM: dict[str, Any] = {"occurrence": "daily", "from": "2026-11-20", "to": "2026-11-22", "kind": ["sent", "opened"]}
@@ -136,7 +137,7 @@ def test_what_cannot_be_sent_is_told_before_and_when_it_is_sent(
     served: Served, client: Client, changed: dict[str, Any], says: str
 ) -> None:
     asked = FORM | changed
-    preview = client.session.get(served.address + "/settings/send", params=asked, timeout=20)
+    preview = client.session.get(served.address + "/settings/send", params=asked, timeout=PATIENCE_SECONDS)
     sent = client.post("/settings/send", asked)
     for answer in (preview, sent):
         assert answer.status_code == 422

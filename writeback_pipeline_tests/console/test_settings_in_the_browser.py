@@ -13,7 +13,7 @@ from writeback_pipeline.console.sessions import IDLE
 from writeback_pipeline.store.location import open_database
 from writeback_pipeline_tests import ledgers
 from writeback_pipeline_tests.browser import NARROW, WIDE, check_accessible, open_page, picture
-from writeback_pipeline_tests.console.serving import OPERATOR, PASSWORD, START, Served
+from writeback_pipeline_tests.console.serving import OPERATOR, PASSWORD, START, Served, local_access, serving
 from writeback_pipeline_tests.console.test_send_page import QUERY, mail
 
 HOSTILE = [
@@ -195,7 +195,17 @@ def test_hostile_text_is_only_text(browser: Browser, served: Served, tmp_path: P
         page.context.close()
 
 
-def test_a_busy_database_is_told_and_the_form_can_be_sent_again(served: Served, tab: Page, tmp_path: Path) -> None:
+@pytest.fixture
+def impatient_tab(browser: Browser, tmp_path: Path) -> Iterator[Page]:
+    """The console of whom soon gives up where others keep the database open."""
+    with serving(tmp_path, local_access(), wait=timedelta(seconds=1)) as running:
+        page = open_page(browser, address=running.address)
+        yield page
+        page.context.close()
+
+
+def test_a_busy_database_is_told_and_the_form_can_be_sent_again(impatient_tab: Page, tmp_path: Path) -> None:
+    tab = impatient_tab
     tab.goto("/settings")
     tab.get_by_label("Opened").check()
     with open_database(ledgers.location(tmp_path)).writing():

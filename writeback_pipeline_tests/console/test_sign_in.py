@@ -24,6 +24,7 @@ from writeback_pipeline_tests.console.serving import (
     with_accounts,
 )
 from writeback_pipeline_tests.console.test_settings_page import form, text
+from writeback_pipeline_tests.patience import PATIENCE_SECONDS
 
 HASH = "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHQ$aGFzaA"
 SECRET = "s" * 32
@@ -74,7 +75,7 @@ def test_behind_https_the_cookie_is_secure(tmp_path: Path) -> None:
     access = local_access({"WRITEBACK_CONSOLE_URL": "https://bridge.example.org"})
     with serving(tmp_path, access) as running:
         headers = {"Host": "bridge.example.org"}
-        answer = requests.get(running.address + "/settings", headers=headers, timeout=20)
+        answer = requests.get(running.address + "/settings", headers=headers, timeout=PATIENCE_SECONDS)
     assert answer.headers["set-cookie"].startswith("__Host-writebacks-console=")
     assert "Secure" in answer.headers["set-cookie"]
     assert "max-age=31536000" in answer.headers["Strict-Transport-Security"]
@@ -109,7 +110,7 @@ def test_a_cookie_that_was_tampered_with_is_nobodys(guarded: Served, visitor: Cl
         guarded.address + "/settings",
         cookies={session_cookie(visitor)[0]: change(cookie)},
         allow_redirects=False,
-        timeout=20,
+        timeout=PATIENCE_SECONDS,
     )
     assert answer.is_redirect
 
