@@ -19,7 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from writeback_pipeline.commands.dev import free_port
+from writeback_pipeline_tests.patience import PATIENCE_SECONDS, reserved_port
 
 SECRET_PATH = "/services/T000/B000/canaryWebhookSecret"
 USER, PASSWORD = "alerts@example.org", "canary Mail/Password"
@@ -106,7 +106,6 @@ class _Handler:
 @contextmanager
 def mail_server(certificate: Path | None = None, *, tls: bool = False, login: bool = False) -> Iterator[Mails]:
     """A server on a free port: with TLS from the start, or with STARTTLS where there is a certificate; with a login."""
-    mails = Mails(free_port(0))
     context = None
     if certificate is not None:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -118,22 +117,25 @@ def mail_server(certificate: Path | None = None, *, tls: bool = False, login: bo
         mails.logins.append((mechanism, right))
         return AuthResult(success=right, handled=right)
 
-    controller = Controller(
-        _Handler(mails),
-        hostname="127.0.0.1",
-        port=mails.port,
-        ssl_context=context if tls else None,
-        tls_context=None if tls else context,
-        require_starttls=context is not None and not tls,
-        authenticator=check if login else None,
-        auth_required=login,
-        auth_require_tls=not tls,
-    )
-    controller.start()
-    try:
-        yield mails
-    finally:
-        controller.stop()
+    with reserved_port() as port:
+        mails = Mails(port)
+        controller = Controller(
+            _Handler(mails),
+            hostname="127.0.0.1",
+            port=port,
+            ready_timeout=PATIENCE_SECONDS,
+            ssl_context=context if tls else None,
+            tls_context=None if tls else context,
+            require_starttls=context is not None and not tls,
+            authenticator=check if login else None,
+            auth_required=login,
+            auth_require_tls=not tls,
+        )
+        controller.start()
+        try:
+            yield mails
+        finally:
+            controller.stop()
 
 
 def certificate_for_loopback(folder: Path) -> Path:

@@ -79,7 +79,7 @@ def test_what_is_no_success_is_told_by_its_kind_and_never_with_the_address(hooks
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         hooks.url = f"http://127.0.0.1:{taken.getsockname()[1]}{SECRET_PATH}"
-    assert "no connection" in refusal(hooks)
+        assert "no connection" in refusal(hooks)
 
 
 def test_what_never_ends_is_given_up() -> None:

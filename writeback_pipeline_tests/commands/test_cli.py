@@ -13,6 +13,7 @@ from writeback_pipeline_tests import ledgers
 from writeback_pipeline_tests.commands.conftest import Writebacks
 from writeback_pipeline_tests.commands.support import COMMAND
 from writeback_pipeline_tests.intake.files import CONTACT
+from writeback_pipeline_tests.patience import PATIENCE_SECONDS
 
 SAMPLE = Path(__file__).parents[2] / "data" / "sample" / "opt_outs.csv"
 LIGHT = [
@@ -158,7 +159,7 @@ def test_a_reader_that_closes_the_pipe_early_causes_no_traceback(
     process.stdout.close()
     assert process.stderr.read() == ""
     process.stderr.close()
-    process.wait(10)
+    process.wait(PATIENCE_SECONDS)
 
 
 def test_two_homes_never_see_each_other(writebacks: Writebacks, tmp_path: Path) -> None:

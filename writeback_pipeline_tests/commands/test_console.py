@@ -20,6 +20,7 @@ from writeback_pipeline.commands.dagster_webserver import DagsterWebserver
 from writeback_pipeline_tests import ledgers
 from writeback_pipeline_tests.commands.conftest import Writebacks
 from writeback_pipeline_tests.commands.support import COMMAND
+from writeback_pipeline_tests.patience import PATIENCE_SECONDS
 
 PROJECT = Path(__file__).parents[2]
 HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash("correct horse battery")
@@ -45,9 +46,9 @@ def running(arguments: Sequence[str], variables: Mapping[str, str]) -> Iterator[
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_it_serves_a_new_home_until_it_is_asked_to_end(home: Path, ending: signal.Signals) -> None:
     with running(["--port", "0"], ledgers.variables(home)) as (process, port):
-        page = requests.get(f"http://127.0.0.1:{port}/settings", timeout=30)
+        page = requests.get(f"http://127.0.0.1:{port}/settings", timeout=PATIENCE_SECONDS)
         process.send_signal(ending)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=PATIENCE_SECONDS)
     assert (page.status_code, errors) == (200, "")
     assert "Writeback Settings" in page.text
     assert process.returncode in (0, -ending)
@@ -68,7 +69,7 @@ def test_with_accounts_and_a_secret_it_listens_anywhere_and_lets_nobody_in_unask
         "WRITEBACK_CONSOLE_SECRET": "s" * 32,
     }
     with running(["--host", "0.0.0.0", "--port", "0"], variables) as (process, port):
-        page = requests.get(f"http://127.0.0.1:{port}/settings", timeout=30)
+        page = requests.get(f"http://127.0.0.1:{port}/settings", timeout=PATIENCE_SECONDS)
         process.terminate()
     assert page.url.endswith("/sign-in?next=%2Fsettings")
     assert ">Sign in<" in page.text

@@ -113,8 +113,8 @@ def test_a_webserver_that_is_not_there_is_named_with_the_remedy() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{probe.getsockname()[1]}"
-    with pytest.raises(RunsUnavailable, match=f"cannot be reached at {url}. Start its webserver"):
-        DagsterWebserver(url).launch(LAUNCH)
+        with pytest.raises(RunsUnavailable, match=f"cannot be reached at {url}. Start its webserver"):
+            DagsterWebserver(url).launch(LAUNCH)
 
 
 def test_nobody_said_where_dagster_is() -> None:

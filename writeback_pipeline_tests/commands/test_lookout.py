@@ -1,7 +1,6 @@
 """The looks beside the console: they notice a silent sensor, tell it once, and outlive a look that fails."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,17 +12,13 @@ from writeback_pipeline.domain.health import LedgerHealth
 from writeback_pipeline.domain.ledger import StoreBusy
 from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.alerting.receivers import Hooks, webhook
+from writeback_pipeline_tests.patience import wait_until
 
 
 @pytest.fixture
 def hooks() -> Iterator[Hooks]:
     with webhook() as made:
         yield made
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    while not condition():
-        time.sleep(0.01)
 
 
 def test_a_silent_sensor_is_told_once_though_a_look_failed(
@@ -44,7 +39,7 @@ def test_a_silent_sensor_is_told_once_though_a_look_failed(
     monkeypatch.setattr(store, "health", sometimes)
     channels = open_channels({"WRITEBACK_ALERT_WEBHOOK": hooks.url})
     end = keep_looking(store, channels, seconds=0.01, troubles=troubles())
-    wait_for(lambda: len(looks) >= 6)
+    wait_until(lambda: len(looks) >= 6)
     end()
     assert len(hooks.texts) == 1
     assert "opt_out_queue_sensor has not ticked for 1 h 0 min" in hooks.texts[0]

@@ -19,6 +19,7 @@ from writeback_pipeline.local_org.state import open_org
 from writeback_pipeline_tests import ledgers
 from writeback_pipeline_tests.commands.conftest import Writebacks
 from writeback_pipeline_tests.commands.support import COMMAND
+from writeback_pipeline_tests.patience import PATIENCE_SECONDS
 
 SENTENCE = "Contact unsubscribed from Informz on 11/23/26 09:05:07 AM"
 
@@ -175,12 +176,14 @@ def serve(home: Path, *options: str, until: str) -> tuple[subprocess.Popen[str],
 def sees_the_package(url: str) -> list[bool]:
     """Whether a client of that server sees Email Opt Out, the key of Tasks, and key records."""
     credentials = {"grant_type": "client_credentials", "client_id": "local", "client_secret": "local"}
-    token = requests.post(f"{url}/services/oauth2/token", data=credentials, timeout=10).json()["access_token"]
+    token = requests.post(f"{url}/services/oauth2/token", data=credentials, timeout=PATIENCE_SECONDS).json()[
+        "access_token"
+    ]
     described = {
         name: requests.get(
             f"{url}/services/data/v67.0/sobjects/{name}/describe",
             headers={"Authorization": f"Bearer {token}"},
-            timeout=10,
+            timeout=PATIENCE_SECONDS,
         )
         for name in ("Contact", "Task", "Writeback__c")
     }
@@ -196,7 +199,7 @@ def test_the_organisation_is_served_with_or_without_the_package(home: Path) -> N
         server, told = serve(home, *options, until="listening")
         seen = sees_the_package(told.split()[-1])
         server.terminate()
-        assert server.communicate(timeout=15)[1] == ""
+        assert server.communicate(timeout=PATIENCE_SECONDS)[1] == ""
         assert seen == [expected] * 3
 
 
@@ -212,10 +215,12 @@ def test_serving_tells_how_to_get_in_and_ends_cleanly(home: Path, ending: signal
     assert "client id local, client secret local" in told
     credentials = {"grant_type": "client_credentials", "client_id": "local", "client_secret": "local"}
     for url, verify in ((plain, True), (secure, certificate[1])):
-        answer = requests.post(f"{url}/services/oauth2/token", data=credentials, verify=verify, timeout=10)
+        answer = requests.post(
+            f"{url}/services/oauth2/token", data=credentials, verify=verify, timeout=PATIENCE_SECONDS
+        )
         assert answer.status_code == 200
     server.send_signal(ending)
-    _, errors = server.communicate(timeout=15)
+    _, errors = server.communicate(timeout=PATIENCE_SECONDS)
     assert (server.returncode, errors) == (0, "")
 
 

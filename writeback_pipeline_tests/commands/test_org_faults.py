@@ -9,6 +9,7 @@ import requests
 from writeback_pipeline.local_org.fault_kinds import KINDS
 from writeback_pipeline.local_org.server import run_in_thread
 from writeback_pipeline_tests.commands.conftest import Writebacks
+from writeback_pipeline_tests.patience import PATIENCE_SECONDS
 
 CREDENTIALS = {"grant_type": "client_credentials", "client_id": "local", "client_secret": "local"}
 
@@ -34,11 +35,13 @@ def test_a_fault_strikes_the_server_that_is_running_as_often_as_it_was_told(
     writebacks: Writebacks, organisation: Path
 ) -> None:
     with run_in_thread(organisation) as server:
-        token = requests.post(f"{server.url}/services/oauth2/token", data=CREDENTIALS, timeout=10).json()
+        token = requests.post(f"{server.url}/services/oauth2/token", data=CREDENTIALS, timeout=PATIENCE_SECONDS).json()
         as_user = {"Authorization": f"Bearer {token['access_token']}"}
 
         def status() -> int:
-            return requests.get(f"{server.url}/services/data/v65.0/limits", headers=as_user, timeout=10).status_code
+            return requests.get(
+                f"{server.url}/services/data/v65.0/limits", headers=as_user, timeout=PATIENCE_SECONDS
+            ).status_code
 
         armed = writebacks("org", "faults", "arm", "unavailable", "--times", 2, "path=limits", "html=false")
         assert (armed.exit_code, armed.stdout) == (

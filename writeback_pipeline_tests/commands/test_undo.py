@@ -110,7 +110,7 @@ def at_a_terminal(home: Path, answer: str, *arguments: str) -> tuple[int, str]:
         while chunk := os.read(terminal, 4096):
             shown += chunk
     os.close(terminal)
-    return running.wait(timeout=60), shown.decode()
+    return running.wait(), shown.decode()
 
 
 def test_at_a_terminal_it_is_shown_and_asked_first(world: World, home: Path, person: str) -> None:
