@@ -108,9 +108,12 @@ def test_a_run_in_place_of_one_that_died_waits_for_the_window_and_any_other_leav
     person = pipeline.world.contact()
     pipeline.mailings.sent(person)
     day = window_named(DAY, Calendar(Occurrence.DAILY, ZoneInfo("UTC")))
-    ending = datetime.now(UTC) - LEASE + timedelta(seconds=1.5)
-    assert pipeline.world.ledger.lease_window(scope_of(Kind.SENT, day), "a dead worker", ending)
+    ledger, window = pipeline.world.ledger, scope_of(Kind.SENT, day)
+    leased = ledger.lease_window(window, "a dead worker", datetime.now(UTC))
+    assert leased is not None
     assert metadata(pipeline.materialize(SENT), SENT)["left_to_another_run"] == 1
+    ledger.release_window(leased[0])
+    assert ledger.lease_window(window, "a dead worker", datetime.now(UTC) - LEASE + timedelta(seconds=1.5))
     assert metadata(pipeline.materialize(SENT, tags=REPEATED), SENT)["written"] == 1
     assert len(tasks(pipeline.world, person)) == 1
 
