@@ -1,10 +1,10 @@
 """The SQL that counts a window's events into tables, in as few passes over the files as will do.
 
 A row of `people` is one person with, for each kind, the number of events and their content: a number that changes
-whenever one of them does. `nobody` are those without a record to write to. `repeated` and `kept` exist because a
-platform may deliver an event twice: one event id counts once. The events themselves are read, into `events` and
-`labels`, only for those who ask what a summary lists. A label is a mailing with the name and subject that an event gave
-it.
+whenever one of them does. Both are in one column, which is quicker to sum and to keep than two. `nobody` are those
+without a record to write to. `repeated` and `kept` exist because a platform may deliver an event twice: one event id
+counts once. The events themselves are read, into `events` and `labels`, only for those who ask what a summary lists. A
+label is a mailing with the name and subject that an event gave it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,6 +20,9 @@ from writeback_pipeline.domain.writebacks import ACTIVITY_KINDS, Kind
 BY_A_MACHINE, OPENED = 1, 2
 """Bits of an event's moment: above them are the microseconds since the window's start."""
 
+_CONTENT_BITS = 96
+"""The sum of the contents, which have 64 bits, is below these bits of a person's number, that of the events above."""
+
 _IN_THE_WINDOW = """
 (FROM read_parquet($files, hive_partitioning = false) WHERE occurred_at >= $start AND occurred_at < $end)
 """
@@ -32,9 +35,7 @@ _CONTENT = "hash(xor(label, moment::UBIGINT))"
 _EVENTS = f"SELECT kind, salesforce_id, {_LABEL} AS label, {_MOMENT} AS moment FROM {{rows}}"
 _ID_HASH = "CASE WHEN event_id <> '' THEN hash(event_id) END"
 _TABLES = """
-CREATE TABLE people (
-    salesforce_id VARCHAR, events BIGINT, sent HUGEINT, sent_events BIGINT, opened HUGEINT, opened_events BIGINT
-);
+CREATE TABLE people (salesforce_id VARCHAR, sent HUGEINT, opened HUGEINT);
 CREATE TABLE nobody (who VARCHAR, kind VARCHAR, events BIGINT, last_moment BIGINT);
 CREATE TABLE events (kind VARCHAR, salesforce_id VARCHAR, label UBIGINT, moment BIGINT);
 CREATE TABLE labels (label UBIGINT, mailing_id VARCHAR, name VARCHAR, subject VARCHAR);
@@ -43,7 +44,9 @@ _COLUMNS = (
     "event_id, kind, occurred_at, mailing_id, mailing_name, subject, subscriber_id, salesforce_id, is_machine_open"
 )
 # In most windows no id is repeated; that they are as many as the events is found quicker than which are repeated.
-_COUNT_REPEATED = f"SELECT count(*) - count(DISTINCT hash(event_id)) FROM {_IN_THE_WINDOW} WHERE event_id <> ''"
+_COUNT_IDS = f"""
+SELECT count(*), count(id_hash) - count(DISTINCT id_hash) FROM (SELECT {_ID_HASH} AS id_hash FROM {_IN_THE_WINDOW})
+"""
 _FIND_REPEATED = f"""
 CREATE TABLE repeated AS
 SELECT {_ID_HASH} AS id_hash, count(*) AS events FROM {_IN_THE_WINDOW}
@@ -65,35 +68,47 @@ _EACH_ONCE = f"""
 _BY_KIND = "SELECT coalesce(kind, ''), count(*) FROM {rows} GROUP BY ALL"
 _COUNT = f"""
 INSERT INTO people
-SELECT salesforce_id, count(*), sum(sent), count(sent), sum(opened), count(opened)
-FROM (
-    SELECT salesforce_id, CASE WHEN kind = 'sent' THEN content END AS sent,
-        CASE WHEN kind = 'opened' THEN content END AS opened
-    FROM (SELECT kind, salesforce_id, {_CONTENT} AS content FROM ({_EVENTS}))
-)
+SELECT salesforce_id, sum(CASE WHEN kind = 'sent' THEN number ELSE 0 END),
+    sum(CASE WHEN kind = 'opened' THEN number ELSE 0 END)
+FROM (SELECT kind, salesforce_id, {_CONTENT} + {1 << _CONTENT_BITS} AS number FROM ({_EVENTS}))
 GROUP BY salesforce_id
 """
+
+
+def events_sql(kind: Kind) -> str:
+    """How many events of one kind some rows of `people` have together."""
+    return f"coalesce(sum({kind} >> {_CONTENT_BITS}), 0)::BIGINT"
+
+
+def content_sql(kind: Kind) -> str:
+    """The content of the events of one kind in a row of `people`; 0 without any."""
+    return f"({kind} & {(1 << _CONTENT_BITS) - 1})"
+
+
+_PEOPLE = ", ".join(f"count_if({kind} > 0)" for kind in ACTIVITY_KINDS)
 _IS_ODD = "length(salesforce_id) <> 18 OR suffix(salesforce_id, ' ')"
 # In most windows every id is in its normal form and one that a person can have. A look at the people tells, and is
 # quicker than mending the ids of all events.
 _LOOK = f"""
-SELECT coalesce(sum(events), 0)::BIGINT, coalesce(sum(sent_events), 0)::BIGINT, coalesce(sum(opened_events), 0)::BIGINT,
-    count_if(salesforce_id <> '' AND ({_IS_ODD})), count_if(({is_person_sql("salesforce_id")}) IS NOT TRUE)
+SELECT {events_sql(Kind.SENT)}, {events_sql(Kind.OPENED)}, {_PEOPLE},
+    count_if(salesforce_id <> '' AND ({_IS_ODD})), count_if(({{is_person}}) IS NOT TRUE)
 FROM people
+"""
+_FIND_BEGINNINGS = """
+SELECT left(salesforce_id, 10) AS beginning FROM (FROM people WHERE salesforce_id <> '' LIMIT 2048)
+GROUP BY beginning ORDER BY count(*) DESC LIMIT 16
 """
 _NORMAL_ID = normal_id_sql("salesforce_id")
 _MEND_ODD_IDS = f"""
 CREATE TABLE mended AS
-SELECT {_NORMAL_ID} AS salesforce_id, sum(events)::BIGINT AS events, sum(sent) AS sent,
-    sum(sent_events)::BIGINT AS sent_events, sum(opened) AS opened, sum(opened_events)::BIGINT AS opened_events
-FROM people GROUP BY ALL;
+SELECT {_NORMAL_ID} AS salesforce_id, sum(sent) AS sent, sum(opened) AS opened FROM people GROUP BY ALL;
 DROP TABLE people;
 ALTER TABLE mended RENAME TO people;
 """
-_FIND_NO_PERSON = f"""
+_FIND_NO_PERSON = """
 CREATE TABLE no_person AS
-SELECT salesforce_id FROM people WHERE ({is_person_sql("salesforce_id")}) IS NOT TRUE;
-DELETE FROM people WHERE ({is_person_sql("salesforce_id")}) IS NOT TRUE;
+SELECT salesforce_id FROM people WHERE ({is_person}) IS NOT TRUE;
+DELETE FROM people WHERE ({is_person}) IS NOT TRUE;
 """
 _SET_NOBODY_ASIDE = f"""
 INSERT INTO nobody
@@ -104,6 +119,7 @@ WHERE kind IN ('sent', 'opened')
     AND ((salesforce_id <> '') IS NOT TRUE OR normal_id IN (SELECT salesforce_id FROM no_person))
 GROUP BY ALL
 """
+_NOBODY = "SELECT kind, count(DISTINCT who), sum(events)::BIGINT FROM nobody GROUP BY kind"
 _READ_EVENTS = f"""
 INSERT INTO events
 SELECT kind, salesforce_id, label, moment
@@ -116,8 +132,8 @@ SELECT label, coalesce(mailing_id, ''), coalesce(mailing_name, ''), coalesce(sub
 FROM (SELECT DISTINCT ON (label) {_LABEL} AS label, mailing_id, mailing_name, subject FROM {{rows}})
 """
 _ARE_AS_COUNTED = f"""
-SELECT (SELECT sum({_CONTENT}) FROM events JOIN labels USING (label))
-    IS NOT DISTINCT FROM (SELECT sum(coalesce(sent, 0) + coalesce(opened, 0)) FROM people)
+SELECT (SELECT coalesce(sum({_CONTENT}), 0) FROM events JOIN labels USING (label))
+    = (SELECT coalesce(sum({content_sql(Kind.SENT)} + {content_sql(Kind.OPENED)}), 0) FROM people)
 """
 
 
@@ -176,18 +192,23 @@ def count_events(connection: DuckDBPyConnection, files: Sequence[str], window: W
         "start": window.start.replace(tzinfo=None),
         "end": window.end.replace(tzinfo=None),
     }
-    rows, duplicates = _each_once(connection, bound)
+    rows, number, duplicates = _each_once(connection, bound)
     connection.execute(_COUNT.format(rows=rows.sql), bound)
-    events, sent, opened, odd, no_person = _row(connection, _LOOK)
+    beginnings = [beginning for (beginning,) in connection.execute(_FIND_BEGINNINGS).fetchall()]
+    is_person = is_person_sql("salesforce_id", beginnings)
+    sent, opened, *people, odd, no_person = _row(connection, _LOOK.format(is_person=is_person))
     in_kinds: dict[str, int] = {Kind.SENT: sent, Kind.OPENED: opened}
-    if sent + opened < events:
+    if sent + opened != number:
         in_kinds = dict(connection.execute(_BY_KIND.format(rows=rows.sql), bound).fetchall())
     if odd:
         connection.execute(_MEND_ODD_IDS)
     if no_person:
-        connection.execute(_FIND_NO_PERSON)
+        connection.execute(_FIND_NO_PERSON.format(is_person=is_person))
         connection.execute(_SET_NOBODY_ASIDE.format(rows=rows.sql), bound)
-    return _totals(connection, in_kinds, duplicates), rows
+    if odd or no_person:
+        people = list(_row(connection, f"SELECT {_PEOPLE} FROM people"))
+    nobody = connection.execute(_NOBODY).fetchall() if no_person else []
+    return _totals(in_kinds, people, nobody, duplicates), rows
 
 
 def read_events(connection: DuckDBPyConnection, rows: Rows) -> bool:
@@ -198,26 +219,26 @@ def read_events(connection: DuckDBPyConnection, rows: Rows) -> bool:
     return bool(are_as_counted)
 
 
-def _each_once(connection: DuckDBPyConnection, bound: Mapping[str, Any]) -> tuple[Rows, int]:
-    """The rows with one, the earliest, of those that share an event id; the number of the others."""
-    if _row(connection, _COUNT_REPEATED, bound) == (0,):
-        return Rows(_IN_THE_WINDOW, bound), 0
+def _each_once(connection: DuckDBPyConnection, bound: Mapping[str, Any]) -> tuple[Rows, int, int]:
+    """The rows with one, the earliest, of those that share an event id; their number, and that of the others."""
+    number, repeats = _row(connection, _COUNT_IDS, bound)
+    if not repeats:
+        return Rows(_IN_THE_WINDOW, bound), number, 0
     connection.execute(_FIND_REPEATED, bound)
     (repeated,) = _row(connection, "SELECT sum(events)::BIGINT FROM repeated")
     (kept,) = _row(connection, _KEEP_ONE_EACH, bound)
-    return Rows(_EACH_ONCE, bound), repeated - kept
+    duplicates = repeated - kept
+    return Rows(_EACH_ONCE, bound), number - duplicates, duplicates
 
 
-def _totals(connection: DuckDBPyConnection, in_kinds: Mapping[str, int], duplicates: int) -> Totals:
-    rows = connection.execute("SELECT kind, count(DISTINCT who), sum(events)::BIGINT FROM nobody GROUP BY kind")
-    nobody = {kind: WithoutRecipient(subscribers, events) for kind, subscribers, events in rows.fetchall()}
-    people = _row(
-        connection, f"SELECT {', '.join(f'count_if({kind}_events > 0)' for kind in ACTIVITY_KINDS)} FROM people"
-    )
+def _totals(
+    in_kinds: Mapping[str, int], people: Sequence[int], nobody: Sequence[tuple[str, int, int]], duplicates: int
+) -> Totals:
+    without = {kind: WithoutRecipient(subscribers, events) for kind, subscribers, events in nobody}
     by_kind = {}
-    for kind, in_kind in zip(ACTIVITY_KINDS, people, strict=True):
-        without = nobody.get(kind, WithoutRecipient())
-        by_kind[kind] = KindTotals(in_kind, in_kinds.get(kind, 0) - without.events, without)
+    for kind, of_kind in zip(ACTIVITY_KINDS, people, strict=True):
+        of_nobody = without.get(kind, WithoutRecipient())
+        by_kind[kind] = KindTotals(of_kind, in_kinds.get(kind, 0) - of_nobody.events, of_nobody)
     unknown_kinds = {kind: number for kind, number in in_kinds.items() if kind not in ACTIVITY_KINDS}
     return Totals(sum(in_kinds.values()) + duplicates, duplicates, by_kind, unknown_kinds)
 

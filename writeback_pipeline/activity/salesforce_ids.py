@@ -4,14 +4,21 @@ One person written in the form with 15 and in that with 18 characters is one per
 have is told apart.
 """
 
-from writeback_pipeline.domain.people import KEY_PREFIXES
+import re
+from collections.abc import Sequence
+
+from writeback_pipeline.domain.people import KEY_PREFIXES, id_suffix
 
 _SUFFIX_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
-_FIVE_AND_THEIR_SUFFIX = "|".join(
-    "".join("[A-Z]" if bits >> k & 1 else "[0-9a-z]" for k in range(5)) + letter
-    for bits, letter in enumerate(_SUFFIX_ALPHABET)
-)
-"""Five characters of an id and the one of the suffix that says which of them are upper-case letters."""
+_BEGINNING = re.compile(f"(?:{'|'.join(KEY_PREFIXES.values())})[0-9A-Za-z]{{7}}")
+
+
+def _five_and_suffix(between: str = "") -> str:
+    """Five characters of an id, and after `between` the one of the suffix that tells the upper-case letters in them."""
+    return "|".join(
+        "".join("[A-Z]" if bits >> k & 1 else "[0-9a-z]" for k in range(5)) + between + letter
+        for bits, letter in enumerate(_SUFFIX_ALPHABET)
+    )
 
 
 def normal_id_sql(column: str) -> str:
@@ -28,14 +35,26 @@ def normal_id_sql(column: str) -> str:
     )
 
 
-def is_person_sql(column: str) -> str:
-    """Whether the normal id in that column is one that a Contact or Lead can have."""
+def is_person_sql(column: str, beginnings: Sequence[str] = ()) -> str:
+    """Whether the normal id in that column is one that a Contact or Lead can have.
+
+    Ids are counted up, so most of them share their first ten characters with millions of others. Those with one of
+    these `beginnings` are told by a single expression, in half the time; what is said of an id does not depend on it.
+    """
     checked = ", ".join(f"substr({column}, {1 + 5 * k}, 5), substr({column}, {16 + k}, 1)" for k in range(3))
     prefixes = ", ".join(f"'{prefix}'" for prefix in KEY_PREFIXES.values())
-    return (
+    is_person = (
         f"length({column}) = 18 AND substr({column}, 1, 3) IN ({prefixes}) "
-        f"AND regexp_full_match(concat({checked}), '(?:{_FIVE_AND_THEIR_SUFFIX}){{3}}')"
+        f"AND regexp_full_match(concat({checked}), '(?:{_five_and_suffix()}){{3}}')"
     )
+    shared = [
+        f"{beginning}(?:{_five_and_suffix(id_suffix(beginning + '00000')[:2])})"
+        for beginning in beginnings
+        if _BEGINNING.fullmatch(beginning)
+    ]
+    if not shared:
+        return is_person
+    return f"CASE WHEN regexp_full_match({column}, '{'|'.join(shared)}') THEN true ELSE {is_person} END"
 
 
 def _suffix_sql(id15: str) -> str:

@@ -19,8 +19,10 @@ from duckdb import DuckDBPyConnection
 from writeback_pipeline.activity.counting import (
     BY_A_MACHINE,
     Totals,
+    content_sql,
     count_events,
     create_tables,
+    events_sql,
     no_events,
     read_events,
 )
@@ -35,7 +37,8 @@ from writeback_pipeline.domain.writebacks import ACTIVITY_KINDS, Kind
 _BATCH = 2_000
 _REVISION = "printf('%016x', hash(content, $digest::UBIGINT))"
 _SUMMARIES = {
-    kind: f"SELECT salesforce_id, {kind} AS content FROM people WHERE {kind}_events > 0" for kind in ACTIVITY_KINDS
+    kind: f"SELECT salesforce_id, {content_sql(kind)} AS content FROM people WHERE {kind} > 0"
+    for kind in ACTIVITY_KINDS
 }
 _READ_EVERYTHING = f"SELECT max(hash({', '.join(COLUMNS)})) FROM read_parquet($files, hive_partitioning = false)"
 
@@ -107,9 +110,8 @@ class WindowSummaries:
     def events_in_rows(self, kind: Kind) -> int:
         """The events that summaries and `nobody` are made of."""
         query = f"""
-            SELECT coalesce(sum(events), 0)::BIGINT FROM (
-                SELECT events FROM nobody WHERE kind = $kind UNION ALL SELECT {kind}_events FROM people
-            )
+            SELECT {events_sql(kind)} + (SELECT coalesce(sum(events), 0)::BIGINT FROM nobody WHERE kind = $kind)
+            FROM people
         """
         row = self._cursor().execute(query, {"kind": kind.value}).fetchone()
         assert row is not None

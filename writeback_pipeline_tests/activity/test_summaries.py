@@ -196,6 +196,19 @@ def test_kinds_that_are_neither_sent_nor_opened_are_named(tmp_path: Path) -> Non
     assert mixed.only().count == 1
 
 
+def test_a_window_of_other_kinds_only_has_no_summaries(tmp_path: Path) -> None:
+    clicked = found(tmp_path, event("e1", "2026-11-10T09:00:00", kind="clicked"))
+    assert clicked.counted.totals.unknown_kinds == {"clicked": 1}
+    assert clicked.summaries == {Kind.SENT: [], Kind.OPENED: []}
+
+
+def test_ids_of_many_different_beginnings_are_told_from_wrong_ones(tmp_path: Path) -> None:
+    right, wrong = ([f"003{number:02}0000000000{suffix}" for number in range(40)] for suffix in ("AAA", "AAB"))
+    ids = found(tmp_path, *(event(each, "2026-11-10T09:00:00", salesforce_id=each) for each in right + wrong))
+    assert [summary.person.salesforce_id for summary in ids.summaries[Kind.SENT]] == right
+    assert [who for who, _ in ids.nobody[Kind.SENT]] == wrong
+
+
 def test_the_latest_event_has_the_last_word_on_a_mailings_name_and_subject(tmp_path: Path) -> None:
     renamed = found(
         tmp_path,
