@@ -22,6 +22,7 @@ from typing import Any
 import psycopg
 
 from writeback_pipeline.store.postgres_url import parse
+from writeback_pipeline_tests.patience import PATIENCE_SECONDS, wait_until
 
 _NOBODY: dict[str, Any] = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
 _schemas = count(1)
@@ -95,10 +96,13 @@ class PostgresServer:
             )
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
-        """End it: at once and cleanly, or by any other signal."""
+        """End it: at once and cleanly, or by any other signal; no session of it goes on either."""
         assert self._process is not None
+        pid = self._process.pid
+        sessions = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         self._process.send_signal(how)
-        self._process.wait(60)
+        self._process.wait(PATIENCE_SECONDS)
+        wait_until(lambda: not any(map(_runs, sessions)))
 
     def end(self) -> None:
         """End it for good."""
@@ -112,6 +116,13 @@ class PostgresServer:
         with into.open("wb") as output, reading.open("rb") as input_:
             command: list[str | Path] = [self._programs / program, *arguments]
             subprocess.run(command, check=True, stdin=input_, stdout=output, **_NOBODY)
+
+
+def _runs(pid: str) -> bool:
+    try:
+        return not Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("Z")
+    except OSError:
+        return False
 
 
 def programs(folder: Path) -> Path:

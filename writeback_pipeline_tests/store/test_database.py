@@ -14,8 +14,9 @@ import pytest
 
 from writeback_pipeline.domain.ledger import StoreBusy
 from writeback_pipeline.store import database as database_module
-from writeback_pipeline.store.database import Database
+from writeback_pipeline.store.database import WAIT, Database
 from writeback_pipeline.store.errors import StoreUnusable, unusable
+from writeback_pipeline_tests.patience import PATIENCE_SECONDS
 
 SHORT = timedelta(milliseconds=100)
 
@@ -55,7 +56,7 @@ def in_another_process(program: str, path: Path) -> subprocess.Popen[str]:
 
 def ended(process: subprocess.Popen[str]) -> str:
     """What it printed after its first line; its standard input is closed, which is how it learns to end."""
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=4 * PATIENCE_SECONDS)
     assert process.returncode == 0
     return output
 
@@ -114,7 +115,7 @@ def test_a_writer_waits_for_its_turn_and_then_says_who_it_waited_for(database: D
         with pytest.raises(StoreBusy) as raised:
             put(Database(database.path, wait=SHORT), "other")
         waited = time.monotonic() - began
-    assert 0.1 <= waited < 5
+    assert 0.1 <= waited < WAIT.total_seconds()
     assert str(database.path) in str(raised.value)
     assert "0.1 s" in str(raised.value)
     assert "try again" in str(raised.value)

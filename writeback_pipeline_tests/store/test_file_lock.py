@@ -1,6 +1,7 @@
 """Readers and writers of one file take turns: none is starved by a stream of the others."""
 
 import fcntl
+import math
 import os
 import threading
 import time
@@ -13,6 +14,7 @@ import pytest
 from writeback_pipeline.domain.ledger import StoreBusy
 from writeback_pipeline.store import file_lock
 from writeback_pipeline.store.file_lock import Patience, alone_among_threads, locked
+from writeback_pipeline_tests.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -28,7 +30,7 @@ def waiting(path: Path, *, shared: bool) -> threading.Thread:
     """Somebody else who waits for the lock, and is the next to have it; the thread ends once they had it."""
 
     def wait() -> None:
-        with locked(path, patience(path, 30), shared=shared):
+        with locked(path, patience(path, PATIENCE_SECONDS), shared=shared):
             pass
 
     thread = threading.Thread(target=wait)
@@ -48,8 +50,9 @@ def _somebody_has_the_turn(path: Path) -> bool:
     [(True, False, True), (True, False, False), (False, False, True), (False, True, False)],
 )
 def test_who_comes_later_waits_behind_who_waits(
-    path: Path, first_shared: bool, waits_shared: bool, late_shared: bool
+    path: Path, first_shared: bool, waits_shared: bool, late_shared: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(file_lock, "COURTESY", math.inf)
     with locked(path, patience(path, 0), shared=first_shared):
         first_in_line = waiting(path, shared=waits_shared)
         with pytest.raises(StoreBusy), locked(path, patience(path, 0.1), shared=late_shared):
@@ -70,7 +73,7 @@ def test_a_turn_that_is_never_used_holds_nobody_up_for_good(path: Path, monkeypa
     with file_lock._opened(path, ".turn") as stopped:
         assert file_lock._got(stopped, fcntl.LOCK_EX)
         for shared in (True, False):
-            with locked(path, patience(path, 10), shared=shared):
+            with locked(path, patience(path, PATIENCE_SECONDS), shared=shared):
                 pass
 
 
@@ -112,7 +115,7 @@ def test_a_forked_child_does_not_wait_for_a_thread_of_its_parent(path: Path) -> 
         assert os.waitpid(child, 0)[1] == 0
 
 
-def _write(path: Path, seconds: float = 30) -> None:
+def _write(path: Path, seconds: float = PATIENCE_SECONDS) -> None:
     alone = patience(path, seconds)
     with alone_among_threads(path, alone), locked(path, alone, shared=False):
         pass

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import psycopg
 import pytest
@@ -16,6 +17,7 @@ import writeback_pipeline.store.postgres
 from writeback_pipeline.domain.ledger import LEASE, EnqueueResult, StoreBusy
 from writeback_pipeline.domain.writebacks import Status
 from writeback_pipeline.store import postgres_connections
+from writeback_pipeline.store.database import WAIT
 from writeback_pipeline.store.errors import StoreUnusable
 from writeback_pipeline.store.location import open_database
 from writeback_pipeline.store.postgres import PostgresDatabase
@@ -24,6 +26,7 @@ from writeback_pipeline.store.schema import MIGRATIONS, Migration
 from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests import postgres
 from writeback_pipeline_tests.contracts.story import NOW, claim_one, contact, everything, statuses, unsubscribe, written
+from writeback_pipeline_tests.patience import PATIENCE_SECONDS
 from writeback_pipeline_tests.postgres import PostgresServer, server
 
 SHORT = timedelta(milliseconds=300)
@@ -71,14 +74,11 @@ def test_an_older_database_is_migrated_and_a_newer_one_refused(url: str) -> None
 
 
 def test_a_migration_is_not_ended_for_a_page_that_has_little_patience(url: str) -> None:
-    class Slowly(tuple[str, ...]):
-        def __iter__(self) -> Iterator[str]:
-            time.sleep(0.4)
-            return super().__iter__()
-
-    patience = timedelta(seconds=0.3)
-    with PostgresDatabase(url, wait=patience, migrations=(*MIGRATIONS, Slowly(NEXT))).reading() as session:
-        assert session.execute("SELECT nickname FROM people").fetchall() == []
+    limit = "SELECT current_setting('idle_in_transaction_session_timeout') AS idle"
+    keeps_its_own: Migration = (f"CREATE TABLE of_the_migration AS {limit}",)
+    with PostgresDatabase(url, wait=WAIT / 2, migrations=(*MIGRATIONS, keeps_its_own)).reading() as session:
+        assert session.execute(limit).fetchall() == [("10s",)]
+        assert session.execute("SELECT idle FROM of_the_migration").fetchall() == [("20s",)]
 
 
 def test_a_claim_passes_over_people_whom_another_worker_claims_at_this_moment(store: Store, url: str) -> None:
@@ -128,12 +128,12 @@ def test_queueing_waits_for_no_delivery_and_whoever_is_alone_waits_for_all(store
         assert store.enqueue([unsubscribe(contact(2))], NOW).added == 1
         with pytest.raises(StoreBusy, match=r"kept it locked.*try again"), quick.writing():
             pass
-    with open_database(url).writing(), quick.reading() as session:
+    with open_database(url).writing(), open_database(url).reading() as session:
         assert session.execute("SELECT count(*) FROM writebacks").fetchall() == [(2,)]
 
 
 def test_a_worker_that_stands_still_in_mid_transaction_gives_way_to_the_others(store: Store, url: str) -> None:
-    patient = PostgresDatabase(url, wait=timedelta(seconds=6))
+    patient = PostgresDatabase(url)
     stopped = PostgresDatabase(url, wait=timedelta(seconds=1.5))
     store.enqueue([unsubscribe(contact(1))], NOW)
 
@@ -173,7 +173,7 @@ def test_an_error_in_a_transaction_undoes_it_and_keeps_its_own_name(url: str) ->
 
 
 def test_a_restarted_server_is_met_by_the_next_transaction(own_server: PostgresServer, tmp_path: Path) -> None:
-    store = Store(own_server.new_url(), tmp_path)
+    store = Store(own_server.new_url(), tmp_path, wait=timedelta(seconds=2 * PATIENCE_SECONDS))
     store.enqueue([unsubscribe(contact(1))], NOW)
     own_server.stop(signal.SIGKILL)
     restarted = threading.Timer(0.5, own_server.start)
@@ -259,11 +259,13 @@ def test_a_server_that_cannot_be_reached_is_named_with_the_remedy(change: dict[s
 def test_whoever_waits_for_a_server_is_told_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(writeback_pipeline.store.postgres, "TOLD_AFTER", 0.1)
-    nowhere = PostgresDatabase("postgresql://somebody:hush-4711@127.0.0.1:1/ledger", wait=timedelta(seconds=1))
+    passed: list[float] = []
+    clock = SimpleNamespace(monotonic=lambda: sum(passed), sleep=passed.append, time=time.time)
+    monkeypatch.setattr(writeback_pipeline.store.postgres, "time", clock)
+    nowhere = PostgresDatabase("postgresql://somebody:hush-4711@127.0.0.1:1/ledger", wait=timedelta(seconds=10))
     with pytest.raises(StoreUnusable), nowhere.reading():
         pass
-    told = "postgresql://somebody@127.0.0.1:1/ledger takes no connection: waiting up to 1 s"
+    told = "postgresql://somebody@127.0.0.1:1/ledger takes no connection: waiting up to 10 s"
     assert [record.getMessage() for record in caplog.records] == [told]
 
 
