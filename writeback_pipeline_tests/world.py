@@ -20,7 +20,7 @@ from writeback_pipeline.domain.budget import Purpose
 from writeback_pipeline.domain.ledger import WritebackFilter
 from writeback_pipeline.domain.people import ObjectType, object_type_of
 from writeback_pipeline.domain.writebacks import Change, Kind, Writeback
-from writeback_pipeline.local_org import admin, faults, usage
+from writeback_pipeline.local_org import admin, bulk_jobs, faults, usage
 from writeback_pipeline.local_org import settings as org_settings
 from writeback_pipeline.local_org.server import run_in_thread
 from writeback_pipeline.local_org.state import Organisation, open_org
@@ -28,6 +28,7 @@ from writeback_pipeline.salesforce.connection import ClientCredentials, Salesfor
 from writeback_pipeline.salesforce.organisation import SalesforceOrganisation
 from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.ledgers import location
+from writeback_pipeline_tests.patience import wait_until
 
 START = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -102,9 +103,10 @@ class World:
         return OptOutDelivery(self.ledger, self.organisation, self.clock, run_id="run", sleep=self.sleep).run(**how)
 
     def sleep(self, seconds: float) -> None:
-        """Let that much time pass on the clock, and a moment in which the organisation gets on with its work."""
+        """Let that much time pass on the clock; the organisation does meanwhile what is due of its jobs."""
         self.clock.advance(timedelta(seconds=seconds))
-        time.sleep(0.05)
+        with self.inside.connection() as connection:
+            wait_until(lambda: bulk_jobs.next_due(connection, time.time(), polls=0, passed_over=()) is None)
 
     def rows(self, person: str | None = None) -> list[Writeback]:
         """The person's writebacks, oldest event first."""

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from writeback_pipeline.domain.ledger import LEASE
 from writeback_pipeline.domain.writebacks import Status
 from writeback_pipeline.local_org import faults
+from writeback_pipeline_tests.patience import PATIENCE_SECONDS, wait_until
 from writeback_pipeline_tests.world import World
 
 REPOSITORY = Path(__file__).parents[2]
@@ -54,7 +54,8 @@ def test_a_killed_worker_leaves_a_job_that_the_next_delivery_finishes(
     with world.inside.connection() as connection:
         faults.arm(connection, "slow", seconds=60.0, times=1, **STEPS[step])
     worker = request.getfixturevalue("worker")
-    wait_until_struck(world)
+    with world.inside.connection() as connection:
+        wait_until(lambda: faults.injected(connection), 2 * PATIENCE_SECONDS)
     worker.kill()
     worker.wait()
     with world.inside.connection() as connection:
@@ -65,13 +66,3 @@ def test_a_killed_worker_leaves_a_job_that_the_next_delivery_finishes(
     assert all(world.opted_out(person) and len(world.notes(person)) == 1 for person in people)
     began = world.select("SELECT operation, object FROM _bulk_jobs WHERE processed > 0 ORDER BY id")
     assert [(job["operation"], job["object"]) for job in began] == [("update", "Contact"), ("insert", "Note")]
-
-
-def wait_until_struck(world: World) -> None:
-    deadline = time.monotonic() + 120
-    while True:
-        with world.inside.connection() as connection:
-            if faults.injected(connection):
-                return
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

@@ -11,6 +11,7 @@ from writeback_pipeline.domain.ledger import ALONE_AFTER, LEASE, QUIET
 from writeback_pipeline.domain.writebacks import FlagResult, Status
 from writeback_pipeline.store.recovery import WORKER_LOST
 from writeback_pipeline_tests.delivery import killed_worker
+from writeback_pipeline_tests.patience import PATIENCE_SECONDS
 from writeback_pipeline_tests.world import World
 
 PROCESSES = multiprocessing.get_context("forkserver")
@@ -65,6 +66,6 @@ def lives(world: World, deadly: str, moment: str) -> bool:
     order = (world.database, str(world.home), world.url, world.clock(), deadly, moment)
     worker = PROCESSES.Process(target=killed_worker.deliver, args=order)
     worker.start()
-    worker.join(60)
+    worker.join(4 * PATIENCE_SECONDS)
     assert worker.exitcode in (0, -signal.SIGKILL)
     return worker.exitcode == 0

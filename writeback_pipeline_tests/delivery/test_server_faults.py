@@ -4,7 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
-import time
+import tempfile
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +15,8 @@ import pytest
 from writeback_pipeline.domain.ledger import StoreBusy
 from writeback_pipeline.domain.writebacks import Status
 from writeback_pipeline.store.errors import StoreUnusable
+from writeback_pipeline.store.location import open_database
+from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.delivery.test_storage_faults import (
     AFTER_ALL_DOUBT,
     Failing,
@@ -24,12 +26,13 @@ from writeback_pipeline_tests.delivery.test_storage_faults import (
     fill,
     needs_mounts,
 )
+from writeback_pipeline_tests.patience import wait_until
 from writeback_pipeline_tests.postgres import PostgresServer
 from writeback_pipeline_tests.world import World, world_in
 
 STEPS = ("settle_without_recipient", "claim", "journal", "record")
 WAIT = timedelta(seconds=0.5)
-"""How long a transaction waits for a server that is gone or locked."""
+"""How long a transaction waits for a server, once that is gone or locked."""
 
 Mend = Callable[[], object]
 
@@ -37,8 +40,7 @@ Mend = Callable[[], object]
 @pytest.fixture(scope="module")
 def disk() -> Iterator[Path]:
     """The folder of the server: a disk of 150 MB of its own where one can be mounted."""
-    folder = Path(f"/tmp/writebacks-pg-disk-{os.getpid()}")
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(prefix="writebacks-pg-disk-"))
     if os.getuid() == 0:
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=150m", "tmpfs", str(folder)], check=True)
     yield folder
@@ -81,12 +83,14 @@ def _switch_read_only(server: PostgresServer, to: str) -> None:
     with server.administration() as session:
         session.execute(f"ALTER SYSTEM SET default_transaction_read_only = {to}".encode())
         session.execute("SELECT pg_reload_conf()")
-    while True:
-        with server.administration() as session:
-            if session.execute("SHOW default_transaction_read_only").fetchall() == [(to,)]:
-                break
-        time.sleep(0.01)
-    time.sleep(0.1)  # other sessions are told by a signal, too
+    wait_until(lambda: _read_only(server) == to)
+    _read_only(server)  # a session begun since then: the server had told all others before
+
+
+def _read_only(server: PostgresServer) -> str:
+    with server.administration() as session:
+        [(told,)] = session.execute("SHOW default_transaction_read_only").fetchall()
+    return str(told)
 
 
 def is_locked_by_somebody(server: PostgresServer) -> Mend:
@@ -97,6 +101,10 @@ def is_locked_by_somebody(server: PostgresServer) -> Mend:
     ).fetchall()
     somebody.execute(f"LOCK TABLE {schema}.schema_version IN ACCESS EXCLUSIVE MODE".encode())
     return somebody.close
+
+
+def lose_patience(store: Store, world: World) -> None:
+    store._database = open_database(world.database, wait=WAIT)
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -115,7 +123,13 @@ def test_a_server_that_fails_at_any_step_is_told_and_the_next_delivery_goes_on(
     people = [its_world.contact() for _ in range(20)]
     its_world.unsubscribe_all(people)
     mends: list[Mend] = []
-    store = Failing(its_world.database, its_world.home, step, lambda: mends.append(breaks(failing)), wait=WAIT)
+
+    def break_it() -> None:
+        mends.append(breaks(failing))
+        if breaks in (dies, is_locked_by_somebody):
+            lose_patience(store, its_world)
+
+    store = Failing(its_world.database, its_world.home, step, break_it)
     if told:
         with pytest.raises((StoreBusy, StoreUnusable), match=told):
             deliver(its_world, store)
@@ -133,8 +147,14 @@ def test_a_server_whose_disk_fills_up_loses_nothing_and_sends_nothing_twice(
 ) -> None:
     people = [its_world.contact() for _ in range(300)]
     its_world.unsubscribe_all(people)
+
+    def fill_it() -> None:
+        fill(disk)
+        lose_patience(store, its_world)
+
+    store = Failing(its_world.database, its_world.home, step, fill_it)
     with pytest.raises((StoreBusy, StoreUnusable)):
-        deliver(its_world, Failing(its_world.database, its_world.home, step, lambda: fill(disk), wait=WAIT))
+        deliver(its_world, store)
     if step != "record":
         assert not any(its_world.notes(person) for person in people), "nothing is sent that is not journalled"
     empty(disk)

@@ -57,10 +57,8 @@ def empty(disk: Path) -> None:
 class Failing(Store):
     """A store whose disk breaks just before the step of that name, once."""
 
-    def __init__(
-        self, location: str | Path, home: Path, step: str, breaks: Callable[[], None], **how: timedelta
-    ) -> None:
-        super().__init__(location, home, **how)
+    def __init__(self, location: str | Path, home: Path, step: str, breaks: Callable[[], None]) -> None:
+        super().__init__(location, home)
         self._step, self._breaks = step, breaks
 
     def __getattribute__(self, name: str) -> Any:
