@@ -3,10 +3,10 @@
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 import click
 
+from writeback_pipeline.commands.embedded import embedded_organisation
 from writeback_pipeline.commands.org_faults import faults_group
 from writeback_pipeline.commands.output import InputError, format_option, print_json, say
 from writeback_pipeline.commands.person_page import page_text
@@ -65,19 +65,19 @@ def reset() -> None:
     """
     from writeback_pipeline.local_org import state
 
-    environment = read_environment(os.environ)
-    organisation = state.reset(environment.local_org)
+    environment, database = read_environment(os.environ), embedded_organisation(make=True)
+    organisation = state.reset(database)
     with organisation.connection() as connection:
         counts = {
             name: connection.execute(f"SELECT count(*) FROM {name} WHERE IsDeleted = 0").fetchone()[0]
             for name in ("Contact", "Lead")
         }
     organisation.close()
-    say(f"{environment.local_org} is a new organisation with {counts['Contact']:,} Contacts, {counts['Lead']:,} Leads")
+    say(f"{database} is a new organisation with {counts['Contact']:,} Contacts, {counts['Lead']:,} Leads")
     if environment.has_database:
-        database = open_database(environment.database).shown
+        ledger = open_database(environment.database).shown
         say(
-            f"{database} was left as it is: what it calls written is not written again. To begin anew with it too, "
+            f"{ledger} was left as it is: what it calls written is not written again. To begin anew with it too, "
             "move it away."
         )
 
@@ -100,7 +100,7 @@ def edit(salesforce_id: str, assignments: Sequence[str]) -> None:
         if not equals:
             raise click.UsageError(f"{assignment!r} is no assignment: write FIELD=VALUE")
         values[name] = {"true": True, "false": False, "": None}.get(value.lower(), value)
-    organisation = open_org(_organisation())
+    organisation = open_org(embedded_organisation())
     try:
         with organisation.connection() as connection:
             admin.edit(admin.session(connection), _full_id(salesforce_id), values)
@@ -118,14 +118,6 @@ def _full_id(salesforce_id: str) -> str:
         raise InputError(str(error)) from None
 
 
-def _organisation() -> Path:
-    """The file of the organisation, which has to be there already."""
-    database = read_environment(os.environ).local_org
-    if not database.exists():
-        raise InputError(f"there is no embedded organisation yet: {database} is made by writebacks org reset")
-    return database
-
-
 @org.command()
 @click.argument("salesforce_id", metavar="ID")
 @format_option("table", "json")
@@ -138,7 +130,7 @@ def show(salesforce_id: str, format_: str) -> None:
     object_type = object_type_of(full_id)
     if object_type is None:
         raise InputError(f"{full_id} is not the id of a Contact (003...) or Lead (00Q...)")
-    organisation = open_org(_organisation())
+    organisation = open_org(embedded_organisation())
     with organisation.connection() as connection:
         page = view(connection, object_type.value, full_id)
     organisation.close()

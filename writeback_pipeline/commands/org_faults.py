@@ -4,7 +4,6 @@ What faults there are and what each takes is `local_org`'s. They are kept in the
 whether it is served, used inside a run, or both.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from sqlite3 import Connection
@@ -12,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from writeback_pipeline.commands.embedded import embedded_organisation
 from writeback_pipeline.commands.output import InputError, format_option, print_json, say
 from writeback_pipeline.commands.tables import table, terminal_width
-from writeback_pipeline.environment import read_environment
 
 if TYPE_CHECKING:
     from writeback_pipeline.local_org.faults import Fault
@@ -114,10 +113,7 @@ def _connection(*, make: bool = False) -> Iterator[Connection]:
     """The home's organisation; InputError where there is none and none is to be made."""
     from writeback_pipeline.local_org.state import open_org
 
-    database = read_environment(os.environ).local_org
-    if not make and not database.exists():
-        raise InputError(f"there is no embedded organisation yet: {database} is made by writebacks org reset")
-    organisation = open_org(database, with_sample=True)
+    organisation = open_org(embedded_organisation(make=make), with_sample=True)
     try:
         with organisation.connection() as connection:
             yield connection

@@ -138,6 +138,18 @@ def test_looking_into_an_organisation_that_is_not_there_makes_none(writebacks: W
     assert not home.exists()
 
 
+def test_where_the_variables_name_another_organisation_it_is_said_which_one_this_is(
+    writebacks: Writebacks, sample: Path
+) -> None:
+    person = people().contacts[0].id
+    commands = (("org", "show", person, "--format", "json"), ("org", "faults"), ("org", "reset"))
+    assert [writebacks(*command).stderr for command in commands] == [""] * 3
+    results = [writebacks(*command, SALESFORCE_URL="https://real.my.salesforce.com") for command in commands]
+    which = f"the embedded organisation, {sample}/local_org.sqlite, not the one that the SALESFORCE_ variables name."
+    assert [(result.exit_code, result.stderr) for result in results] == [(0, f"This is {which}\n")] * 3
+    assert json.loads(results[0].stdout)["id"] == person
+
+
 def test_reset_brings_everybody_back_as_they_were(writebacks: Writebacks, sample: Path) -> None:
     person = people().contacts[0]
     create(sample, "Note", ParentId=person.id, Title=SENTENCE)
