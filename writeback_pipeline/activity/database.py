@@ -25,6 +25,7 @@ class ActivityDataError(Trouble):
         super().__init__(f"{file}: {problem}. {remedy}")
         self.file = file
         self.problem = problem
+        self.remedy = remedy
         self.column = column
 
 

@@ -5,6 +5,7 @@ anything else that DuckDB reads, a pattern included; one that does not exist hol
 """
 
 import hashlib
+import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,9 @@ from duckdb import DuckDBPyConnection
 
 from writeback_pipeline.activity.database import ActivityDataError, first_line
 from writeback_pipeline.domain.windows import Window
+
+_EXTENSION = re.compile(r"(?:required extension '|requires the extension )(?P<name>\w+).*\n+(?P<why>.*)")
+"""What DuckDB says of an extension that it has to have and could not load."""
 
 _DAY = timedelta(days=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -78,11 +82,23 @@ def _files_of(database: DuckDBPyConnection, location: str, day: date) -> list[st
     try:
         return sorted(file for (file,) in database.execute("SELECT file FROM glob($p)", {"p": pattern}).fetchall())
     except duckdb.Error as error:
-        raise ActivityDataError(
-            pattern,
-            f"cannot be listed, {first_line(error)}",
-            remedy="Correct WRITEBACK_ACTIVITY, or give this machine access to it.",
-        ) from error
+        problem, remedy = _why_not_listed(error)
+        raise ActivityDataError(pattern, problem, remedy=remedy) from error
+
+
+def _why_not_listed(error: duckdb.Error) -> tuple[str, str]:
+    """What is wrong, and the remedy. Object storage takes an extension, which DuckDB fetches at its first use."""
+    extension = _EXTENSION.search(str(error))
+    if extension is None:
+        remedy = "Correct WRITEBACK_ACTIVITY, or give this machine access to it."
+        return f"cannot be listed, {first_line(error)}", remedy
+    name = extension["name"]
+    install = f""".venv/bin/python -c "import duckdb; duckdb.execute('INSTALL {name}')\""""
+    return (
+        f"cannot be listed, DuckDB's extension {name} is not installed ({extension['why'].rstrip('.:')})",
+        f"Let the user that runs this install it once, where extensions.duckdb.org can be reached: {install}. "
+        "It is kept in the folder .duckdb of that user's home, which may be copied to other machines.",
+    )
 
 
 def _days(first: date, last: date) -> list[date]:

@@ -56,8 +56,10 @@ def events(environment: Environment, settings: WritebackSettings, now: datetime)
     windows = [window_of(now - timedelta(days=days), calendar) for days in range(RECENT.days)]
     try:
         fingerprints = open_activity(environment).fingerprints(windows)
-    except (ActivityDataError, ConfigurationError) as error:
-        return _failure(EVENTS, error, "Correct WRITEBACK_ACTIVITY or the file.")
+    except ActivityDataError as error:
+        return Finding(AREA, EVENTS, Level.FAILURE, f"{error.file}: {error.problem}", error.remedy)
+    except ConfigurationError as error:
+        return _failure(EVENTS, error, "Correct WRITEBACK_ACTIVITY.")
     days = sum(bool(text) for text in fingerprints.values())
     if days:
         return _ok(EVENTS, f"{environment.activity} has those of {days} of the last {RECENT.days} days")

@@ -175,8 +175,24 @@ def test_a_location_may_be_an_address_or_a_pattern(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_listed_is_an_error_and_not_an_empty_one() -> None:
     with event_database() as database:
         database.execute("SET autoinstall_known_extensions = false; SET autoload_known_extensions = false")
-        with pytest.raises(ActivityDataError, match="WRITEBACK_ACTIVITY"):
+        with pytest.raises(ActivityDataError, match="cannot be listed"):
             window_files(database, "s3://no-such-bucket/events", window("2026-11-10"))
+
+
+@pytest.mark.parametrize("setting", ["autoinstall_known_extensions", "autoload_known_extensions"])
+@pytest.mark.parametrize(("place", "extension"), [("s3://bucket/events", "httpfs"), ("az://container/events", "azure")])
+def test_an_extension_that_the_place_takes_and_is_not_there_is_named_with_how_to_install_it(
+    tmp_path: Path, place: str, extension: str, setting: str
+) -> None:
+    with event_database() as database:
+        database.execute(f"SET extension_directory = '{tmp_path}'; SET {setting} = false")
+        with pytest.raises(ActivityDataError) as caught:
+            window_files(database, place, window("2026-11-10"))
+    told = str(caught.value)
+    begin = f"{place}/date=2026-11-10/*.parquet: cannot be listed, DuckDB's extension {extension} is not installed ("
+    assert told.startswith(begin)
+    assert f"duckdb.execute('INSTALL {extension}')" in told
+    assert "\n" not in told
 
 
 def test_a_day_of_another_zone_takes_the_two_utc_dates_that_it_touches(tmp_path: Path) -> None:
