@@ -27,7 +27,10 @@ _TOKENS = re.compile(
     r"|\$argon2\w+\$[\w$=,+/.-]+"  # the hash of a password
     r"|(?<=\bBearer )[\w.!~+/=-]+"
 )
-_EMAIL = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]+@[\w-]+(?:\.[\w-]+)+")
+_EMAIL = re.compile(
+    r"(?P<scheme>://)[^\s/?#\"'<>]*@"  # whose login it is: the host stays, it is no part of an e-mail address
+    r"|[\w.!#$%&'*+/=?^`{|}~-]+@[\w-]+(?:\.[\w-]+)+"
+)
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -36,7 +39,7 @@ def redacted(text: str, variables: Mapping[str, str] = os.environ) -> str:
     secrets = _pattern(frozenset(_secrets(variables)))
     text = _TOKENS.sub(REMOVED, secrets.sub(REMOVED, text) if secrets else text)
     if variables.get(PERSONAL_DATA) != "1":
-        text = _EMAIL.sub(REMOVED, text)
+        text = _EMAIL.sub(lambda found: f"{found['scheme']}{REMOVED}@" if found["scheme"] else REMOVED, text)
     return _UNPRINTABLE.sub(_escaped, text)
 
 

@@ -136,6 +136,13 @@ def test_short_secrets_and_record_ids_stay_and_addresses_only_where_they_may() -
     assert redacted(line, variables | {"WRITEBACK_LOG_PERSONAL_DATA": "1"}) == line
 
 
+@pytest.mark.parametrize("login", ["jo.doe", "jo.doe:***", "jo.doe@mail.example", "jo%40mail.example:***"])
+@pytest.mark.parametrize("place", ["db.example.org:5432/writebacks?schema=north", "db/writebacks", "[::1]/writebacks"])
+def test_the_host_and_the_database_of_an_address_stay_without_the_login(login: str, place: str) -> None:
+    told = redacted(f"moved to postgresql://{login}@{place} for jo.doe@mail.example", {})
+    assert told == f"moved to postgresql://***@{place} for ***"
+
+
 def test_less_is_said_where_less_is_wanted(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure({logs.LEVEL: "error"}, "info")
     logs.tell(LOG, "call")
