@@ -1,7 +1,10 @@
-"""Commands that texts tell people to type, as they have to be typed where there are several bridges."""
+"""Commands that texts tell people to type, as they have to be typed here: which bridge, which path."""
 
 import os
 import re
+import shutil
+import sys
+from pathlib import Path
 
 from writeback_pipeline.bridges import CHOSEN
 
@@ -18,3 +21,10 @@ def typed(text: str, bridge: str | None = None) -> str:
     where there is none the text stays as it is."""
     name = bridge or os.environ.get(CHOSEN)
     return _COMMAND.sub(f"writebacks --bridge {name} ", text) if name else text
+
+
+def as_called() -> str:
+    """`writebacks` where the shell finds it by that name, else the path by which this process was called."""
+    path = sys.argv[0]
+    is_ours = Path(path).name == "writebacks"
+    return path if is_ours and shutil.which("writebacks") != path else "writebacks"

@@ -25,6 +25,7 @@ from writeback_pipeline.domain.records import Live
 from writeback_pipeline.domain.settings import Occurrence, WritebackSettings
 from writeback_pipeline.domain.writebacks import ACTIVITY_KINDS, OPT_OUT_KINDS, Kind, Status, Writeback
 from writeback_pipeline.environment import Environment, read_environment
+from writeback_pipeline.hints import as_called
 from writeback_pipeline.intake.changes import read_changes
 from writeback_pipeline.salesforce.connection import URL
 from writeback_pipeline.salesforce.organisation import SalesforceOrganisation
@@ -67,9 +68,13 @@ def demo() -> None:
         _show_organisation(organisation, everything, store.settings())
     _show_problems([row for row in everything if row.status in (Status.FAILED, Status.REFUSED)])
     example = next((row.salesforce_id for row in everything if row.status is Status.WRITTEN), "ID")
-    _say("Next", f"writebacks org show {example}      one person as a Salesforce user sees them")
-    _say("", "writebacks list --status failed           what needs somebody, and what to do")
-    _say("", "make dev                                  Dagster's UI")
+    hints = {
+        f"{as_called()} org show {example}": "one person as a Salesforce user sees them",
+        f"{as_called()} list --status failed": "what needs somebody, and what to do",
+        "make dev": "Dagster's UI, the console and the organisation's pages",
+    }
+    for number, (command, shows) in enumerate(hints.items()):
+        _say("" if number else "Next", f"{command:<{max(map(len, hints))}}    {shows}")
 
 
 def _deliver_activity(environment: Environment, store: Store) -> None:
