@@ -24,13 +24,13 @@ from writeback_pipeline.store.queue import UnknownWriteback
     "statuses",
     multiple=True,
     type=click.Choice([status.value for status in RETRYABLE]),
-    help="All of this status.",
+    help="All of this status, but for what an undo took back.",
 )
 @format_option("table", "json")
 def retry(ids: Sequence[int], statuses: Sequence[str], format_: str) -> None:
     """Put failed and waiting writebacks back to pending.
 
-    Exit code 1 when some of those named could not go back, 2 when none could or an id is nobody's.
+    What an undo took back goes only by its id. Exit code 1 when some of those named could not go back, 2 when none could or an id is nobody's.
     """
     if not ids and not statuses:
         raise click.UsageError(typed("say which: one or more ids (writebacks list shows them), or --status failed"))
@@ -47,6 +47,11 @@ def retry(ids: Sequence[int], statuses: Sequence[str], format_: str) -> None:
         print_json({"retried": result.retried, "refused": {str(id_): why for id_, why in result.refused.items()}})
     else:
         say(f"{len(result.retried):,} back to pending")
+    if result.left_undone:
+        message(
+            f"{result.left_undone:,} that an undo took back stay as they are; by its id one is sent again: "
+            "writebacks retry ID"
+        )
     for refusal in refusals:
         message(refusal)
     sys.exit(NEEDS_A_PERSON if refusals else 0)

@@ -168,10 +168,14 @@ class EnqueueResult:
 
 @dataclass(frozen=True, slots=True)
 class RetryResult:
-    """Ids put back to pending, and the others with a sentence that says why not."""
+    """Ids put back to pending, and the others with a sentence that says why not.
+
+    `left_undone` counts rows of the statuses asked for that an undo took back, and that nobody named.
+    """
 
     retried: tuple[int, ...]
     refused: dict[int, str]
+    left_undone: int = 0
 
 
 @dataclass(frozen=True, slots=True)

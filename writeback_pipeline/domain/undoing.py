@@ -23,6 +23,9 @@ NOTE_UNDONE = "NOTE_UNDONE"
 INCOMPLETE = "UNDO_INCOMPLETE"
 """Error code of a writeback of which a part could not be taken back."""
 
+TAKEN_BACK = (UNDONE, NOTE_UNDONE, INCOMPLETE)
+"""Nothing of them is sent again but by a retry that names the row."""
+
 KEY_RECORD = "Writeback__c"
 """The object of key records; `salesforce_package` brings it."""
 

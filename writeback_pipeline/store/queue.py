@@ -13,6 +13,7 @@ from writeback_pipeline.domain.keys import Holder, refuse_others
 from writeback_pipeline.domain.ledger import QUIET, EnqueueResult, QueueDepth, RetryResult
 from writeback_pipeline.domain.listing import version_of
 from writeback_pipeline.domain.people import PersonRef
+from writeback_pipeline.domain.undoing import TAKEN_BACK
 from writeback_pipeline.domain.writebacks import RETRYABLE, WHY_NOT_RETRIED, Change, Kind, Status
 from writeback_pipeline.store.counts import counted
 from writeback_pipeline.store.erasing import erased_keys
@@ -152,7 +153,8 @@ def settle_without_recipient(session: Session, now: datetime, run_id: str | None
 def retry(
     session: Session, ids: Collection[int], statuses: Collection[Status], seen: Mapping[int, str] = NOTHING_SEEN
 ) -> RetryResult:
-    """Put failed and waiting writebacks back to pending: those named, and all of the statuses named.
+    """Put failed and waiting writebacks back to pending: those named, and all of the statuses named but what an undo
+    took back, for that was meant.
 
     Of `seen`, ids with the versions in which somebody saw them, only what is as it was then. A retry starts a new
     series of attempts; what is older than a restore, or what workers ended of, is read back first. Raises ValueError
@@ -163,13 +165,12 @@ def retry(
     if never:
         raise ValueError(f"only {' and '.join(RETRYABLE)} writebacks can be retried, not {', '.join(never)}")
     named = {*ids, *seen}
-    known = dict(
-        session.execute(
-            "SELECT w.id, w.status FROM writebacks w WHERE w.id IN (SELECT unnest($1::BIGINT[])) "
-            "OR w.status IN (SELECT unnest($2::TEXT[])) ORDER BY w.id",
-            [list(named), list(statuses)],
-        ).fetchall()
-    )
+    found = session.execute(
+        "SELECT w.id, w.status, w.error_code FROM writebacks w WHERE w.id IN (SELECT unnest($1::BIGINT[])) "
+        "OR w.status IN (SELECT unnest($2::TEXT[])) ORDER BY w.id",
+        [list(named), list(statuses)],
+    ).fetchall()
+    known = {id_: status for id_, status, code in found if id_ in named or code not in TAKEN_BACK}
     nobodys = sorted(named - known.keys())
     if nobodys:
         raise UnknownWriteback(
@@ -192,7 +193,7 @@ def retry(
             "WHERE created_at < $3::TIMESTAMP AND id IN (SELECT unnest($1::BIGINT[]))",
             [list(retried), restore.in_doubt_until, restore.found_at],
         )
-    return RetryResult(retried, refused)
+    return RetryResult(retried, refused, left_undone=len(found) - len(known))
 
 
 def _changed(session: Session, seen: Mapping[int, str]) -> set[int]:

@@ -145,3 +145,12 @@ def test_a_login_that_is_refused_exits_2_from_every_command(
     assert (result.exit_code, result.stdout) == (2, "")
     assert "The login was refused" in result.stderr
     assert world.rows() == before
+
+
+def test_what_was_undone_is_sent_again_only_by_its_id(writebacks: Writebacks, world: World, person: str) -> None:
+    (row,) = world.rows()
+    writebacks("undo", "run")
+    result = writebacks("retry", "--status", "failed")
+    assert (result.exit_code, result.stdout) == (0, "0 back to pending\n")
+    assert result.stderr.startswith("1 that an undo took back stay as they are")
+    assert writebacks("retry", row.id).stdout == "1 back to pending\n"

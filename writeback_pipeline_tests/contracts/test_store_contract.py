@@ -218,6 +218,19 @@ def test_retry_by_status_takes_all_of_them(store: Store) -> None:
         store.retry(statuses=[Status.WRITTEN])
 
 
+def test_retry_by_status_leaves_what_an_undo_took_back_until_it_is_named(store: Store) -> None:
+    store.enqueue([unsubscribe(contact(n)) for n in range(4)], NOW)
+    codes = ("UNDONE", "NOTE_UNDONE", "UNDO_INCOMPLETE", "NOT_FOUND")
+    claims = store.claim("worker", NOW, limit=4)
+    told = [settled(claim, Status.FAILED)._replace(error_code=code) for claim, code in zip(claims, codes, strict=True)]
+    store.record([], told, [], NOW, release=True)
+    *undone, refused = (claim.taken[0].id for claim in claims)
+    result = store.retry(statuses=[Status.FAILED])
+    assert (result.retried, result.refused, result.left_undone) == ((refused,), {}, 3)
+    result = store.retry(ids=undone[:1], statuses=[Status.FAILED])
+    assert (result.retried, result.left_undone) == ((undone[0],), 2)
+
+
 def test_retry_refuses_the_others_each_with_a_sentence(store: Store) -> None:
     store.enqueue([unsubscribe(contact(1), NOW - MINUTE)], NOW)
     written(store, claim_one(store))

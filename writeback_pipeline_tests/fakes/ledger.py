@@ -38,6 +38,7 @@ from writeback_pipeline.domain.settings import (
     setting_text,
     settings_from,
 )
+from writeback_pipeline.domain.undoing import TAKEN_BACK
 from writeback_pipeline.domain.window_ledger import (
     DeliveredWindow,
     KnownSummary,
@@ -124,14 +125,16 @@ class MemoryLedger:
         nobodys = sorted(set(ids) - self.tables.rows.keys())
         if nobodys:
             raise UnknownWriteback(f"no writeback has the id {', '.join(map(str, nobodys))}: nothing was changed.")
-        chosen = [row for row in self.tables.rows.values() if row.id in ids or row.status in statuses]
+        found = [row for row in self.tables.rows.values() if row.id in ids or row.status in statuses]
+        chosen = [row for row in found if row.id in ids or row.error_code not in TAKEN_BACK]
         refused = {row.id: WHY_NOT_RETRIED[row.status] for row in chosen if row.status not in RETRYABLE}
         for row in chosen:
             if row.id not in refused:
                 status = Status.UNKNOWN if row.error_code == WORKER_LOST else Status.PENDING
                 again = replace(row, status=status, attempts=0, next_attempt_at=None)
                 self.tables.put(replace(again, error_code=None, error_message=None, advice=None))
-        return RetryResult(tuple(row.id for row in chosen if row.id not in refused), refused)
+        retried = tuple(row.id for row in chosen if row.id not in refused)
+        return RetryResult(retried, refused, left_undone=len(found) - len(chosen))
 
     def claim(self, owner: str, now: datetime, *, limit: int, lease: timedelta = LEASE) -> list[Claim]:
         leases.recover(self.tables, now)

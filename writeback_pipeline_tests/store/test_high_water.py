@@ -142,7 +142,7 @@ def test_what_was_undone_stays_so_after_a_restore_and_is_read_back_when_it_is_re
     restore(path, backup)
     assert [claim.taken for claim in store.claim("worker", LATER, limit=1)] == [()], "the flag is looked at, no more"
     assert statuses(store) == [Status.FAILED]
-    assert store.retry(statuses=[Status.FAILED]).retried == (undone.writeback_id,)
+    assert store.retry(ids=[undone.writeback_id]).retried == (undone.writeback_id,)
     assert statuses(store) == [Status.UNKNOWN]
 
 
