@@ -30,7 +30,9 @@ from writeback_pipeline.store.queue import UnknownWriteback
 def retry(ids: Sequence[int], statuses: Sequence[str], format_: str) -> None:
     """Put failed and waiting writebacks back to pending.
 
-    What an undo took back goes only by its id. Exit code 1 when some of those named could not go back, 2 when none could or an id is nobody's.
+    What an undo took back goes only by its id.
+
+    Exit code 1 when some of those named could not go back, 2 when none could or an id is nobody's.
     """
     if not ids and not statuses:
         raise click.UsageError(typed("say which: one or more ids (writebacks list shows them), or --status failed"))

@@ -12,6 +12,7 @@ from writeback_pipeline.defs.failures import failing_in_words
 from writeback_pipeline.defs.metadata import TABLE_ROWS, writeback_table
 from writeback_pipeline.defs.ports import PlatformDatabase
 from writeback_pipeline.domain.ledger import WritebackFilter
+from writeback_pipeline.domain.undoing import UNDONE
 from writeback_pipeline.domain.writebacks import OPT_OUT_KINDS, Status
 
 WARN_AFTER = timedelta(hours=1)
@@ -22,9 +23,9 @@ FAIL_AFTER = timedelta(hours=48)
 @dg.asset_check(asset=opt_out_writebacks, description="No opt-out needs a person: every failed one is listed here.")
 @failing_in_words
 def nothing_failed(platform_database: dg.ResourceParam[PlatformDatabase]) -> dg.AssetCheckResult:
-    """Red while a failed opt-out waits for somebody to act."""
+    """Red while a failed opt-out waits for somebody to act; what was undone on purpose does not."""
     ledger = platform_database.ledger()
-    failed = WritebackFilter(statuses=(Status.FAILED,), kinds=OPT_OUT_KINDS, limit=TABLE_ROWS)
+    failed = WritebackFilter(statuses=(Status.FAILED,), kinds=OPT_OUT_KINDS, without_codes=(UNDONE,), limit=TABLE_ROWS)
     count = ledger.count(failed)
     return dg.AssetCheckResult(
         passed=count == 0,

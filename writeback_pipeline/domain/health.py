@@ -33,8 +33,9 @@ def heartbeat(now: datetime, interval: timedelta) -> Heartbeat:
 class LedgerHealth:
     """The ledger's part.
 
-    `owed` are the open and the failed writebacks by kind and status; `oldest_opt_out` when the oldest open opt-out was
-    queued. `calls_made` in the last 24 hours, of `calls_ours`. `hold` is set while the breaker is open.
+    `owed` are the open and the failed writebacks, but for those undone, by kind and status; `oldest_opt_out` when the
+    oldest open opt-out was queued. `calls_made` in the last 24 hours, of `calls_ours`. `hold` is set while the breaker
+    is open.
     """
 
     owed: Mapping[tuple[Kind, Status], int] = field(default_factory=dict)

@@ -254,13 +254,14 @@ class WritebackFilter:
 
     `since` and `until` bound `occurred_at`, the first included, the second not. `text` is any part of an e-mail
     address, a reason or an error, or the whole of any id.
-    `ids` are the only ones that may be shown; none, when there are none.
+    `ids` are the only ones that may be shown; none, when there are none. Rows of `without_codes` are left out.
     """
 
     statuses: tuple[Status, ...] = ()
     kinds: tuple[Kind, ...] = ()
     object_types: tuple[ObjectType, ...] = ()
     error_codes: tuple[str, ...] = ()
+    without_codes: tuple[str, ...] = ()
     person: str | None = None
     since: datetime | None = None
     until: datetime | None = None

@@ -12,6 +12,7 @@ from writeback_pipeline.domain.health import Heartbeat
 from writeback_pipeline.domain.holds import Hold
 from writeback_pipeline.domain.incidents import Incident
 from writeback_pipeline.domain.latency import LatencyByDay
+from writeback_pipeline.domain.undoing import UNDONE
 from writeback_pipeline.domain.writebacks import OPEN_STATUSES, OPT_OUT_KINDS, Kind, Status
 
 DAYS = 14
@@ -86,13 +87,13 @@ class Overview:
     heartbeats: Mapping[str, Heartbeat]
 
 
-def tally(status: Status, count: int) -> Tally:
-    """That many writebacks of a status."""
+def tally(status: Status, code: str | None, count: int) -> Tally:
+    """That many writebacks of a status and error code; what was undone on purpose needs nobody."""
     if status in OPEN_STATUSES:
         return Tally(waiting=count)
-    return {Status.WRITTEN: Tally(written=count), Status.FAILED: Tally(failed=count)}.get(
-        status, Tally(nothing_to_write=count)
-    )
+    if status is Status.WRITTEN:
+        return Tally(written=count)
+    return Tally(failed=count) if status is Status.FAILED and code != UNDONE else Tally(nothing_to_write=count)
 
 
 def first_day(now: datetime) -> date:
@@ -105,12 +106,12 @@ def first_hour(now: datetime) -> datetime:
     return hour_of(now) - (CALL_HOURS - 1) * _HOUR
 
 
-def days_of(rows: Iterable[tuple[date, Kind, Status, int]], now: datetime) -> tuple[Day, ...]:
-    """The last days, each with what was queued on it: counts by day, kind and status."""
+def days_of(rows: Iterable[tuple[date, Kind, Status, str | None, int]], now: datetime) -> tuple[Day, ...]:
+    """The last days, each with what was queued on it: counts by day, kind, status and error code."""
     sums = {first_day(now) + timedelta(days=number): [Tally(), Tally()] for number in range(DAYS)}
-    for day, kind, status, count in rows:
+    for day, kind, status, code, count in rows:
         if day in sums:
-            sums[day][kind not in OPT_OUT_KINDS] += tally(status, count)
+            sums[day][kind not in OPT_OUT_KINDS] += tally(status, code, count)
     return tuple(Day(day, *both) for day, both in sums.items())
 
 

@@ -35,6 +35,9 @@ def where(only: WritebackFilter) -> tuple[str, list[object]]:
     if only.error_codes:
         codes = [storable(code) for code in only.error_codes]
         conditions.append(f"w.error_code IN (SELECT unnest({bind(codes)}::TEXT[]))")
+    if only.without_codes:
+        codes = [storable(code) for code in only.without_codes]
+        conditions.append(f"coalesce(w.error_code, '') NOT IN (SELECT unnest({bind(codes)}::TEXT[]))")
     if only.since is not None:
         conditions.append(f"w.occurred_at >= {bind(only.since)}::TIMESTAMP")
     if only.until is not None:

@@ -12,7 +12,7 @@ from writeback_pipeline.store import breaker
 from writeback_pipeline.store.api_calls import spent_of_share
 from writeback_pipeline.store.counts import counted
 from writeback_pipeline.store.high_water import last_restore
-from writeback_pipeline.store.rows import OPEN
+from writeback_pipeline.store.rows import NEEDS_A_PERSON, OPEN
 from writeback_pipeline.store.session import Session, in_utc
 
 
@@ -23,7 +23,7 @@ def ledger_health(session: Session, settings: WritebackSettings, now: datetime) 
         f"WHERE w.settled_at IS NULL AND w.status IN ({OPEN}) GROUP BY w.kind, w.status"
     ).fetchall()
     waiting = [since for kind, _, _, since in owed if kind in OPT_OUT_KINDS]
-    failed = counted(session, "w.kind, w.status", "w.status = 'failed'")
+    failed = counted(session, "w.kind, w.status", NEEDS_A_PERSON)
     made, ours = spent_of_share(session, settings, now)
     restore = last_restore(session)
     return LedgerHealth(

@@ -11,20 +11,21 @@ from writeback_pipeline.domain.settings import WritebackSettings
 from writeback_pipeline.domain.writebacks import OPT_OUT_KINDS, Kind, Status
 from writeback_pipeline.store import api_calls, health, incidents, latency, organisation, queue
 from writeback_pipeline.store.counts import counted
+from writeback_pipeline.store.rows import NEEDS_A_PERSON
 from writeback_pipeline.store.session import Session, in_utc
 
 
 def overview(session: Session, settings: WritebackSettings, now: datetime) -> Overview:
     """Everything that the overview shows, of one moment."""
     since = datetime.combine(first_day(now), time(), UTC)
-    by_status = counted(session, "w.kind, w.status")
+    by_status = counted(session, "w.kind, w.status, w.error_code")
     made, ours = api_calls.spent_of_share(session, settings, now)
     last_attempt = session.execute("SELECT intent_at FROM delivery_attempts ORDER BY id DESC LIMIT 1").fetchall()
     return Overview(
         days=days_of(_by_day(session, since), now),
         latency=latency.by_day(session, since),
-        opt_outs=sum((tally(Status(s), n) for k, s, n in by_status if k in OPT_OUT_KINDS), Tally()),
-        activity=sum((tally(Status(s), n) for k, s, n in by_status if k not in OPT_OUT_KINDS), Tally()),
+        opt_outs=sum((tally(Status(s), c, n) for k, s, c, n in by_status if k in OPT_OUT_KINDS), Tally()),
+        activity=sum((tally(Status(s), c, n) for k, s, c, n in by_status if k not in OPT_OUT_KINDS), Tally()),
         oldest_opt_out=queue.oldest_owed(session),
         troubles=_troubles(session),
         calls=hours_of(api_calls.by_hour(session, first_hour(now)), now),
@@ -39,18 +40,18 @@ def overview(session: Session, settings: WritebackSettings, now: datetime) -> Ov
     )
 
 
-def _by_day(session: Session, since: datetime) -> list[tuple[date, Kind, Status, int]]:
+def _by_day(session: Session, since: datetime) -> list[tuple[date, Kind, Status, str | None, int]]:
     rows = session.execute(
-        "SELECT CAST(w.created_at AS DATE) AS day, w.kind, w.status, count(*) FROM writebacks w "
-        "WHERE w.created_at >= $1::TIMESTAMP GROUP BY day, w.kind, w.status",
+        "SELECT CAST(w.created_at AS DATE) AS day, w.kind, w.status, w.error_code, count(*) FROM writebacks w "
+        "WHERE w.created_at >= $1::TIMESTAMP GROUP BY day, w.kind, w.status, w.error_code",
         [since],
     ).fetchall()
-    return [(day, Kind(kind), Status(status), count) for day, kind, status, count in rows]
+    return [(day, Kind(kind), Status(status), code, count) for day, kind, status, code, count in rows]
 
 
 def _troubles(session: Session) -> tuple[Trouble, ...]:
     rows = session.execute(
         "SELECT coalesce(w.error_code, ''), max(coalesce(w.advice, '')), count(*) AS failed, min(w.created_at) "
-        "FROM writebacks w WHERE w.status = 'failed' GROUP BY w.error_code ORDER BY failed DESC, 1"
+        f"FROM writebacks w WHERE {NEEDS_A_PERSON} GROUP BY w.error_code ORDER BY failed DESC, 1"
     ).fetchall()
     return tuple(Trouble(code, advice, count, in_utc(since)) for code, advice, count, since in rows)

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from writeback_pipeline.domain.people import ObjectType
+from writeback_pipeline.domain.undoing import UNDONE
 from writeback_pipeline.domain.writebacks import MISDATED, OPEN_STATUSES, FlagResult, Kind, Status, Writeback
 from writeback_pipeline.store.session import in_utc
 
@@ -31,6 +32,9 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "flag_result": READ_FLAG_RESULT,
     **dict.fromkeys(INSTANTS, in_utc),
 }
+
+NEEDS_A_PERSON = f"w.status = '{Status.FAILED}' AND coalesce(w.error_code, '') <> '{UNDONE}'"
+"""What failed, in SQL, but for what somebody had taken back: that is as it should be."""
 
 OPEN = ", ".join(f"'{status}'" for status in OPEN_STATUSES)
 """The statuses in which something is still owed, in SQL.

@@ -191,6 +191,9 @@ def test_health_tells_what_is_owed_what_failed_and_what_calls_are_left(store: St
         store.enqueue([unsubscribe(contact(person))], NOW + person * MINUTE)
     claim = claim_one(store)
     store.record([], [settled(claim, Status.FAILED)], [], NOW, release=True)
+    store.enqueue([unsubscribe(contact(9), NOW - MINUTE)], NOW - MINUTE)
+    undone = settled(claim_one(store), Status.FAILED)._replace(error_code="UNDONE")
+    store.record([], [undone], [], NOW, release=True)
     store.admit(CALLER, ApiUsage(0, limit=1_000, used=10), NOW, calls=7)
     health = store.health(NOW + 2 * MINUTE)
     assert health.owed == {(Kind.UNSUBSCRIBE, Status.PENDING): 2, (Kind.UNSUBSCRIBE, Status.FAILED): 1}

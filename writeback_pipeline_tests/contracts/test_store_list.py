@@ -171,6 +171,7 @@ def test_rows_are_found_by_object_error_and_number(store: Store) -> None:
     lead_object = everything(store)[1].object_type
     assert keys(store.writebacks(WritebackFilter(object_types=(lead_object,)))) == ["b", "c"]
     assert keys(store.writebacks(WritebackFilter(error_codes=("NOT_FOUND", "x\0")))) == ["a", "b"]
+    assert keys(store.writebacks(WritebackFilter(without_codes=("NOT_FOUND", "x\0")))) == ["c"]
     assert keys(store.writebacks(WritebackFilter(text="is_locked"))) == ["c"]
     a, _, c = [row.id for row in everything(store)]
     assert keys(store.writebacks(WritebackFilter(ids=(c, a, 77)))) == ["a", "c"]

@@ -90,6 +90,15 @@ def test_what_needs_a_person_is_grouped_by_code_most_first(store: Store) -> None
     )
 
 
+def test_what_was_undone_on_purpose_needs_nobody(store: Store) -> None:
+    store.enqueue([unsubscribe(contact(n)) for n in range(3)], NOW)
+    for code in ("UNDONE", "NOTE_UNDONE", "UNDO_INCOMPLETE"):
+        failed(store, code)
+    seen = store.overview(NOW)
+    assert seen.opt_outs == seen.days[-1].opt_outs == Tally(failed=2, nothing_to_write=1)
+    assert [trouble.code for trouble in seen.troubles] == ["NOTE_UNDONE", "UNDO_INCOMPLETE"]
+
+
 def test_calls_are_told_hour_by_hour_and_held_against_our_share(store: Store) -> None:
     caller = Caller("caller", Purpose.OPT_OUTS, WritebackSettings())
     for at, calls in ((NOW - timedelta(hours=30), 5), (NOW - timedelta(hours=1), 3), (NOW, 2)):

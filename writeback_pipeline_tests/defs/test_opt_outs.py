@@ -8,6 +8,7 @@ from dagster._core.remote_origin import ManagedGrpcPythonEnvCodeLocationOrigin, 
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from writeback_pipeline.defs import sensors
+from writeback_pipeline.delivery.undo import RunUndo
 from writeback_pipeline.domain.ledger import LEASE
 from writeback_pipeline.domain.writebacks import Status
 from writeback_pipeline.local_org import admin
@@ -69,6 +70,15 @@ def test_a_row_that_needs_a_person_colours_the_check_and_not_the_run(pipeline: P
         "every_row_is_accounted_for": True,
     }
     assert checks(pipeline.run())["nothing_failed"] is False  # and stays red until somebody has acted
+
+
+def test_what_was_undone_leaves_the_check_green(pipeline: Pipeline) -> None:
+    person = pipeline.world.contact()
+    pipeline.world.unsubscribe(person)
+    run_id = pipeline.run().run_id
+    RunUndo(pipeline.world.ledger, pipeline.world.organisation, lambda: datetime.now(UTC), "somebody").run(run_id)
+    assert [row.error_code for row in pipeline.world.rows()] == ["UNDONE"]
+    assert checks(pipeline.run())["nothing_failed"] is True
 
 
 def test_the_age_check_warns_after_an_hour_and_fails_after_two_days(pipeline: Pipeline) -> None:

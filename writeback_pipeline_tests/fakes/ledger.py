@@ -302,6 +302,7 @@ class MemoryLedger:
             and (not only.kinds or row.kind in only.kinds)
             and (not only.object_types or row.object_type in only.object_types)
             and (not only.error_codes or row.error_code in only.error_codes)
+            and row.error_code not in only.without_codes
             and (only.ids is None or row.id in only.ids)
             and (only.since is None or row.occurred_at >= only.since)
             and (only.until is None or row.occurred_at < only.until)
