@@ -24,7 +24,10 @@ INTERVAL = timedelta(minutes=1)
 REACH = timedelta(days=35)
 """How far back failed runs are looked for; windows of activity are asked for again as long."""
 
-FAILURES_LOOKED_AT = 200
+FAILURES_LOOKED_AT = SUCCESSES_LOOKED_AT = 200
+_OF_ASSETS = "__ASSET_JOB"
+"""What the job of a run is called, or begins with, that is started from an asset's page."""
+
 UNFORESEEN = "an error that nobody foresaw"
 
 
@@ -60,27 +63,57 @@ def alert_sensor(scope: Scope = ALONE) -> dg.SensorDefinition:
 
 
 def failed_runs(instance: dg.DagsterInstance, now: datetime, scope: Scope = ALONE) -> Iterator[FailedRun]:
-    """The last failed run of each job, and of each partition of one, that no success followed."""
+    """The last failed run of each job, and of each partition of one, that no success followed.
+
+    A run that somebody starts from an asset's page is of no job of ours, and is called by its assets.
+    """
     seen = set()
     failed = [dg.DagsterRunStatus.FAILURE]
     for record in _records(instance, scope, FAILURES_LOOKED_AT, statuses=failed, updated_after=now - REACH):
         run = record.dagster_run
-        partition = run.tags.get(PARTITION)
-        if (run.job_name, partition) in seen:
+        name, partition = _name(run), run.tags.get(PARTITION)
+        if (name, partition) in seen:
             continue
-        seen.add((run.job_name, partition))
-        mended = _records(
-            instance,
-            scope,
-            1,
-            statuses=[dg.DagsterRunStatus.SUCCESS],
-            job_name=run.job_name,
-            created_after=record.create_timestamp,
-            tags={} if partition is None else {PARTITION: partition},
-        )
-        if not mended:
+        seen.add((name, partition))
+        if not (_job_succeeded_since(instance, scope, record) or _assets_were_made_since(instance, record)):
             words, passing, elsewhere = _failure(instance, run.run_id)
-            yield FailedRun(run.job_name, run.run_id, words, passing, partition, elsewhere)
+            yield FailedRun(name, run.run_id, words, passing, partition, elsewhere)
+
+
+def _name(run: dg.DagsterRun) -> str:
+    if not run.job_name.startswith(_OF_ASSETS):
+        return run.job_name
+    return ", ".join(sorted(key.to_user_string() for key in run.asset_selection or ())) or "checks"
+
+
+def _job_succeeded_since(instance: dg.DagsterInstance, scope: Scope, record: dg.RunRecord) -> bool:
+    run, partition = record.dagster_run, record.dagster_run.tags.get(PARTITION)
+    later = _records(
+        instance,
+        scope,
+        SUCCESSES_LOOKED_AT if run.job_name.startswith(_OF_ASSETS) else 1,
+        statuses=[dg.DagsterRunStatus.SUCCESS],
+        job_name=run.job_name,
+        created_after=record.create_timestamp,
+        tags={} if partition is None else {PARTITION: partition},
+    )
+    return any(_name(each.dagster_run) == _name(run) for each in later)
+
+
+def _assets_were_made_since(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:
+    """Whether other runs, of whatever job, have made what this one was to make and did not, in the same window."""
+    run, partition = record.dagster_run, record.dagster_run.tags.get(PARTITION)
+    planned, made = (
+        {each.asset_key for each in instance.get_records_for_run(run.run_id, of_type=event).records}
+        for event in (dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED, dg.DagsterEventType.ASSET_MATERIALIZATION)
+    )
+    missing = [key for key in planned - made if key is not None]
+    after = record.create_timestamp.timestamp()
+    partitions = None if partition is None else [partition]
+    return bool(missing) and all(
+        instance.fetch_materializations(dg.AssetRecordsFilter(key, partitions, after_timestamp=after), limit=1).records
+        for key in missing
+    )
 
 
 def _records(

@@ -79,7 +79,7 @@ class Pipeline:
             run_config={"ops": {asset: {"config": config} for asset in assets}} if config else {},
             instance=self.instance,
             asset_selection=keys,
-            partition_key=day if until is None else None,
+            partition_key=day if day and until is None else None,
             tags=(tags or {}) if until is None else ends,
             raise_on_error=False,
         )

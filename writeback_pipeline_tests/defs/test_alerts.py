@@ -12,6 +12,7 @@ from writeback_pipeline.domain.health import RedCheck
 from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.alerting.receivers import Hooks, webhook
 from writeback_pipeline_tests.defs.conftest import Pipeline
+from writeback_pipeline_tests.mailings import DAY
 
 
 @pytest.fixture
@@ -96,6 +97,73 @@ def test_windows_of_activity_fail_each_for_itself(pipeline: Pipeline) -> None:
     assert (failed.job, failed.partition, failed.passing) == ("deliver", "a", True)
     assert failed.words == "an error that nobody foresaw"
     assert list(failed_runs(pipeline.instance, datetime.now(UTC) + timedelta(days=40))) == []
+
+
+NEXT_DAY = "2025-11-21"
+
+
+def failed_now(pipeline: Pipeline) -> list[tuple[str, str | None]]:
+    return [(run.job, run.partition) for run in failed_runs(pipeline.instance, datetime.now(UTC))]
+
+
+def test_a_run_from_an_assets_page_is_called_by_its_assets_and_mended_by_a_job_that_delivers_them(
+    pipeline: Pipeline,
+) -> None:
+    person = pipeline.world.contact()
+    pipeline.mailings.sent(person)
+    pipeline.mailings.sent(person, when="11-21 09:05")
+    pipeline.mailings.opened(person, when="11-21 10:00")
+    pipeline.world.fault("unavailable")
+    pipeline.materialize("daily_sent_writebacks")
+    pipeline.materialize("daily_opened_writebacks", "daily_sent_writebacks", day=NEXT_DAY)
+    owe(pipeline)
+    pipeline.materialize("opt_out_writebacks", day="")
+    failed = {
+        ("daily_sent_writebacks", DAY),
+        ("daily_opened_writebacks, daily_sent_writebacks", NEXT_DAY),
+        ("opt_out_writebacks", None),
+    }
+    assert set(failed_now(pipeline)) == failed
+    pipeline.world.heal()
+    assert pipeline.run().success
+    assert ("opt_out_writebacks", None) not in failed_now(pipeline)
+    activity = pipeline.definitions.resolve_job_def("deliver_daily_activity")
+    assert activity.execute_in_process(instance=pipeline.instance, partition_key=DAY).success
+    assert failed_now(pipeline) == [("daily_opened_writebacks, daily_sent_writebacks", NEXT_DAY)]
+    pipeline.materialize("daily_sent_writebacks", day=NEXT_DAY)
+    assert len(failed_now(pipeline)) == 1, "the other asset is still to be delivered"
+    pipeline.materialize("daily_opened_writebacks", day=NEXT_DAY)
+    assert failed_now(pipeline) == []
+
+
+def test_a_window_that_a_job_failed_on_is_mended_from_its_assets_page(pipeline: Pipeline) -> None:
+    pipeline.mailings.sent(pipeline.world.contact())
+    activity = pipeline.definitions.resolve_job_def("deliver_daily_activity")
+    pipeline.world.fault("unavailable")
+    kept = [dg.AssetKey("daily_sent_writebacks")]
+    activity.execute_in_process(
+        instance=pipeline.instance, partition_key=DAY, asset_selection=kept, raise_on_error=False
+    )
+    assert failed_now(pipeline) == [("deliver_daily_activity", DAY)]
+    pipeline.world.heal()
+    pipeline.materialize("daily_sent_writebacks", config={"dry_run": True})
+    assert len(failed_now(pipeline)) == 1, "a dry run delivers nothing"
+    pipeline.materialize("daily_sent_writebacks", day=NEXT_DAY)
+    assert len(failed_now(pipeline)) == 1, "that was another window"
+    pipeline.materialize("daily_sent_writebacks")
+    assert failed_now(pipeline) == []
+
+
+def test_a_run_whose_check_broke_is_mended_by_no_asset(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    owe(pipeline)
+    with monkeypatch.context() as patched:
+        patched.setattr(type(pipeline.world.ledger), "unaccounted", lambda *_: 1 // 0)
+        assert not pipeline.run().success
+    assert failed_now(pipeline) == [("deliver_opt_outs", None)]
+    pipeline.materialize("pending_queue", day="")
+    assert failed_now(pipeline) == [("deliver_opt_outs", None)]
+    assert pipeline.run().success
+    assert failed_now(pipeline) == []
 
 
 def test_both_sensors_leave_signs_of_life(pipeline: Pipeline) -> None:
