@@ -6,7 +6,9 @@ Puts the other rooms together. An id that no Contact or Lead can have is nobody 
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
+from writeback_pipeline.activity.ahead import in_turn
 from writeback_pipeline.activity.database import event_database
 from writeback_pipeline.activity.files import fingerprint, window_files
 from writeback_pipeline.activity.summaries import WindowSummaries, summarise
@@ -104,10 +106,14 @@ class MailingEvents:
     def counted_each(
         self, windows: Iterable[Window], presentation: Presentation
     ) -> Generator[CountedWindow, None, None]:
-        """The windows' events, counted one after the other in one database; each stays until the next is asked for."""
+        """The windows' events, one after the other, in one database; each stays until the next is asked for.
+
+        The next ones are counted meanwhile.
+        """
         with event_database(self.memory_limit) as database:
-            for window in windows:
-                with summarise(database, self.location, window, presentation) as summaries:
+            count = partial(summarise, location=self.location, presentation=presentation)
+            with closing(in_turn(database, (partial(count, window=window) for window in windows))) as each:
+                for summaries in each:
                     yield CountedWindow(presentation, summaries)
 
     def fingerprints(self, windows: Iterable[Window]) -> Mapping[str, str]:

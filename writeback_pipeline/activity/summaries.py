@@ -120,32 +120,35 @@ class WindowSummaries:
 
 @contextmanager
 def summarise(
-    database: DuckDBPyConnection, location: str, window: Window, presentation: Presentation
+    connection: DuckDBPyConnection, location: str, window: Window, presentation: Presentation
 ) -> Iterator[WindowSummaries]:
-    """Count a window's events, both kinds; raises ActivityDataError naming the file that cannot be used."""
-    files = window_files(database, location, window)
-    print_ = fingerprint(database, files)
-    check_files(database, files)
+    """Count a window's events, both kinds; raises ActivityDataError naming the file that cannot be used.
+
+    The connection is the block's own: its schema is the window's.
+    """
+    files = window_files(connection, location, window)
+    print_ = fingerprint(connection, files)
+    check_files(connection, files)
     schema = f"window_{uuid4().hex}"
-    database.execute(f"CREATE SCHEMA {schema}")
+    connection.execute(f"CREATE SCHEMA {schema}")
     try:
-        connection = in_schema(database, schema)
+        connection.execute(f"USE {schema}")
         create_tables(connection)
         totals, rows = no_events(), None
-        with naming_the_file(database, files, _READ_EVERYTHING):
+        with naming_the_file(connection, files, _READ_EVERYTHING):
             if files:
                 totals, rows = count_events(connection, files, window)
 
         def read() -> None:
-            with naming_the_file(database, files, _READ_EVERYTHING):
+            with naming_the_file(connection, files, _READ_EVERYTHING):
                 if rows is not None and not read_events(connection, rows):
                     raise ActivityDataError(
                         location, f"files changed while {window.name} was counted", remedy="Run the window again."
                     )
 
-        yield WindowSummaries(window, presentation, totals, print_, partial(in_schema, database, schema), read)
+        yield WindowSummaries(window, presentation, totals, print_, partial(in_schema, connection, schema), read)
     finally:
-        database.execute(f"DROP SCHEMA {schema} CASCADE")
+        connection.execute(f"DROP SCHEMA {schema} CASCADE")
 
 
 def in_schema(database: DuckDBPyConnection, schema: str) -> DuckDBPyConnection:

@@ -1,6 +1,8 @@
 """What a summary says of a window: each event once, under its own person, in its own window, and nothing of others."""
 
 import random
+import tempfile
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -344,7 +346,7 @@ def test_several_results_can_be_read_at_once(tmp_path: Path) -> None:
     with event_database() as database, summarise(database, str(tmp_path), DAY, SHOWN) as counted:
         summaries, revisions = counted.summaries(Kind.SENT), counted.revisions(Kind.SENT)
         pairs = list(zip(summaries, revisions, strict=True))
-        with summarise(database, str(tmp_path), window("2026-11-11"), SHOWN) as next_day:
+        with summarise(database.cursor(), str(tmp_path), window("2026-11-11"), SHOWN) as next_day:
             assert list(next_day.summaries(Kind.SENT)) == []
     assert len({summary.key for summary, _ in pairs}) == len({key for _, (key, _) in pairs}) == len(ids)
 
@@ -369,6 +371,22 @@ def test_windows_counted_one_after_the_other_are_as_each_by_itself(tmp_path: Pat
     ]
     assert together == alone
     assert all(revisions[Kind.SENT] for revisions in alone)
+
+
+def test_a_window_that_cannot_be_counted_fails_at_its_turn_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spill, events = tmp_path / "spill", tmp_path / "events"
+    spill.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(spill))
+    write(events, [event(f"e{day}", f"2026-11-{day}T09:00:00") for day in range(10, 16)])
+    (events / "date=2026-11-11" / "events.parquet").write_bytes(b"broken")
+    days = [window(f"2026-11-{day}") for day in range(10, 16)]
+    with closing(MailingEvents(str(events)).counted_each(days, SHOWN)) as each:
+        assert next(each).rows_read == 1
+        with pytest.raises(ActivityDataError, match="date=2026-11-11"):
+            next(each)
+    assert list(spill.iterdir()) == []
 
 
 def test_a_window_larger_than_the_memory_is_counted_all_the_same(tmp_path: Path) -> None:
