@@ -9,6 +9,7 @@ from datetime import datetime
 
 from writeback_pipeline.domain.ledger import StoreBusy
 from writeback_pipeline.store.errors import StoreUnusable
+from writeback_pipeline_tests.patience import PATIENCE_SECONDS
 from writeback_pipeline_tests.postgres import PostgresServer
 from writeback_pipeline_tests.torture.processes import WorkerProcess
 from writeback_pipeline_tests.torture.site import Site, watched
@@ -25,15 +26,24 @@ BETWEEN_KILLS = 2.0
 
 
 def kill_many(site: Site, place: WorkerProcess, kills: int, story: Story, events: int) -> Counter[str]:
-    """Kill that many workers, or more, while the platform queues so many events; kills by when they struck."""
+    """Kill that many workers, or more, while the platform queues so many events; kills by when they struck.
+
+    The first is killed while a call of its is held back, so that one is in doubt at least.
+    """
     queueing = _Queueing(site, story, events // kills + 1, events)
     queueing.start()
     done: Counter[str] = Counter()
-    with watched(site) as (url, written_to):
+    with watched(site) as way:
+        way.open.clear()
+        place.start(**site.order(way.url))
+        assert way.written_to.wait(4 * PATIENCE_SECONDS)
+        site.end(place)
+        way.open.set()
+        done["while a write call was held back"] += 1
         while done.total() < kills or queueing.is_alive():
-            written_to.clear()
-            place.start(**site.order(url))
-            if site.chance.random() < SHARE_IN_MID_CALL and written_to.wait(LONGEST_WAIT):
+            way.written_to.clear()
+            place.start(**site.order(way.url))
+            if site.chance.random() < SHARE_IN_MID_CALL and way.written_to.wait(LONGEST_WAIT):
                 time.sleep(site.chance.uniform(0, LONGEST_CALL))
                 moment = "from a write call on"
             else:

@@ -23,6 +23,7 @@ from writeback_pipeline.salesforce.connection import ClientCredentials, Salesfor
 from writeback_pipeline.salesforce.organisation import SalesforceOrganisation
 from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.fakes.ledger import MemoryLedger
+from writeback_pipeline_tests.patience import PATIENCE_SECONDS
 from writeback_pipeline_tests.simulation.newsletter import KIND, WINDOW, Newsletter, key_of, text_of
 from writeback_pipeline_tests.torture.proxy import FaultProxy, Weather
 from writeback_pipeline_tests.torture.stories import Story
@@ -31,7 +32,7 @@ from writeback_pipeline_tests.torture.wire import CallType
 from writeback_pipeline_tests.world import Clock, World
 
 READ_SECONDS = 0.6
-"""How long the gateway waits here; nothing that answers at all takes so long."""
+"""How long the gateway waits here in bad weather for what may never come; on a fine day it is patient."""
 
 SHARE = 0.6
 """Of the calls that write, those that a fault strikes."""
@@ -65,6 +66,7 @@ def play(seed: int, home: Path, ledger: Store | MemoryLedger, rounds: int = ROUN
         newsletter = Newsletter()
         _mail(newsletter, people)
         weather = proxy.weather = Weather(random.Random(f"weather {seed}"), SHARE)
+        _log_in_again(world, proxy)
         for _ in range(rounds):
             platform.queue(world.ledger, story.goes_on(EVENTS_A_ROUND, world.clock()), world.clock())
             for _ in range(TRIES_A_ROUND):
@@ -74,6 +76,7 @@ def play(seed: int, home: Path, ledger: Store | MemoryLedger, rounds: int = ROUN
                     _activity(world, proxy, newsletter, chance, troubles)
             _wait(world, proxy, timedelta(seconds=chance.choice((1, 20, 60, 200, 700))))
         proxy.weather = None
+        _log_in_again(world, proxy)
         for _ in range(UNTIL_REST):
             _wait(world, proxy, LEASE + QUIET)
             _opt_outs(world, proxy, chance, troubles)
@@ -161,7 +164,8 @@ def _log_in_again(world: World, proxy: FaultProxy) -> None:
 
 def _connect(proxy: FaultProxy) -> SalesforceOrganisation:
     connection = SalesforceConnection(proxy.url, "local", ClientCredentials("local"))
-    return SalesforceOrganisation(connection, read_seconds=READ_SECONDS)
+    waits_in_vain = proxy.weather is not None and not proxy.silence_is_told
+    return SalesforceOrganisation(connection, read_seconds=READ_SECONDS if waits_in_vain else PATIENCE_SECONDS)
 
 
 @contextmanager

@@ -9,6 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from writeback_pipeline_tests.patience import PATIENCE_SECONDS
+
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -48,7 +50,7 @@ class WorkerProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._nursery.communicate(timeout=10)  # without a next line it kills the worker and ends
+        self._nursery.communicate(timeout=PATIENCE_SECONDS)  # without a next line it kills the worker and ends
 
     def _ask(self, line: str) -> int:
         assert self._nursery.stdin is not None

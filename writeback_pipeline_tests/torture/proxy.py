@@ -11,7 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,6 +22,7 @@ from requests.adapters import HTTPAdapter
 
 from writeback_pipeline.local_org import faults as switches
 from writeback_pipeline.local_org.state import Organisation
+from writeback_pipeline_tests.patience import reserved_port
 from writeback_pipeline_tests.torture.faults import FAULTS, Comes, Fault, Reaches
 from writeback_pipeline_tests.torture.wire import WRITES, CallType, Reply, Request, forward, read_request, send_half
 
@@ -85,8 +86,9 @@ class FaultProxy:
         self._late: list[tuple[datetime, Request]] = []
         self._busy = threading.Lock()
         self._open = True
-        self._listener: socket.socket | None = _listen(0)
-        self._port = self._listener.getsockname()[1]
+        self._reserved = ExitStack()
+        self._port = self._reserved.enter_context(reserved_port())  # nobody else's while connections are refused
+        self._listener: socket.socket | None = _listen(self._port)
         self._serve()
 
     @property
@@ -139,6 +141,7 @@ class FaultProxy:
     def close(self) -> None:
         self._open = False
         self._refuse()
+        self._reserved.close()
         self.foreign.close()
 
     def _serve(self) -> None:

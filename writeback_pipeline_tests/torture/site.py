@@ -20,11 +20,12 @@ from writeback_pipeline.local_org.server import run_in_thread
 from writeback_pipeline.local_org.state import Organisation, open_org
 from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.ledgers import location, retried_by_a_person
+from writeback_pipeline_tests.patience import PATIENCE_SECONDS
 from writeback_pipeline_tests.torture.clocks import FastClock
 from writeback_pipeline_tests.torture.processes import WorkerProcess
 from writeback_pipeline_tests.torture.proxy import FaultProxy
 from writeback_pipeline_tests.torture.truth import Platform, Verdict
-from writeback_pipeline_tests.torture.wire import WRITES
+from writeback_pipeline_tests.torture.wire import WRITES, CallType
 from writeback_pipeline_tests.torture.worker import notes
 
 PEOPLE_AT_A_TIME = 40
@@ -116,13 +117,29 @@ def site(home: Path, seed: int, speed: float, database: str = "") -> Iterator[Si
             inside.close()
 
 
+class Way:
+    """Another way to the organisation: `written_to` is set whenever a call that writes comes along it, which is held
+    back there while `open` is not set."""
+
+    def __init__(self, url: str) -> None:
+        self.url, self.written_to, self.open = url, threading.Event(), threading.Event()
+        self.open.set()
+
+    def heard(self, type_: CallType) -> None:
+        """A call of that type is on the way."""
+        if type_ in WRITES:
+            self.written_to.set()
+            self.open.wait(PATIENCE_SECONDS)
+
+
 @contextmanager
-def watched(site: Site) -> Iterator[tuple[str, threading.Event]]:
-    """Another way to the organisation, and an event that is set whenever a call that writes comes along it."""
-    written_to = threading.Event()
+def watched(site: Site) -> Iterator[Way]:
+    """Such a way to the site's organisation."""
     proxy = FaultProxy(site.url, site.inside)
-    proxy.heard = lambda type_: written_to.set() if type_ in WRITES else None
+    way = Way(proxy.url)
+    proxy.heard = way.heard
     try:
-        yield proxy.url, written_to
+        yield way
     finally:
+        way.open.set()
         proxy.close()

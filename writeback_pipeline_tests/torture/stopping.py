@@ -22,13 +22,13 @@ def stop_many(site: Site, places: tuple[WorkerProcess, WorkerProcess], rounds: i
     lease = site.clock.real_seconds(LEASE)
     with watched(site) as one, watched(site) as other:
         workers = list(zip(places, (one, other), strict=True))
-        for place, (url, _) in workers:
-            place.start(**site.order(url))
+        for place, way in workers:
+            place.start(**site.order(way.url))
         for _ in range(rounds):
-            stopped, (_, written_to) = site.chance.choice(workers)
-            written_to.clear()
+            stopped, way = site.chance.choice(workers)
+            way.written_to.clear()
             _queue(site, story)
-            if site.chance.random() < SHARE_IN_MID_CALL and written_to.wait(lease):
+            if site.chance.random() < SHARE_IN_MID_CALL and way.written_to.wait(lease):
                 time.sleep(site.chance.uniform(0, LONGEST_CALL))
             else:
                 time.sleep(site.chance.uniform(0, LONGEST_HEAD_START))

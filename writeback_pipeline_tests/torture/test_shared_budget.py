@@ -10,9 +10,10 @@ from writeback_pipeline.domain.writebacks import Kind
 from writeback_pipeline.local_org import settings as org_settings
 from writeback_pipeline.local_org import usage
 from writeback_pipeline_tests.ledgers import kind_of
+from writeback_pipeline_tests.patience import PATIENCE_SECONDS, wait_until
 from writeback_pipeline_tests.torture import size, tell
 from writeback_pipeline_tests.torture.processes import WorkerProcess
-from writeback_pipeline_tests.torture.site import Site, site
+from writeback_pipeline_tests.torture.site import Site, site, watched
 from writeback_pipeline_tests.torture.truth import Event
 
 REQUESTS, SHARE = size(80, 2_000), 0.5
@@ -30,14 +31,17 @@ def test_workers_share_a_tight_budget_and_never_overdraw_it(tmp_path: Path, data
         now = here.clock()
         events = [Event(f"event {n}", Kind.UNSUBSCRIBE, person, now) for n, person in enumerate(people)]
         here.platform.queue(here.ledger, events, now)
-        for place in (one, other):
-            place.start(**here.order(budgeted=True))
-        deadline = time.monotonic() + LONGEST
-        while _held(here) < 2:
-            assert time.monotonic() < deadline, here.notes()
-            time.sleep(0.2)
-        for place in (one, other):
-            here.end(place)
+        with watched(here) as of_one, watched(here) as of_the_other:
+            ways = {one: of_one, other: of_the_other}
+            for place, way in ways.items():
+                way.open.clear()
+                place.start(**here.order(way.url, budgeted=True))
+            assert all(way.written_to.wait(PATIENCE_SECONDS) for way in ways.values())
+            for way in ways.values():
+                way.open.set()
+            wait_until(lambda: _held(here) == 2, LONGEST)
+            for place in ways:
+                here.end(place)
         made, verdict = _made(here), here.judge()
         by_worker = Counter(attempt.intent.run_id for attempt in here.attempts())
     written = verdict.events - len(verdict.unfinished)

@@ -18,7 +18,7 @@ SPEED = 90
 
 PEOPLE = 300
 STOPS = size(4, 200)
-REST_SECONDS = 240
+REST_SECONDS = 900
 
 
 @pytest.mark.every_store
