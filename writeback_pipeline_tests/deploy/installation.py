@@ -11,7 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -22,10 +22,10 @@ import requests
 import yaml
 
 from writeback_pipeline.commands.dagster_home import PROJECT
-from writeback_pipeline.commands.dev import free_port
 from writeback_pipeline.store.location import open_database
 from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.deploy.redis import own_redis
+from writeback_pipeline_tests.patience import PATIENCE_SECONDS, reserved_port
 from writeback_pipeline_tests.postgres import server
 from writeback_pipeline_tests.world import World
 
@@ -60,6 +60,7 @@ class Installation:
     instance: dg.DagsterInstance
     processes: dict[str, Process] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=count)
+    _ports: ExitStack = field(default_factory=ExitStack)
 
     def daemon(self) -> Process:
         """Start Dagster's daemon, which has the code location in a process of its own."""
@@ -74,7 +75,7 @@ class Installation:
 
     def webserver(self) -> str:
         """Start Dagster's webserver; its address."""
-        address = f"http://127.0.0.1:{free_port(0)}"
+        address = f"http://127.0.0.1:{self._ports.enter_context(reserved_port())}"
         where = ["-w", str(PROJECT / "workspace.yaml"), "-h", "127.0.0.1", "-p", address.rpartition(":")[2]]
         self._start("webserver", str(BIN / "dagster-webserver"), *where)
         self.wait(lambda: _answers(f"{address}/server_info"), "the webserver answers")
@@ -104,7 +105,7 @@ class Installation:
         logs = {log: log.read_text().count("] received") for log in self.folder.glob("*.log")}
         return sum((Counter({log.name.partition(".")[0]: runs}) for log, runs in logs.items()), Counter())
 
-    def wait(self, reached: Callable[[], object], what: str, seconds: float = 100.0) -> None:
+    def wait(self, reached: Callable[[], object], what: str, seconds: float = 300.0) -> None:
         """Wait until then; while a process ends that nobody ended, or too long, tell the last lines of all."""
         deadline = time.monotonic() + seconds
         while not reached():
@@ -117,6 +118,7 @@ class Installation:
         """End what still runs."""
         for process in self.processes.values():
             process.die()
+        self._ports.close()
 
     def written(self) -> str:
         """Everything that the processes put out."""
@@ -189,8 +191,8 @@ def _dagster_home(folder: Path, monitored: int) -> Path:
 
 def _answers(address: str) -> bool:
     try:
-        return requests.get(address, timeout=10).ok
-    except requests.ConnectionError:
+        return requests.get(address, timeout=PATIENCE_SECONDS).ok
+    except requests.RequestException:
         return False
 
 

@@ -2,41 +2,34 @@
 
 import secrets
 import subprocess
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import redis
 
-from writeback_pipeline.commands.dev import free_port
+from writeback_pipeline_tests.patience import PATIENCE_SECONDS, reserved_port, wait_until
 
 
 @contextmanager
 def own_redis(folder: Path) -> Iterator[str]:
     """Its URL, as long as the block lasts; it keeps nothing on disk."""
-    port, password = free_port(0), secrets.token_hex(16)
-    configuration = folder / "redis.conf"
-    configuration.write_text(
-        f'bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave ""\ndir {folder}\nlogfile {folder}/redis.log\n'
-    )
-    process = subprocess.Popen(["redis-server", configuration])
-    url = f"redis://:{password}@127.0.0.1:{port}/0"
-    try:
-        _wait(url)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(30)
+    password, configuration = secrets.token_hex(16), folder / "redis.conf"
+    with reserved_port() as port:
+        configuration.write_text(
+            f'bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave ""\ndir {folder}\nlogfile {folder}/redis.log\n'
+        )
+        process = subprocess.Popen(["redis-server", configuration])
+        try:
+            with redis.Redis.from_url(f"redis://:{password}@127.0.0.1:{port}/0") as client:
+                wait_until(lambda: _answers(client))
+            yield f"redis://:{password}@127.0.0.1:{port}/0"
+        finally:
+            process.terminate()
+            process.wait(PATIENCE_SECONDS)
 
 
-def _wait(url: str) -> None:
-    with redis.Redis.from_url(url) as client:
-        for _ in range(1_500):
-            try:
-                client.ping()
-            except redis.ConnectionError:
-                time.sleep(0.02)
-            else:
-                return
-    raise AssertionError("redis-server does not answer")
+def _answers(client: redis.Redis) -> bool:
+    with suppress(redis.ConnectionError):
+        return bool(client.ping())
+    return False

@@ -35,7 +35,7 @@ LEASE, QUIET = size(10, 40), size(14, 60)
 CARRIED_OUT_AFTER = 8
 """Seconds; the organisation carries the dead worker's last call out when nobody waits for the answer any more."""
 
-pytestmark = pytest.mark.timeout(size(300, 5_400))
+pytestmark = pytest.mark.timeout(size(1_200, 5_400))
 
 LAUNCH = """
 mutation Launch($wanted: LaunchBackfillParams!) {
@@ -95,7 +95,7 @@ def test_workers_die_in_mid_write_and_the_others_write_every_change_once(world: 
         left += (retried := retried_by_a_person(world.ledger))
         return not retried and not _owed(world)
 
-    site.wait(all_written, "everything is written", seconds=size(200, 3_000))
+    site.wait(all_written, "everything is written", seconds=size(600, 3_000))
     verdict = platform.judge(world.ledger, world.inside)
     tell(f"{KILLS} Celery workers killed in mid write: {verdict}; {left} were left to a person in between")
     tell(
@@ -175,8 +175,8 @@ def test_a_backfill_from_the_ui_spreads_over_the_workers_and_what_a_dead_one_lef
     killed = site.worker_of(struck)
     killed.die()
     died = time.monotonic()
-    site.wait(lambda: _was_repeated(site, struck), "another run has ended in its place", size(200, 1_500))
-    site.wait(lambda: not _unfinished(site), "every run has ended", size(200, 1_500))
+    site.wait(lambda: _was_repeated(site, struck), "another run has ended in its place", size(600, 1_500))
+    site.wait(lambda: not _unfinished(site), "every run has ended", size(600, 1_500))
     keys = _keys(world)
     spread = site.received() - before
     twice, took = len(keys) - len(set(keys)), time.monotonic() - died

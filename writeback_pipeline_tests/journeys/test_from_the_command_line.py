@@ -37,7 +37,7 @@ def variables(home: Path) -> dict[str, str]:
 def run(variables: dict[str, str]) -> Run:
     def writebacks(*arguments: str, expect: int = 0, **more: str) -> "subprocess.CompletedProcess[str]":
         done = subprocess.run(
-            [WRITEBACKS, *arguments], env=variables | more, capture_output=True, text=True, timeout=120, check=False
+            [WRITEBACKS, *arguments], env=variables | more, capture_output=True, text=True, timeout=280, check=False
         )
         assert done.returncode == expect, done.stderr
         return done
@@ -83,7 +83,7 @@ def test_two_runs_at_the_same_moment_write_nothing_twice(run: Run, home: Path, v
         )
         for _ in range(2)
     ]
-    said = [process.communicate(timeout=120) for process in at_once]
+    said = [process.communicate(timeout=280) for process in at_once]
     assert [process.returncode for process in at_once] == [0, 0], said
     notes = notes_in(home)
     assert len(notes) == len(set(notes)) == 600

@@ -70,7 +70,7 @@ class Scene:
             env=self.variables(variables),
             capture_output=True,
             text=True,
-            timeout=180,
+            timeout=280,
             check=False,
         )
         self.printed += [done.stdout, done.stderr]
