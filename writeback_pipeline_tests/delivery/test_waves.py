@@ -47,20 +47,22 @@ def test_so_many_are_under_way_at_once_and_no_more() -> None:
     assert max(most) == 3
 
 
-def test_after_the_first_trouble_no_other_wave_is_begun_and_it_is_told_when_all_have_ended() -> None:
+def test_after_the_first_trouble_no_other_wave_is_begun_and_it_is_told_when_all_have_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     sent: list[int] = []
-    failed = threading.Event()
+    stopped = threading.Event()
+    monkeypatch.setattr("writeback_pipeline.delivery.waves.Event", lambda: stopped)
 
     def send(wave: Sequence[int]) -> None:
         if wave == [0]:
-            failed.set()
             raise ConnectionError("no more")
-        failed.wait(timeout=60)
+        stopped.wait(timeout=60)
         sent.extend(wave)
 
     with pytest.raises(ConnectionError, match="no more"):
         send_at_once([[[0]], [[1], [2]], *([[number]] for number in range(3, 50))], send, 2)
-    assert len(sent) <= 2
+    assert sent in ([], [1])
 
 
 def test_waves_sent_at_once_write_everything_once(world: World) -> None:
