@@ -61,4 +61,5 @@ def _block(notice: Notice, runbook: str) -> str:
         lasted = duration(incident.closed_at - incident.opened_at)
         return f"{_headline(notice)}: over after {lasted}. It was: {_words(incident)}"
     told = f"{_headline(notice)}: {_NEWS[notice.news]}{_words(incident)}"
-    return f"{told}\nSince {instant(incident.opened_at)}. What to do: {runbook}#{incident.section}"
+    look = f"Look: {typed(incident.command)}"
+    return f"{told}\nSince {instant(incident.opened_at)}. {look}\nWhat to do: {runbook}#{incident.section}"

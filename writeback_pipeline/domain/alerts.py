@@ -56,10 +56,11 @@ class _Found:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One row of the table. It is told only once it has lasted for `after`."""
+    """One row of the table. It is told only once it has lasted for `after`; `command` shows more of it."""
 
     title: str
     look: Callable[[LedgerHealth, DagsterHealth, datetime], Iterator[_Found]]
+    command: str = "writebacks check"
     after: timedelta = timedelta()
     needs_dagster: bool = False
 
@@ -128,14 +129,18 @@ def _check_failed(_: LedgerHealth, dagster: DagsterHealth, __: datetime) -> Iter
 
 
 RULES: Mapping[str, Rule] = {
-    "opt_out_overdue": Rule("An opt-out waits too long", _opt_out_overdue),
-    "rows_need_a_person": Rule("Rows need a person", _rows_need_a_person),
+    "opt_out_overdue": Rule(
+        "An opt-out waits too long",
+        _opt_out_overdue,
+        "writebacks list --status pending --status waiting --status unknown --kind unsubscribe",
+    ),
+    "rows_need_a_person": Rule("Rows need a person", _rows_need_a_person, "writebacks list --status failed"),
     "budget_nearly_spent": Rule("The API budget is nearly spent", _budget_nearly_spent),
     "salesforce_in_trouble": Rule(
         "Salesforce has been left alone for long", _salesforce_in_trouble, after=timedelta(minutes=15)
     ),
     "not_ticking": Rule("Nothing is delivered by itself", _not_ticking),
-    "restored_backup": Rule("A backup was put back", _restored_backup),
+    "restored_backup": Rule("A backup was put back", _restored_backup, "writebacks list --status unknown"),
     "wrong_organisation": Rule("The credentials lead to another organisation", _wrong_organisation, needs_dagster=True),
     "run_failed": Rule("A run failed", _run_failed, needs_dagster=True),
     "check_failed": Rule("A check is red", _check_failed, needs_dagster=True),

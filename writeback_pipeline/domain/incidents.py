@@ -69,6 +69,12 @@ class Incident:
         """What the runbook's section about it is called in an address."""
         return self.rule.replace("_", "-")
 
+    @property
+    def command(self) -> str:
+        """What to type to see more of it."""
+        rule = RULES.get(self.rule)
+        return "writebacks alerts check" if rule is None else rule.command
+
     def is_due(self, now: datetime) -> bool:
         """Whether it has lasted long enough to be told of."""
         rule = RULES.get(self.rule)

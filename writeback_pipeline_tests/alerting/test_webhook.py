@@ -45,7 +45,8 @@ def test_it_says_what_is_wrong_since_when_and_what_to_do(hooks: Hooks) -> None:
     assert hooks.texts == [
         "[warning] Rows need a person - bridge one\n"
         "[warning] Rows need a person: 3 rows failed.\n"
-        "Since 2026-11-23 12:00 UTC. What to do: docs/runbook.md#rows-need-a-person"
+        "Since 2026-11-23 12:00 UTC. Look: writebacks list --status failed\n"
+        "What to do: docs/runbook.md#rows-need-a-person"
     ]
 
 
@@ -53,7 +54,8 @@ def test_several_incidents_are_one_message_the_worst_first() -> None:
     many = [notice(f"words {n}", id_=n) for n in range(30)]
     told = message([notice(news=News.OVER), *many, notice("late", Severity.RED, News.WORSE)], "bridge one", "wiki")
     assert told.subject == "[red] Rows need a person (and 31 more) - bridge one"
-    assert told.body.startswith("[red] Rows need a person: worse: late.\nSince 2026-11-23 12:00 UTC. What to do: wiki#")
+    assert told.body.startswith("[red] Rows need a person: worse: late.\nSince 2026-11-23 12:00 UTC. Look: writebacks ")
+    assert "\nWhat to do: wiki#rows-need-a-person\n" in told.body
     assert told.body.endswith("and 12 more: writebacks alerts check")
     over = message([notice(news=News.OVER)], "bridge one")
     assert over.subject == "[over] Rows need a person - bridge one"
@@ -65,7 +67,7 @@ def test_nothing_in_it_is_obeyed_or_personal(hooks: Hooks) -> None:
     Webhook(hooks.url).send(message([notice(hostile)], "one\r\nBcc: x"))
     (text,) = hooks.texts
     assert "&lt;!channel&gt; &amp; \\x1b[31m\\nFrom: x\\n *** ***" in text
-    assert text.count("\n") == 2
+    assert text.count("\n") == 3
 
 
 def test_what_is_no_success_is_told_by_its_kind_and_never_with_the_address(hooks: Hooks) -> None:

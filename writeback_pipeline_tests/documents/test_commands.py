@@ -2,6 +2,7 @@
 
 import pytest
 
+from writeback_pipeline.domain.alerts import RULES
 from writeback_pipeline_tests.documents.pages import hold, pages
 from writeback_pipeline_tests.documents.shell import Named, named_commands, trouble
 
@@ -13,6 +14,11 @@ def test_the_command_line_takes_every_command_that_a_page_names() -> None:
         (f"{command.where}: {trouble(command)}" for command in named if trouble(command)),
         "write what can be typed, and in capitals what the reader puts in: writebacks why ID",
     )
+
+
+def test_the_command_line_takes_what_an_alert_says_to_type() -> None:
+    commands = [rule.command.removeprefix("writebacks ") for rule in RULES.values()]
+    assert [trouble(Named("an alert", 1, tuple(words.split()), whole=True)) for words in commands] == [""] * len(RULES)
 
 
 @pytest.mark.parametrize(
