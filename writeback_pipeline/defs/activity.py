@@ -6,7 +6,7 @@ written, and says so. The summaries are counted anew whenever they are asked for
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any
@@ -16,23 +16,26 @@ import dagster as dg
 from pydantic import Field
 
 from writeback_pipeline.defs.failures import failing_in_words
-from writeback_pipeline.defs.metadata import cost_metadata, table
+from writeback_pipeline.defs.metadata import TABLE_ROWS, cost_metadata, table, writeback_table
 from writeback_pipeline.defs.ports import CountedWindow, MailingActivity, PlatformDatabase, SalesforceConnector
 from writeback_pipeline.defs.runs import is_manual, is_repeat
 from writeback_pipeline.defs.scope import beside
 from writeback_pipeline.delivery.activity import PROGRESS, ActivityDelivery, ActivityReport
+from writeback_pipeline.delivery.report import PROBLEMS
 from writeback_pipeline.delivery.window_plan import WindowPlan, plan_window
 from writeback_pipeline.domain.activity import Presentation
 from writeback_pipeline.domain.budget import Purpose
-from writeback_pipeline.domain.ledger import LEASE, QUIET
+from writeback_pipeline.domain.ledger import LEASE, QUIET, WritebackFilter
 from writeback_pipeline.domain.partitions import FIRST_DAY, window_of_partition
-from writeback_pipeline.domain.settings import Occurrence, WritebackSettings
+from writeback_pipeline.domain.records import OrganisationUnavailable
+from writeback_pipeline.domain.settings import Frequency, Occurrence, WritebackSettings
 from writeback_pipeline.domain.window_ledger import scope_of
 from writeback_pipeline.domain.writebacks import ACTIVITY_KINDS, Kind, Status
 
 GROUP = "mailing_activity"
 OWNERS = ["team:email-platform"]
 DISABLED = "The mailing activity writeback is disabled; writebacks settings set activity_enabled=true turns it on."
+NOBODY_COMES_BACK = "With the frequency manual that takes somebody: materialise the window again."
 MOST_WAITS = 3
 """How often a repeated run waits: for the lease of the one that died, for its last call, and once more for a third."""
 
@@ -125,7 +128,8 @@ def writebacks_asset(occurrence: Occurrence, kind: Kind, zone: str) -> dg.Assets
         output_required=False,
         description=(
             f"One completed Task per person and {_WINDOW_WORD[occurrence]} in the Activity History, listing the "
-            f"mailings {kind}. Only what changed since it was last written is sent."
+            f"mailings {kind}. Only what changed since it was last written is sent. The {_WINDOW_WORD[occurrence]} is "
+            "counted on the way: no summaries have to be materialised before, whatever a warning says of missing ones."
         ),
     )
     @failing_in_words
@@ -142,6 +146,7 @@ def writebacks_asset(occurrence: Occurrence, kind: Kind, zone: str) -> dg.Assets
             raise dg.Failure(DISABLED, metadata={"passing": False}, allow_retries=False)
         window = window_of_partition(context.partition_key, occurrence, settings)
         with (
+            _saying_who_comes_back(settings),
             mailing_activity.counted(window, _presentation(settings)) as counted,
             salesforce.connect(Purpose.ACTIVITY, manual=is_manual(context.run)) as organisation,
         ):
@@ -169,9 +174,23 @@ def writebacks_asset(occurrence: Occurrence, kind: Kind, zone: str) -> dg.Assets
         cost = cost_metadata(
             report.usage, report.statuses.total(), ledger.calls_left(Purpose.ACTIVITY, datetime.now(UTC))
         )
-        yield dg.MaterializeResult(metadata={**_delivered(report), **cost})
+        mine = WritebackFilter(statuses=PROBLEMS, run_id=context.run.run_id, kinds=(kind,), limit=TABLE_ROWS)
+        problems = {"needs_attention": writeback_table(ledger.writebacks(mine))}
+        yield dg.MaterializeResult(metadata={**_delivered(report), **cost, **problems})
 
     return asset
+
+
+@contextmanager
+def _saying_who_comes_back(settings: WritebackSettings) -> Iterator[None]:
+    """Trouble that passes is said to be tried again by itself; of a window that only holds where a schedule does."""
+    try:
+        yield
+    except OrganisationUnavailable as error:
+        if not error.passing or settings.frequency is not Frequency.MANUAL:
+            raise
+        advice = f"{error.advice} {NOBODY_COMES_BACK}"
+        raise OrganisationUnavailable(error.code, error.message, advice, passing=True) from error
 
 
 def _worth_waiting(report: ActivityReport) -> timedelta | None:

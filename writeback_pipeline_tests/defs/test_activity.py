@@ -66,6 +66,9 @@ def test_a_window_is_delivered_and_told_in_numbers_that_add_up(pipeline: Pipelin
         "failed": 1,
         "no_recipient": 1,
     }
+    (problem,) = numbers.pop("needs_attention").records
+    assert (problem.data["record"], problem.data["error"]) == (gone, "ENTITY_IS_DELETED")
+    assert "undelete it" in problem.data["what to do"]
     assert all(isinstance(value, int | float) for value in numbers.values())
     counted = metadata(result, "daily_activity_summaries")
     assert (counted["events"], counted["sent_events"], counted["sent_summaries"]) == (5, 4, 2)
@@ -79,6 +82,16 @@ def test_a_window_is_delivered_and_told_in_numbers_that_add_up(pipeline: Pipelin
         "failed": 1,
         "no_recipient": 1,
     }
+
+
+@pytest.mark.parametrize("frequency", ["manual", "daily"])
+def test_where_no_schedule_comes_back_to_a_window_somebody_is_asked_to(pipeline: Pipeline, frequency: str) -> None:
+    pipeline.world.ledger.change_settings({"frequency": frequency}, "tester", datetime.now(UTC))
+    pipeline.mailings.sent(pipeline.world.contact())
+    pipeline.world.fault("unavailable")
+    told = failure(pipeline.materialize(SENT))
+    assert "tried again by itself" in told
+    assert ("materialise the window again" in told) is (frequency == "manual")
 
 
 def test_a_window_delivered_again_says_that_nothing_changed_and_calls_nobody(pipeline: Pipeline) -> None:
