@@ -17,7 +17,7 @@ from pydantic import Field
 
 from writeback_pipeline.defs.failures import failing_in_words
 from writeback_pipeline.defs.metadata import TABLE_ROWS, cost_metadata, table, writeback_table
-from writeback_pipeline.defs.ports import CountedWindow, MailingActivity, PlatformDatabase, SalesforceConnector
+from writeback_pipeline.defs.ports import CountedWindow, Ledger, MailingActivity, PlatformDatabase, SalesforceConnector
 from writeback_pipeline.defs.runs import is_manual, is_repeat
 from writeback_pipeline.defs.scope import beside
 from writeback_pipeline.delivery.activity import PROGRESS, ActivityDelivery, ActivityReport
@@ -30,7 +30,8 @@ from writeback_pipeline.domain.partitions import FIRST_DAY, window_of_partition
 from writeback_pipeline.domain.records import OrganisationUnavailable
 from writeback_pipeline.domain.settings import Frequency, Occurrence, WritebackSettings
 from writeback_pipeline.domain.window_ledger import scope_of
-from writeback_pipeline.domain.writebacks import ACTIVITY_KINDS, Kind, Status
+from writeback_pipeline.domain.windows import Window
+from writeback_pipeline.domain.writebacks import ACTIVITY_KINDS, OPEN_STATUSES, Kind, Status, Writeback
 
 GROUP = "mailing_activity"
 OWNERS = ["team:email-platform"]
@@ -174,11 +175,30 @@ def writebacks_asset(occurrence: Occurrence, kind: Kind, zone: str) -> dg.Assets
         cost = cost_metadata(
             report.usage, report.statuses.total(), ledger.calls_left(Purpose.ACTIVITY, datetime.now(UTC))
         )
-        mine = WritebackFilter(statuses=PROBLEMS, run_id=context.run.run_id, kinds=(kind,), limit=TABLE_ROWS)
-        problems = {"needs_attention": writeback_table(ledger.writebacks(mine))}
-        yield dg.MaterializeResult(metadata={**_delivered(report), **cost, **problems})
+        problems = _problems(ledger, kind, window)
+        due = [row.next_attempt_at for row in problems if row.next_attempt_at is not None]
+        if due and settings.frequency is Frequency.MANUAL:
+            context.log.warning(
+                f"{_owed(report):,} rows are still owed, from {min(due):%H:%M} UTC on. {NOBODY_COMES_BACK}"
+            )
+        yield dg.MaterializeResult(
+            metadata={**_delivered(report), **cost, "needs_attention": writeback_table(problems)}
+        )
 
     return asset
+
+
+def _owed(report: ActivityReport) -> int:
+    return sum(became[status] for became in (report.statuses, report.left) for status in OPEN_STATUSES)
+
+
+def _problems(ledger: Ledger, kind: Kind, window: Window) -> list[Writeback]:
+    """Rows of the window that wait or need a person, whichever run left them so."""
+    only = WritebackFilter(
+        statuses=PROBLEMS, kinds=(kind,), since=window.start, until=window.end, limit=2 * TABLE_ROWS
+    )  # those of windows of the other occurrence have events of the same days
+    rows = ledger.writebacks(only)
+    return [row for row in rows if (row.window_start, row.window_end) == (window.start, window.end)]
 
 
 @contextmanager

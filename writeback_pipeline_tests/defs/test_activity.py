@@ -1,5 +1,6 @@
 """The assets and checks of mailing activity in real Dagster runs."""
 
+import logging
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -92,6 +93,27 @@ def test_where_no_schedule_comes_back_to_a_window_somebody_is_asked_to(pipeline:
     told = failure(pipeline.materialize(SENT))
     assert "tried again by itself" in told
     assert ("materialise the window again" in told) is (frequency == "manual")
+
+
+@pytest.mark.parametrize("frequency", ["manual", "daily"])
+def test_a_run_in_place_of_one_that_got_no_answers_lists_what_is_in_doubt(pipeline: Pipeline, frequency: str) -> None:
+    pipeline.world.ledger.change_settings({"frequency": frequency}, "tester", datetime.now(UTC))
+    person = pipeline.world.contact()
+    pipeline.mailings.sent(person)
+    pipeline.world.fault("drop_after", path="/composite")
+    assert not pipeline.materialize(SENT).success
+    pipeline.world.heal()
+    result = pipeline.materialize(SENT)
+    assert result.success
+    numbers = metadata(result, SENT)
+    assert (numbers["written"], numbers["unknown"]) == (0, 1)
+    (doubted,) = numbers["needs_attention"].records
+    assert (doubted.data["record"], doubted.data["status"]) == (person, "unknown")
+    warned = [line.message for line in pipeline.instance.all_logs(result.run_id) if line.level == logging.WARNING]
+    assert bool(warned) is (frequency == "manual")
+    assert all(
+        re.search(r"1 rows are still owed, from \d\d:\d\d UTC on.*materialise .* again", line) for line in warned
+    )
 
 
 def test_a_window_delivered_again_says_that_nothing_changed_and_calls_nobody(pipeline: Pipeline) -> None:
