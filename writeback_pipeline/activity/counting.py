@@ -13,7 +13,7 @@ from typing import Any
 
 from duckdb import DuckDBPyConnection
 
-from writeback_pipeline.activity.salesforce_ids import is_person_sql, normal_id_sql
+from writeback_pipeline.activity.salesforce_ids import normal_id_sql, not_people
 from writeback_pipeline.domain.windows import Window
 from writeback_pipeline.domain.writebacks import ACTIVITY_KINDS, Kind
 
@@ -36,6 +36,7 @@ _EVENTS = f"SELECT kind, salesforce_id, {_LABEL} AS label, {_MOMENT} AS moment F
 _ID_HASH = "CASE WHEN event_id <> '' THEN hash(event_id) END"
 _TABLES = """
 CREATE TABLE people (salesforce_id VARCHAR, sent HUGEINT, opened HUGEINT);
+CREATE TABLE no_person (salesforce_id VARCHAR);
 CREATE TABLE nobody (who VARCHAR, kind VARCHAR, events BIGINT, last_moment BIGINT);
 CREATE TABLE events (kind VARCHAR, salesforce_id VARCHAR, label UBIGINT, moment BIGINT);
 CREATE TABLE labels (label UBIGINT, mailing_id VARCHAR, name VARCHAR, subject VARCHAR);
@@ -85,18 +86,15 @@ def content_sql(kind: Kind) -> str:
     return f"({kind} & {(1 << _CONTENT_BITS) - 1})"
 
 
-_PEOPLE = ", ".join(f"count_if({kind} > 0)" for kind in ACTIVITY_KINDS)
-_IS_ODD = "length(salesforce_id) <> 18 OR suffix(salesforce_id, ' ')"
-# In most windows every id is in its normal form and one that a person can have. A look at the people tells, and is
-# quicker than mending the ids of all events.
+_PEOPLE = ", ".join(f"count(*) FILTER ({kind} > 0)" for kind in ACTIVITY_KINDS)
+_IS_ODD = "strlen(salesforce_id) <> 18 OR length(salesforce_id) <> 18 OR suffix(salesforce_id, ' ')"
+# In most windows every id is in its normal form. A look at the people tells, and is quicker than mending the ids of all
+# events.
 _LOOK = f"""
 SELECT {events_sql(Kind.SENT)}, {events_sql(Kind.OPENED)}, {_PEOPLE},
-    count_if(salesforce_id <> '' AND ({_IS_ODD})), count_if(({{is_person}}) IS NOT TRUE)
+    count(*) FILTER (salesforce_id <> '' AND ({_IS_ODD})), count(*) FILTER ((salesforce_id <> '') IS NOT TRUE),
+    coalesce(max(rowid) + 1, 0)
 FROM people
-"""
-_FIND_BEGINNINGS = """
-SELECT left(salesforce_id, 10) AS beginning FROM (FROM people WHERE salesforce_id <> '' LIMIT 2048)
-GROUP BY beginning ORDER BY count(*) DESC LIMIT 16
 """
 _NORMAL_ID = normal_id_sql("salesforce_id")
 _MEND_ODD_IDS = f"""
@@ -105,11 +103,17 @@ SELECT {_NORMAL_ID} AS salesforce_id, sum(sent) AS sent, sum(opened) AS opened F
 DROP TABLE people;
 ALTER TABLE mended RENAME TO people;
 """
-_FIND_NO_PERSON = """
-CREATE TABLE no_person AS
-SELECT salesforce_id FROM people WHERE ({is_person}) IS NOT TRUE;
-DELETE FROM people WHERE ({is_person}) IS NOT TRUE;
+_FIND_OTHERS = "INSERT INTO no_person SELECT salesforce_id FROM people WHERE strlen(salesforce_id) IS DISTINCT FROM 18"
+_IDS_AT_ONCE = 122_880
+"""A row group of DuckDB's."""
+_IDS = """
+SELECT encode(string_agg(salesforce_id, '')) FROM people
+WHERE rowid >= $first AND rowid < $end AND strlen(salesforce_id) = 18
 """
+_FIND_NO_PERSON = "INSERT INTO no_person SELECT unnest($ids::VARCHAR[])"
+_LEAVE_PEOPLE = (
+    "DELETE FROM people WHERE salesforce_id IS NULL OR salesforce_id IN (SELECT salesforce_id FROM no_person)"
+)
 _SET_NOBODY_ASIDE = f"""
 INSERT INTO nobody
 SELECT CASE WHEN salesforce_id <> '' THEN normal_id ELSE coalesce(subscriber_id, '') END AS who,
@@ -194,20 +198,19 @@ def count_events(connection: DuckDBPyConnection, files: Sequence[str], window: W
     }
     rows, number, duplicates = _each_once(connection, bound)
     connection.execute(_COUNT.format(rows=rows.sql), bound)
-    beginnings = [beginning for (beginning,) in connection.execute(_FIND_BEGINNINGS).fetchall()]
-    is_person = is_person_sql("salesforce_id", beginnings)
-    sent, opened, *people, odd, no_person = _row(connection, _LOOK.format(is_person=is_person))
+    sent, opened, *people, odd, without, end = _row(connection, _LOOK)
     in_kinds: dict[str, int] = {Kind.SENT: sent, Kind.OPENED: opened}
     if sent + opened != number:
         in_kinds = dict(connection.execute(_BY_KIND.format(rows=rows.sql), bound).fetchall())
     if odd:
         connection.execute(_MEND_ODD_IDS)
-    if no_person:
-        connection.execute(_FIND_NO_PERSON.format(is_person=is_person))
+        _, _, *people, odd, without, end = _row(connection, _LOOK)
+    nobody: Sequence[tuple[str, int, int]] = []
+    if _find_no_person(connection, end, others=bool(odd or without)):
+        connection.execute(_LEAVE_PEOPLE)
         connection.execute(_SET_NOBODY_ASIDE.format(rows=rows.sql), bound)
-    if odd or no_person:
         people = list(_row(connection, f"SELECT {_PEOPLE} FROM people"))
-    nobody = connection.execute(_NOBODY).fetchall() if no_person else []
+        nobody = connection.execute(_NOBODY).fetchall()
     return _totals(in_kinds, people, nobody, duplicates), rows
 
 
@@ -229,6 +232,20 @@ def _each_once(connection: DuckDBPyConnection, bound: Mapping[str, Any]) -> tupl
     (kept,) = _row(connection, _KEEP_ONE_EACH, bound)
     duplicates = repeated - kept
     return Rows(_EACH_ONCE, bound), number - duplicates, duplicates
+
+
+def _find_no_person(connection: DuckDBPyConnection, end: int, *, others: bool) -> bool:
+    """Fill `no_person` with what no person can have, `others` than texts of 18 bytes, too; whether there is any.
+
+    Below `end` are the rows of `people`.
+    """
+    (found,) = _row(connection, _FIND_OTHERS) if others else (0,)
+    for first in range(0, end, _IDS_AT_ONCE):
+        (ids,) = _row(connection, _IDS, {"first": first, "end": first + _IDS_AT_ONCE})
+        if wrong := not_people(ids or b""):
+            connection.execute(_FIND_NO_PERSON, {"ids": wrong})
+            found += len(wrong)
+    return bool(found)
 
 
 def _totals(

@@ -138,6 +138,7 @@ def test_a_person_written_in_several_forms_is_one_person(tmp_path: Path, other_f
     )
     assert {each.person.salesforce_id: each.count for each in mixed.summaries[Kind.SENT]} == {ANNA: 2, LEAD: 1}
     assert mixed.nobody[Kind.SENT] == []
+    assert mixed.counted.totals.by_kind[Kind.SENT].people == 2
 
 
 @pytest.mark.parametrize(
@@ -152,6 +153,8 @@ def test_a_person_written_in_several_forms_is_one_person(tmp_path: Path, other_f
         " ",
         "003wb000000CaR6AAK\n",
         "冬" * 15,
+        "003" + "é" * 3 + "0" * 9,
+        "003" + "é" * 15,
     ],
 )
 def test_an_id_that_no_person_can_have_is_listed_and_stops_nobody_else(tmp_path: Path, wrong: str) -> None:
