@@ -45,7 +45,7 @@ def main() -> int:
 
 def serve() -> int:
     """Start everything, print the addresses, wait for Ctrl-C or for one of them to end; 0 after Ctrl-C."""
-    for ending in (signal.SIGTERM, signal.SIGHUP):
+    for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a script's background begins with SIGINT ignored
         signal.signal(ending, signal.default_int_handler)
     variables = dict(os.environ)
     environment = read_environment(variables)

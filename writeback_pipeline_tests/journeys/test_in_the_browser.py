@@ -48,14 +48,14 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     variables = kept | ledgers.variables(home) | {"WRITEBACK_POLL_SECONDS": "5"}
     with log.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "writeback_pipeline.commands.dev"],
+            ["/bin/sh", "-c", f"trap '' INT; exec {sys.executable} -m writeback_pipeline.commands.dev"],
             cwd=PROJECT,
             env=variables,
             stdout=output,
             stderr=subprocess.STDOUT,
             text=True,
         )
-    try:
+    try:  # as from a script's background, where Ctrl-C would be ignored
         address = said(log, r"Dagster +(http://\S+)")[1]
         console = said(log, r"Console +(http://\S+)")[1]
         said(log, r"Serving dagster-webserver")
