@@ -266,9 +266,11 @@ def test_a_login_is_not_tried_either_while_salesforce_is_in_trouble(world: World
 
 
 def test_a_ledger_that_cannot_count_a_call_lets_it_not_be_made(world: World) -> None:
-    world.ledger = world.store(wait=timedelta(milliseconds=50))
+    patient = world.ledger._database
     with world.guarded() as organisation:
+        world.ledger._database = open_database(world.database, wait=timedelta(milliseconds=50))
         with open_database(world.database).writing(), pytest.raises(HeldBack, match="LEDGER_BUSY"):
             look(world, organisation)
+        world.ledger._database = patient
         assert world.calls_received() == 0
         look(world, organisation)
