@@ -8,6 +8,7 @@ Whether a write is allowed is decided in `dml`; nothing here validates.
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,9 +28,25 @@ class UnusableFile(Exception):
     """The file holds no organisation that this version of the program can serve, or not one that it may write."""
 
 
+class _Connection(sqlite3.Connection):
+    """A connection that knows which lock this process's writers to its file take."""
+
+    writer: threading.Lock
+
+
+_writers: dict[Path, threading.Lock] = {}
+
+
 def connect(database: Path) -> sqlite3.Connection:
     """Open the organisation's file in autocommit mode, rows by name; one thread at a time may use it."""
-    connection = sqlite3.connect(database, timeout=_BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(
+        database,
+        timeout=_BUSY_TIMEOUT_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+        factory=_Connection,
+    )
+    connection.writer = _writers.setdefault(database.resolve(), threading.Lock())
     connection.row_factory = sqlite3.Row
     connection.execute("PRAGMA synchronous = NORMAL")
     return connection
@@ -73,8 +90,21 @@ def _column(f: Field) -> str:
 
 @contextmanager
 def atomic(connection: sqlite3.Connection) -> Iterator[None]:
-    """All of the block's writes or, when it raises, none; inside another such block it is a savepoint of it."""
-    nested = connection.in_transaction
+    """All of the block's writes or, when it raises, none; inside another such block it is a savepoint of it.
+
+    Threads of one process wait for one another in memory: SQLite would have each of them sleep between its tries.
+    """
+    if connection.in_transaction:
+        with _all_or_nothing(connection, nested=True):
+            yield
+    else:
+        assert isinstance(connection, _Connection)
+        with connection.writer, _all_or_nothing(connection, nested=False):
+            yield
+
+
+@contextmanager
+def _all_or_nothing(connection: sqlite3.Connection, *, nested: bool) -> Iterator[None]:
     connection.execute("SAVEPOINT block" if nested else "BEGIN IMMEDIATE")
     try:
         yield

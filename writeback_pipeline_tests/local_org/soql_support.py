@@ -1,6 +1,7 @@
 """A small organisation to ask, for the tests of queries."""
 
 import sqlite3
+from pathlib import Path
 from typing import Any
 
 from writeback_pipeline.local_org import ids, records, schema
@@ -22,7 +23,7 @@ def add(connection: sqlite3.Connection, sobject: str, record_id: str, **values: 
 
 
 def fresh() -> sqlite3.Connection:
-    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection = records.connect(Path(":memory:"))
     records.create_tables(connection)
     return connection
 
