@@ -70,7 +70,8 @@ class Claim:
     `person` is where writes go now (after recorded redirects). `taken` are the writebacks to deliver, `doubts` those to
     read back; `events` all of the person's opt-out events, these included, and `known_notes` the ids of their Notes.
     `epoch` fences: an outcome is recorded only while it is current. `verify_after` is set while an older write may
-    still land.
+    still land. `left` are unsubscribes that failed with their worker: they may have set the flag, and are read back
+    once a person has retried them.
     """
 
     person: PersonRef
@@ -82,6 +83,7 @@ class Claim:
     verify_after: datetime | None
     doubts: tuple[Doubt, ...] = ()
     known_notes: frozenset[str] = frozenset()
+    left: tuple[int, ...] = ()
 
     @property
     def lease(self) -> tuple[str, int]:

@@ -41,6 +41,7 @@ _HAS_A_KEY = "Its key record is in Salesforce already: its Note is read back."
 _FLAG_FIELDS = {value: {OPT_OUT_FIELD: value} for value in (True, False)}  # one for all: they are many
 _CANONICAL = json.JSONEncoder(sort_keys=True)
 _FIRST_RETRY = timedelta(seconds=30)
+_LEFT_TO_A_PERSON_FOR = timedelta(hours=1)
 _LAST_RETRY = timedelta(hours=8)
 
 
@@ -80,9 +81,10 @@ class PersonPlan(NamedTuple):
 def plan_person(claim: Claim, held: Live | Gone, settings: WritebackSettings, now: datetime) -> PersonPlan:
     """The plan for a claimed person whose record is where `claim.person` says.
 
-    While an older write may still land no resubscribe is decided: it waits. An unsubscribe never waits: its flag is set
-    even while it is not known what became of its note. Never raises: a person of whom no plan can be made, by a mistake
-    of ours, is that person's trouble and keeps nobody else waiting.
+    While an older write may still land no resubscribe is decided: it waits, and so it does while an unsubscribe that
+    may have set the flag is left to a person. An unsubscribe never waits: its flag is set even while it is not known
+    what became of its note. Never raises: a person of whom no plan can be made, by a mistake of ours, is that person's
+    trouble and keeps nobody else waiting.
     """
     try:
         return _planned(claim, held, settings, now)
@@ -96,9 +98,11 @@ def _planned(claim: Claim, held: Live | Gone, settings: WritebackSettings, now: 
     taken = {row.id: row for row in claim.taken}
     doubt_until = in_doubt_until(claim)
     settled: list[Settlement] = []
+    resubscribes = [row for row in claim.taken if row.kind is Kind.RESUBSCRIBE]
     if doubt_until is not None:
-        resubscribes = [row for row in claim.taken if row.kind is Kind.RESUBSCRIBE]
         settled += [_waits_for_older_write(claim, taken.pop(row.id), doubt_until) for row in resubscribes]
+    elif claim.left and not claim.flag_is_ours:
+        settled += [_waits_for_a_person(claim, taken.pop(row.id), now) for row in resubscribes]
     decision = _decide(claim, frozenset(taken), held, settings)
     settled += [_refused(claim, taken[id_], refusal, settings) for id_, refusal in decision.refusals.items()]
     writes = [_note(claim.person, taken[id_], settings) for id_ in decision.flag_results if not taken[id_].note_id]
@@ -362,6 +366,16 @@ def _waits_for_older_write(claim: Claim, row: Writeback, until: datetime) -> Set
         next_attempt_at=until,
         error_code="OLDER_WRITE_IN_DOUBT",
         advice="An earlier write for this person may still arrive in Salesforce; the flag is cleared after that.",
+    )
+
+
+def _waits_for_a_person(claim: Claim, row: Writeback, now: datetime) -> Settlement:
+    left = ", ".join(f"writeback {id_}" for id_ in claim.left)
+    return _settlement(claim, row, Status.WAITING)._replace(
+        next_attempt_at=now + _LEFT_TO_A_PERSON_FOR,
+        error_code="UNSUBSCRIBE_LEFT",
+        advice=f"Retry {left} first: its worker was lost, and only what is read back then tells whether the flag is "
+        "ours to clear.",
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from writeback_pipeline.domain.ledger import ALONE_AFTER, LEASE, SUSPECT_AFTER, SUSPECTS_TOGETHER, Claim
 from writeback_pipeline.domain.opt_outs import OptOutEvent
 from writeback_pipeline.domain.people import ObjectType, PersonRef
-from writeback_pipeline.domain.writebacks import Status, Writeback
+from writeback_pipeline.domain.writebacks import Kind, Status, Writeback
 from writeback_pipeline.store.bulk_jobs import PEOPLE_IN_JOBS
 from writeback_pipeline.store.doubts import doubts, known_notes
 from writeback_pipeline.store.origins import flags_set_by_us
@@ -254,7 +254,12 @@ def _claims(
         for person, theirs in events.items()
         if (ids := [event.id for event in theirs if event.status is Status.UNKNOWN])
     }
-    doubted = doubts(session, [id_ for ids in unknown.values() for id_ in ids])
+    failed = {
+        person: ids
+        for person, theirs in events.items()
+        if (ids := [e.id for e in theirs if e.status is Status.FAILED and e.kind is Kind.UNSUBSCRIBE])
+    }
+    doubted = doubts(session, [id_ for theirs in (unknown, failed) for ids in theirs.values() for id_ in ids])
     notes = known_notes(session, unknown)
     claims = []
     for person in order:
@@ -273,6 +278,7 @@ def _claims(
                 verify_after=in_doubt_until if in_doubt_until and in_doubt_until > now else None,
                 doubts=tuple(doubted[id_] for id_ in unknown.get(person, ())),
                 known_notes=notes.get(person, frozenset()),
+                left=tuple(id_ for id_ in failed.get(person, ()) if doubted[id_].flag),
             )
         )
     return claims

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from writeback_pipeline.domain.ledger import ALONE_AFTER, LEASE, QUIET, SUSPECT_AFTER
 from writeback_pipeline.domain.records import Answer, Operation
 from writeback_pipeline.domain.writebacks import FlagResult, Kind, Status
@@ -337,6 +339,18 @@ def test_only_who_was_served_to_the_end_is_no_suspect_any_more(store: Store) -> 
     assert [claim.person for claim in suspects] == [given_back.person, waits.person]
 
 
+@pytest.mark.parametrize(("sent", "may_be_set"), [(Operation.SET_FLAG, True), (Operation.CREATE_NOTE, False)])
+def test_an_unsubscribe_that_failed_with_its_worker_and_may_have_set_the_flag_is_told_with_a_claim(
+    store: Store, sent: Operation, may_be_set: bool
+) -> None:
+    store.enqueue([unsubscribe(contact(1))], NOW)
+    now = worker_killer(store, NOW, sent)
+    assert statuses(store) == [Status.FAILED]
+    store.enqueue([resubscribe(contact(1), now)], now)
+    (claim,) = store.claim("worker", now, limit=9) or store.claim_suspects("worker", now, limit=9)
+    assert claim.left == tuple(event.id for event in claim.events if may_be_set and event.kind is Kind.UNSUBSCRIBE)
+
+
 def test_a_retry_of_whom_workers_ended_of_reads_back_first_and_goes_alone(store: Store) -> None:
     store.enqueue([unsubscribe(contact(1))], NOW)
     now = worker_killer(store, NOW)
@@ -358,11 +372,11 @@ def test_whose_flag_is_only_looked_at_when_the_worker_ends_is_shown_by_the_last_
     assert (store.due(now), store.claim_suspects("worker", now, limit=9)) == (0, [])
 
 
-def worker_killer(store: Store, now: datetime) -> datetime:
+def worker_killer(store: Store, now: datetime, sent: Operation = Operation.CREATE_NOTE) -> datetime:
     """Let workers end of the only person, each after it has sent what it had; when that is over."""
     for _ in range(ALONE_AFTER + 1):
         (claim,) = store.claim("dies", now, limit=9) or store.claim_suspects("dies", now, limit=9)
-        journalled(store, [intent(claim, row=row) for row in claim.taken])
+        journalled(store, [intent(claim, sent, row=row) for row in claim.taken])
         now += LEASE
     assert store.claim("worker", now, limit=9) == []
     return now

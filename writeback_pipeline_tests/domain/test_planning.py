@@ -206,6 +206,17 @@ def test_a_resubscribe_is_not_refused_while_nobody_knows_whether_our_unsubscribe
         ]
 
 
+def test_a_resubscribe_waits_while_an_unsubscribe_that_may_have_set_the_flag_is_left_to_a_person() -> None:
+    past = (OptOutEvent(1, Kind.UNSUBSCRIBE, NOW, Status.FAILED),)
+    left = replace(claim(row(2, Kind.RESUBSCRIBE), past=past), left=(1,))
+    plan = plan_person(left, Live(opted_out=True), SETTINGS, NOW)
+    assert plan.writes == ()
+    assert [(each.status, each.error_code) for each in plan.settled] == [(Status.WAITING, "UNSUBSCRIBE_LEFT")]
+    assert "writeback 1" in (plan.settled[0].advice or "")
+    ours = plan_person(replace(left, flag_is_ours=True), Live(opted_out=True), SETTINGS, NOW)
+    assert [write.write.operation for write in ours.writes] == [Operation.CLEAR_FLAG, Operation.CREATE_NOTE]
+
+
 def test_of_two_resubscribes_none_is_decided_while_an_older_write_may_still_land() -> None:
     past = (OptOutEvent(1, Kind.UNSUBSCRIBE, NOW, Status.WRITTEN),)
     two = claim(row(2, Kind.RESUBSCRIBE), row(3, Kind.RESUBSCRIBE), past=past, ours=True)

@@ -150,6 +150,11 @@ def claims(tables: Tables, people: Iterable[str], now: datetime, lease_until: da
             verify_after=person.verify_after if person.verify_after and person.verify_after > now else None,
             doubts=doubted,
             known_notes=frozenset(_known_notes(tables, rows)) if doubted else frozenset(),
+            left=tuple(
+                row.id
+                for row in rows
+                if row.status is Status.FAILED and row.kind is Kind.UNSUBSCRIBE and _doubt(tables, row).flag
+            ),
         )
 
 
