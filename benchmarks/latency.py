@@ -1,13 +1,12 @@
 """From a queued unsubscribe to the flag in Salesforce, by sensor, daemon and run; beside an empty job by the same way.
 
 Each has a daemon of its own as in `make dev`, its sensors every 5 seconds, on instances of the same configuration; they
-take turns, at any moment of that time. The floor is a sensor that finds a file and a job that does nothing
-(`empty_location`). A run is launched when Dagster has asked for its process, imported when the run itself begins; it
-has looked when its first intent is in the journal.
+take turns, each at the same moments after a tick of its sensor, evenly spread until the next. The floor is a sensor
+that finds a file and a job that does nothing (`empty_location`). A run is launched when Dagster has asked for its
+process, imported when the run itself begins; it has looked when its first intent is in the journal.
 """
 
 import os
-import random
 import signal
 import statistics
 import subprocess
@@ -20,11 +19,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import dagster as dg
+from dagster._core.scheduler.instigation import SensorInstigatorData
 
 from benchmarks.calls import unsubscribes
 from benchmarks.organisation import FILE, Served, people, served
 from benchmarks.rows import Row
 from writeback_pipeline.commands.dagster_home import PROJECT, use_dagster_home
+from writeback_pipeline.defs.sensors import NAME as OUR_SENSOR
 from writeback_pipeline.domain.ledger import WritebackFilter
 from writeback_pipeline.environment import read_environment
 from writeback_pipeline.local_org.state import open_org
@@ -65,39 +66,38 @@ def _taken(number: int) -> tuple[list[Sample], list[Sample]]:
         _deliveries(organisation, number + 1) as ours,
     ):
         taken: tuple[list[Sample], list[Sample]] = ([], [])
-        for _ in range(number + 1):
+        for place in range(-1, number):
             for samples, once in zip(taken, (floor, ours), strict=True):
-                time.sleep(random.uniform(0, POLL_SECONDS))
-                samples.append(once())
+                samples.append(once(POLL_SECONDS * (0.5 + place) / number))
         return taken[0][1:], taken[1][1:]
 
 
 @contextmanager
-def _empty_job(folder: Path) -> Iterator[Callable[[], Sample]]:
+def _empty_job(folder: Path) -> Iterator[Callable[[float], Sample]]:
     asked, done = folder / "asked", folder / "done"
     variables = _variables(folder) | {"EMPTY_ASKED": str(asked), "EMPTY_DONE": str(done)}
 
-    def once() -> Sample:
-        begun = time.time()
+    def once(after_tick: float) -> Sample:
+        begun = _at(after_tick, "asked", variables)
         asked.touch()
         ended = _until(done.exists)
         done.unlink()
-        return _between(begun, *_run(variables), ended, ended)
+        return _between(begun, *_run(variables, None), ended, ended)
 
     with _daemon(variables, ["-m", "benchmarks.empty_location"]):
         yield once
 
 
 @contextmanager
-def _deliveries(organisation: Served, number: int) -> Iterator[Callable[[], Sample]]:
+def _deliveries(organisation: Served, number: int) -> Iterator[Callable[[float], Sample]]:
     home = organisation.home
     ours = _variables(home)
     variables = ours | organisation.variables() | {"DAGSTER_HOME": ours["DAGSTER_HOME"]}
     salesforce, store = open_org(home / FILE), Store(home / "writebacks.duckdb")
     left = iter(people(number))
 
-    def once() -> Sample:
-        person, begun = next(left), time.time()
+    def once(after_tick: float) -> Sample:
+        person, begun = next(left), _at(after_tick, OUR_SENSOR, variables)
         unsubscribes(home, [person])
 
         def flagged() -> bool:
@@ -108,7 +108,7 @@ def _deliveries(organisation: Served, number: int) -> Iterator[Callable[[], Samp
         ended = _until(flagged)
         (writeback,) = store.writebacks(WritebackFilter(person=person))
         intended = min(attempt.intent.intent_at for attempt in store.attempts_of([writeback.id]))
-        return _between(begun, *_run(variables), intended.timestamp(), ended)
+        return _between(begun, *_run(variables, writeback.run_id), intended.timestamp(), ended)
 
     with _daemon(variables, ["-w", str(PROJECT / "workspace.yaml")]):
         yield once
@@ -118,14 +118,35 @@ def _between(*moments: float) -> Sample:
     return [after - before for before, after in pairwise(moments)]
 
 
-def _run(variables: Mapping[str, str]) -> tuple[float, float, float]:
-    """When Dagster's latest run was asked for, launched and begun."""
+def _run(variables: Mapping[str, str], run_id: str | None) -> tuple[float, float, float]:
+    """When a run, or else Dagster's latest, was asked for, launched and begun."""
     with dg.DagsterInstance.from_config(variables["DAGSTER_HOME"]) as instance:
-        (record,) = instance.get_run_records(limit=1)
+        chosen = dg.RunsFilter(run_ids=[run_id]) if run_id else None
+        (record,) = instance.get_run_records(chosen, limit=1)
         run_id = record.dagster_run.run_id
         (launched,) = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.PIPELINE_STARTING).records
     assert record.start_time is not None
     return record.create_timestamp.timestamp(), launched.timestamp, record.start_time
+
+
+def _at(after_tick: float, sensor: str, variables: Mapping[str, str]) -> float:
+    """When it is so many seconds since the sensor's latest tick, the next one: it is waited for."""
+    with dg.DagsterInstance.from_config(variables["DAGSTER_HOME"]) as instance:
+        before = _latest_tick(instance, sensor)
+        _until(lambda: _latest_tick(instance, sensor) > before)
+        moment = _latest_tick(instance, sensor) + after_tick
+    time.sleep(max(0.0, moment - time.time()))
+    return time.time()
+
+
+def _latest_tick(instance: dg.DagsterInstance, sensor: str) -> float:
+    """Seconds since 1970; 0 before the first."""
+    ticks = (
+        state.instigator_data.last_tick_start_timestamp or 0.0
+        for state in instance.all_instigator_state()
+        if state.instigator_name == sensor and isinstance(state.instigator_data, SensorInstigatorData)
+    )
+    return max(ticks, default=0.0)
 
 
 def _until(there: Callable[[], bool]) -> float:
