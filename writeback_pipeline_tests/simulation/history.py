@@ -294,7 +294,8 @@ class History:
         for person in self.people:
             self.organisation.undelete(person.salesforce_id)
         for self.rounds in range(1, ROUNDS + 1):
-            self.ledger.retry(statuses=[Status.FAILED])
+            failed = [row.id for row in self.books.rows().values() if row.status is Status.FAILED]
+            self.ledger.retry(ids=failed)  # one by one, for what was undone is to be sent again as well
             self._run_undisturbed()
             upcoming = self.books.next_due(self.timeline.now())
             if upcoming is None:

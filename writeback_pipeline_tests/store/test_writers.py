@@ -17,7 +17,7 @@ from writeback_pipeline.store.database import Database
 from writeback_pipeline.store.file_lock import Patience, is_awaited, locked
 from writeback_pipeline.store.session import Session
 from writeback_pipeline.store.writers import Writers, writers_of
-from writeback_pipeline_tests.patience import PATIENCE_SECONDS
+from writeback_pipeline_tests.patience import PATIENCE_SECONDS, wait_until
 
 T = TypeVar("T")
 
@@ -46,12 +46,6 @@ def patience(seconds: float = PATIENCE_SECONDS) -> Patience:
     return Patience(Path("writebacks.duckdb"), timedelta(seconds=seconds))
 
 
-def until(is_so: Callable[[], bool]) -> None:
-    patience_left = patience()
-    while not is_so():
-        patience_left.pause(part=0.1)
-
-
 def wait_for_a_turn(writers: Writers, work: Callable[[], object]) -> Callable[[], None]:
     """Another thread that is to work and waits for its turn; what is returned waits for its end."""
     failures: list[BaseException] = []
@@ -70,7 +64,7 @@ def wait_for_a_turn(writers: Writers, work: Callable[[], object]) -> Callable[[]
 
     thread = threading.Thread(target=run)
     thread.start()
-    until(lambda: writers._waiting > waiting)
+    wait_until(lambda: writers._waiting > waiting)
     return join
 
 
@@ -238,7 +232,7 @@ def test_a_file_for_which_another_process_waits_is_given_back(path: Path, attach
     elsewhere = threading.Thread(target=wait_elsewhere)  # it takes the lock by itself, as another process would
     with followed(database.writing(), writers_of(database.path), lambda: put(database, "third")):
         elsewhere.start()
-        until(lambda: is_awaited(database.path))
+        wait_until(lambda: is_awaited(database.path))
     elsewhere.join()
     assert len(attached) == 2
 
