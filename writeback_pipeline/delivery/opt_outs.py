@@ -8,7 +8,7 @@ Rules are in `domain`, calls in `salesforce`, transactions in `store`.
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -57,26 +57,18 @@ _log = logging.getLogger(__name__)
 Lease = tuple[str, int]
 """A person's id, and the epoch under which the lease was given."""
 
-PEOPLE_PER_CLAIM = 5_000
-"""People leased and looked at together; while they are sent, the next are."""
-
-PEOPLE_PER_LOOK = 10_000
-"""The same of those who are only gathered: five reads of 2,000 share one call."""
+PEOPLE_PER_CLAIM = 10_000
+"""People leased and looked at together: five reads of 2,000 share one call."""
 
 PEOPLE_AFTER_TROUBLE = 200
 """People served first while Salesforce has taken no write since it was last in trouble: of few there is little to read,
 so that a write soon proves that it is well again; and if it is not, few are in doubt."""
 
 PEOPLE_PER_JOB = 100_000
-"""People served before it is asked again which way the others go; gathered where so much is owed that Bulk jobs carry
-it: each job costs the same, whatever its size."""
+"""People gathered where so much is owed that Bulk jobs carry it: each job costs the same, whatever its size."""
 
 KEPT_AFTER = LEASE / 3
 """How long people who are gathered may wait before their leases are renewed."""
-
-
-Ready = tuple[Claim, Held]
-"""Somebody who is leased, and what the organisation holds of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +103,7 @@ class OptOutDelivery:
             left_behind = trouble
         left, at_most = limit, PEOPLE_AFTER_TROUBLE if self.ledger.is_unproven() else None
         while left is None or left > 0:
-            if not self._is_still(settings):
+            if self.ledger.settings().suppress_opt_out_flag != settings.suppress_opt_out_flag:
                 break  # what is left is the next delivery's, under the policy that is in force now
             served = self._deliver(_lesser(left, at_most), settings, report)
             if served is None:
@@ -147,41 +139,21 @@ class OptOutDelivery:
 
     def _deliver(self, left: int | None, settings: WritebackSettings, report: DeliveryReport) -> int | None:
         """Serve the people to whom something is owed now, or as many as are left; how many, None when nothing is."""
-        at_most = min(PEOPLE_PER_JOB, left or PEOPLE_PER_JOB)
-        if self._is_much(settings):
-            served = self._deliver_many(at_most, settings, report)
+        if self.ledger.due(self.now()) >= settings.bulk_threshold:
+            served = self._deliver_many(min(PEOPLE_PER_JOB, left or PEOPLE_PER_JOB), settings, report)
             if served is not None:
                 return served
-        leases = list[Lease]()
+        at_most = min(PEOPLE_PER_CLAIM, left or PEOPLE_PER_CLAIM)
+        claims = self.ledger.claim(self.owner, self.now(), limit=at_most)
+        claims = claims or self.ledger.claim_suspects(self.owner, self.now(), limit=at_most)
+        if not claims:
+            return None
+        leases = [claim.lease for claim in claims]
         with self._released_on_error(leases):
-            self._send_in_waves(self._portions(at_most, leases, settings, report), settings, report)
-        return len(leases) or None
-
-    def _portions(
-        self, at_most: int, leases: list[Lease], settings: WritebackSettings, report: DeliveryReport
-    ) -> Iterator[list[Ready]]:
-        """People to whom something is owed now, leased and looked at, as long as there are more of them and they go the
-        same way; `leases` grow by theirs."""
-        while len(leases) < at_most:
-            limit = min(PEOPLE_PER_CLAIM, at_most - len(leases))
-            claims = self.ledger.claim(self.owner, self.now(), limit=limit)
-            claims = claims or self.ledger.claim_suspects(self.owner, self.now(), limit=limit)
-            if not claims:
-                return
-            theirs = [claim.lease for claim in claims]
-            leases += theirs
-            claims, held = self._looked_at(claims, theirs, settings, report)
-            yield [(claim, held[claim.person.salesforce_id]) for claim in claims]
-            if len(theirs) < limit or not self._is_still(settings) or self._is_much(settings):
-                return
-
-    def _is_still(self, settings: WritebackSettings) -> bool:
-        """Whether the policy is what it was when the delivery began."""
-        return self.ledger.settings().suppress_opt_out_flag == settings.suppress_opt_out_flag
-
-    def _is_much(self, settings: WritebackSettings) -> bool:
-        """Whether so much is owed that Bulk jobs carry it."""
-        return self.ledger.due(self.now()) >= settings.bulk_threshold
+            claims, held = self._looked_at(claims, leases, settings, report)
+            claims.sort(key=lambda claim: (_account(claim, held), claim.person.salesforce_id))
+            self._send_in_waves(claims, held, settings, report)
+        return len(claims)
 
     def _deliver_many(self, at_most: int, settings: WritebackSettings, report: DeliveryReport) -> int | None:
         """Serve up to so many people: who goes by Bulk is known once all of them are planned, some thousands at a time;
@@ -189,7 +161,7 @@ class OptOutDelivery:
         gathered, served, leases, kept = Gathered(), 0, list[Lease](), self.now()
         with self._released_on_error(leases):
             while len(leases) < at_most:
-                limit = min(PEOPLE_PER_LOOK, at_most - len(leases))
+                limit = min(PEOPLE_PER_CLAIM, at_most - len(leases))
                 claims = self.ledger.claim(self.owner, self.now(), limit=limit)
                 if not claims:
                     break
@@ -229,17 +201,15 @@ class OptOutDelivery:
         return self._reopen(claims, held, settings, report), held
 
     def _send_in_waves(
-        self, portions: Iterable[list[Ready]], settings: WritebackSettings, report: DeliveryReport
+        self, claims: Sequence[Claim], held: Mapping[str, Held], settings: WritebackSettings, report: DeliveryReport
     ) -> None:
-        """Send people in calls: some at once, never two with one Account."""
+        """Send the people, who come Account by Account, in calls: some at once, never two with one Account."""
 
-        def send_wave(wave: Sequence[Ready]) -> None:
-            held = {claim.person.salesforce_id: where for claim, where in wave}
-            claims = self._with_time_to_send([claim for claim, _ in wave])
-            self._send(list(self._planned(claims, held, settings)), report)
+        def send_wave(wave: Sequence[Claim]) -> None:
+            self._send(list(self._planned(self._with_time_to_send(wave), held, settings)), report)
 
-        cut = (cut_into_waves(sorted(portion, key=_place), _account) for portion in portions)
-        send_at_once(cut, send_wave, _account, settings.concurrent_calls)
+        waves = cut_into_waves(claims, lambda claim: _account(claim, held))
+        send_at_once(waves, send_wave, settings.concurrent_calls)
 
     def _follow(
         self, claims: Sequence[Claim], held: dict[str, Held], leases: Sequence[Lease], report: DeliveryReport
@@ -355,7 +325,8 @@ class OptOutDelivery:
         ]
 
     def _send_in_calls(self, people: Sequence[Planned], settings: WritebackSettings, report: DeliveryReport) -> None:
-        self._send_in_waves([[(plan.claim, held) for plan, held in people]], settings, report)
+        held = {plan.claim.person.salesforce_id: where for plan, where in people}
+        self._send_in_waves([plan.claim for plan, _ in people], held, settings, report)
 
     def _settle(
         self,
@@ -434,10 +405,5 @@ def _lesser(one: int | None, other: int | None) -> int | None:
     return min((limit for limit in (one, other) if limit is not None), default=None)
 
 
-def _account(ready: Ready) -> str:
-    return account_of(ready[1])
-
-
-def _place(ready: Ready) -> tuple[str, str]:
-    claim, held = ready
-    return account_of(held), claim.person.salesforce_id
+def _account(claim: Claim, held: Mapping[str, Held]) -> str:
+    return account_of(held[claim.person.salesforce_id])

@@ -1,17 +1,14 @@
 """The DuckDB file: opened for one short transaction at a time, migrated before its first use, closed on every way out.
 
 Starting a DuckDB engine costs ten times what opening a file does, so engines are kept, and the file is attached to one
-for as long as a transaction lasts; a thread that waits for its turn goes on with what the one before it has open,
-unless another process waits too. Nobody else in this project opens the file. What is done inside the transaction is
-the other modules' work; who may have the file open is `file_lock`'s, which thread's turn it is `writers`', and what its
-troubles are called `errors`'.
+for as long as a transaction lasts. Nobody else in this project opens the file. What is done inside the transaction is
+the other modules' work; who may have the file open is `file_lock`'s, and what its troubles are called `errors`'.
 """
 
 import atexit
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from datetime import timedelta
 from pathlib import Path
 from weakref import WeakSet
@@ -21,28 +18,14 @@ import duckdb
 from writeback_pipeline.store import schema
 from writeback_pipeline.store.dialect import DUCKDB
 from writeback_pipeline.store.errors import HELD_ELSEWHERE, concerns_the_file, unusable
-from writeback_pipeline.store.file_lock import Patience, is_awaited, locked
+from writeback_pipeline.store.file_lock import Patience, alone_among_threads, locked
 from writeback_pipeline.store.session import Session
-from writeback_pipeline.store.writers import Open, close_all, writers_of
 
 WAIT = timedelta(seconds=30)
 """How long an open waits for other processes before it gives up."""
 
 MOST_IDLE = 8
 """Engines that a database keeps: each has a thread for every core, and some megabytes."""
-
-
-@dataclass(frozen=True, slots=True)
-class _OpenFile:
-    """The file with its lock, and the engine to which it is attached."""
-
-    database: "Database"
-    opening: AbstractContextManager[duckdb.DuckDBPyConnection]
-    engine: duckdb.DuckDBPyConnection
-
-    def close(self) -> None:
-        """Give it back."""
-        self.opening.__exit__(None, None, None)
 
 
 class Database:
@@ -74,11 +57,13 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Session]:
         """One transaction, alone in the file: committed at the end of the block, rolled back when it raises."""
-        with self._opened_to_write() as connection, _transaction(connection):
-            session = Session(connection, DUCKDB)
-            if not self._departed_too:
-                schema.refuse_departed(self.shown, session)
-            yield session
+        with self._opened(read_only=False) as connection:
+            self._migrate(connection)
+            with _transaction(connection):
+                session = Session(connection, DUCKDB)
+                if not self._departed_too:
+                    schema.refuse_departed(self.shown, session)
+                yield session
 
     def sharing(self) -> AbstractContextManager[Session]:
         """The same: in a file nobody else is ever beside."""
@@ -90,53 +75,26 @@ class Database:
         with ExitStack() as stack:
             if not self.path.exists():
                 self._prepare()
-            patience = Patience(self.path, self._wait)
-            connection = stack.enter_context(self._opened(patience, read_only=True))
+            connection = stack.enter_context(self._opened(read_only=True))
             if self._missing(connection):
                 stack.close()
                 self._prepare()
-                patience = Patience(self.path, self._wait)
-                connection = stack.enter_context(self._opened(patience, read_only=True))
+                connection = stack.enter_context(self._opened(read_only=True))
             yield Session(connection, DUCKDB)
 
     def _prepare(self) -> None:
-        with self._opened_to_write():
-            pass
+        with self._opened(read_only=False) as connection:
+            self._migrate(connection)
 
     @contextmanager
-    def _opened_to_write(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        writers, patience = writers_of(self.path), Patience(self.path, self._wait)
-        with writers.turn(patience) as turn, ExitStack() as stack:
-            file = self._mine(turn.found) or self._open_to_write(patience)
-            stack.push(file.opening)
-            yield file.engine
-            if writers.awaited and not is_awaited(self.path):
-                stack.pop_all()
-                turn.left = file
-
-    def _mine(self, found: Open | None) -> _OpenFile | None:
-        """What was left open, unless another object did that, whose engines are its own."""
-        if isinstance(found, _OpenFile) and found.database is self:
-            return found
-        if found is not None:
-            found.close()
-        return None
-
-    def _open_to_write(self, patience: Patience) -> _OpenFile:
-        with ExitStack() as stack:
-            opening = self._opened(patience, read_only=False)
-            engine = stack.enter_context(opening)
-            self._migrate(engine)
-            stack.pop_all()
-            return _OpenFile(self, opening, engine)
-
-    @contextmanager
-    def _opened(self, patience: Patience, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _opened(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise unusable(self.path, error) from error
-        with locked(self.path, patience, shared=read_only):
+        patience = Patience(self.path, self._wait)
+        among_threads = nullcontext() if read_only else alone_among_threads(self.path, patience)
+        with among_threads, locked(self.path, patience, shared=read_only):
             try:
                 with self._engine() as engine:
                     self._attach(engine, patience, read_only=read_only)
@@ -205,7 +163,6 @@ _databases: WeakSet[Database] = WeakSet()
 def _close_all_idle() -> None:
     """A forked child has none of an engine's threads: it would crash when it ended what it got from its parent. And at
     the end of a process DuckDB complains of what is open."""
-    close_all()
     for database in list(_databases):
         database.close_idle()
 

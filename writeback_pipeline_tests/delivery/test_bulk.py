@@ -75,7 +75,7 @@ def test_people_who_are_claimed_and_journalled_in_portions_share_the_jobs_accoun
     with world.inside.connection() as connection:
         for person, account in accounts.items():
             connection.execute("UPDATE Contact SET AccountId = ? WHERE Id = ?", (account, person))
-    monkeypatch.setattr(opt_outs, "PEOPLE_PER_LOOK", 5)
+    monkeypatch.setattr(opt_outs, "PEOPLE_PER_CLAIM", 5)
     monkeypatch.setattr(gathering, "PEOPLE_PER_PORTION", 4)
     leads = [world.lead(), world.lead()]
     world.unsubscribe_all(leads)

@@ -169,7 +169,8 @@ class AnyDelivery(RuleBasedStateMachine):
 
     @rule()
     def retry(self) -> None:
-        self.history.ledger.retry(statuses=[Status.FAILED, Status.WAITING])
+        rows = self.history.books.rows().values()
+        self.history.ledger.retry(ids=[row.id for row in rows if row.status in (Status.FAILED, Status.WAITING)])
 
     @rule()
     def question_everybody(self) -> None:

@@ -6,21 +6,24 @@ that was planned first: a seed decides everything.
 """
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from greenlet import getcurrent, greenlet
 
-from writeback_pipeline.delivery import activity, opt_outs, waves
-from writeback_pipeline.delivery.waves import Line, cut_into_waves
+from writeback_pipeline.delivery import activity, opt_outs
+from writeback_pipeline.delivery.waves import cut_into_waves
 
 START = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+_Person = TypeVar("_Person")
 
 
 class Killed(BaseException):
@@ -141,49 +144,55 @@ class Worker:
         if seconds:
             self.sleep(seconds)
 
-    def work_together(self, line: Line[Any], threads: int) -> None:
+    def send_at_once(
+        self,
+        sequences: Sequence[Sequence[Sequence[_Person]]],
+        send: Callable[[Sequence[_Person]], object],
+        threads: int,
+    ) -> None:
         """What the production's does with threads of the system."""
-        left, whole = threads, getcurrent()
-        waiting: list[Callable[[], object]] = []
+        errors: list[BaseException] = []
+        waiting, left = deque(sequences), min(threads, len(sequences))
+        whole = getcurrent()
 
         def thread() -> None:
             nonlocal left
-            while not line.ended:
-                work = line.next()
-                if work is None:
-                    waiting.append(getcurrent().switch)
-                    self._hub.switch()
-                    continue
-                work()
+            try:
                 while waiting:
-                    self._timeline.after(0, waiting.pop())
+                    for wave in waiting.popleft():
+                        if not errors:
+                            send(wave)
+            except BaseException as error:
+                errors.append(error)
             left -= 1
             if not left:
                 self._timeline.after(0, whole.switch)
 
-        for _ in range(threads):
+        for _ in range(left):
             self._timeline.after(0, Strand(self, thread, self._hub).switch)
         self._hub.switch()
-        if not self.alive:
-            raise Killed
+        if errors:
+            raise errors[0]
 
 
-def _work_together(line: Line[Any], threads: int) -> None:
+def _send_at_once(
+    sequences: Sequence[Sequence[Sequence[_Person]]], send: Callable[[Sequence[_Person]], object], threads: int
+) -> None:
     current = getcurrent()
-    if isinstance(current, Strand):
-        current.worker.work_together(line, threads)
-    else:
-        line.work()
+    if isinstance(current, Strand) and threads > 1 and len(sequences) > 1:
+        current.worker.send_at_once(sequences, send, threads)
+        return
+    for waves in sequences:
+        for wave in waves:
+            send(wave)
 
 
 @contextmanager
 def on_the_clock(people_per_wave: int) -> Iterator[None]:
-    """Production code with the threads of the virtual clock in place of the system's, and waves of that many people, of
-    which two or three are claimed together."""
+    """Production code with the threads of the virtual clock in place of the system's, and waves of that many people."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(waves, "work_together", _work_together)
+        patch.setattr(opt_outs, "send_at_once", _send_at_once)
         patch.setattr(opt_outs, "cut_into_waves", partial(cut_into_waves, most=people_per_wave))
-        patch.setattr(opt_outs, "PEOPLE_PER_CLAIM", 5 * people_per_wave // 2)
         patch.setattr(activity, "uninterrupted", nullcontext)  # signals are the system's, too
         yield
 
