@@ -1,7 +1,8 @@
 """Where the processor's time of a delivery goes: `python -m benchmarks.profile_delivery [PEOPLE]`.
 
-Delivers that many unsubscribes in this process, one call at a time, and writes the functions that took most to
-build/profile_delivery.txt. A profiler slows calls of small functions most: it finds hot spots and gives no figures.
+Delivers that many unsubscribes in this process, without Bulk and one call at a time, and writes the functions that took
+most to build/profile_delivery.txt. A profiler slows calls of small functions most: it finds hot spots and gives no
+figures.
 """
 
 import cProfile
@@ -14,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.calls import unsubscribes
+from benchmarks.delivery import THRESHOLDS
 from benchmarks.organisation import people, served
 from writeback_pipeline.bindings import open_organisation, open_store
 from writeback_pipeline.delivery.opt_outs import OptOutDelivery
@@ -30,7 +32,9 @@ def main(number: int = 10_000) -> None:
         variables = organisation.variables()
         environment = read_environment(variables)
         store = open_store(environment)
-        store.change_settings({"concurrent_calls": "1"}, "benchmark", datetime.now(UTC))
+        store.change_settings(
+            {"concurrent_calls": "1", "bulk_threshold": THRESHOLDS["composite"]}, "benchmark", datetime.now(UTC)
+        )
         with open_organisation(environment, variables) as gateway, cProfile.Profile() as profile:
             OptOutDelivery(store, gateway, now=lambda: datetime.now(UTC)).run()
     told = io.StringIO()

@@ -38,8 +38,10 @@ _TABLES = """
 CREATE TABLE people (salesforce_id VARCHAR, sent HUGEINT, opened HUGEINT);
 CREATE TABLE no_person (salesforce_id VARCHAR);
 CREATE TABLE nobody (who VARCHAR, kind VARCHAR, events BIGINT, last_moment BIGINT);
-CREATE TABLE events (kind VARCHAR, salesforce_id VARCHAR, label UBIGINT, moment BIGINT);
-CREATE TABLE labels (label UBIGINT, mailing_id VARCHAR, name VARCHAR, subject VARCHAR);
+"""
+_EVENT_TABLES = """
+CREATE OR REPLACE TABLE events (kind VARCHAR, salesforce_id VARCHAR, label UBIGINT, moment BIGINT);
+CREATE OR REPLACE TABLE labels (label UBIGINT, mailing_id VARCHAR, name VARCHAR, subject VARCHAR);
 """
 _COLUMNS = (
     "event_id, kind, occurred_at, mailing_id, mailing_name, subject, subscriber_id, salesforce_id, is_machine_open"
@@ -78,7 +80,7 @@ GROUP BY salesforce_id
 
 def events_sql(kind: Kind) -> str:
     """How many events of one kind some rows of `people` have together."""
-    return f"coalesce(sum({kind} >> {_CONTENT_BITS}), 0)::BIGINT"
+    return f"(coalesce(sum({kind}), 0) >> {_CONTENT_BITS})::BIGINT"
 
 
 def content_sql(kind: Kind) -> str:
@@ -87,12 +89,11 @@ def content_sql(kind: Kind) -> str:
 
 
 _PEOPLE = ", ".join(f"count(*) FILTER ({kind} > 0)" for kind in ACTIVITY_KINDS)
-_IS_ODD = "strlen(salesforce_id) <> 18 OR length(salesforce_id) <> 18 OR suffix(salesforce_id, ' ')"
-# In most windows every id is in its normal form. A look at the people tells, and is quicker than mending the ids of all
-# events.
+# In most windows every id has 18 bytes and is in its normal form, and what finds ids that no person can have finds the
+# others, too: that is quicker than mending the ids of all events.
 _LOOK = f"""
 SELECT {events_sql(Kind.SENT)}, {events_sql(Kind.OPENED)}, {_PEOPLE},
-    count(*) FILTER (salesforce_id <> '' AND ({_IS_ODD})), count(*) FILTER ((salesforce_id <> '') IS NOT TRUE),
+    count(*) FILTER ((salesforce_id <> '') IS NOT TRUE), count(*) FILTER (strlen(salesforce_id) = 18), count(*),
     coalesce(max(rowid) + 1, 0)
 FROM people
 """
@@ -102,6 +103,7 @@ CREATE TABLE mended AS
 SELECT {_NORMAL_ID} AS salesforce_id, sum(sent) AS sent, sum(opened) AS opened FROM people GROUP BY ALL;
 DROP TABLE people;
 ALTER TABLE mended RENAME TO people;
+TRUNCATE no_person;
 """
 _FIND_OTHERS = "INSERT INTO no_person SELECT salesforce_id FROM people WHERE strlen(salesforce_id) IS DISTINCT FROM 18"
 _IDS_AT_ONCE = 122_880
@@ -185,8 +187,13 @@ class Rows:
 
 
 def create_tables(connection: DuckDBPyConnection) -> None:
-    """The empty tables `people`, `nobody`, `events` and `labels`, in the connection's schema."""
+    """The empty tables `people` and `nobody`, in the connection's schema."""
     connection.execute(_TABLES)
+
+
+def create_event_tables(connection: DuckDBPyConnection) -> None:
+    """The empty tables `events` and `labels`."""
+    connection.execute(_EVENT_TABLES)
 
 
 def count_events(connection: DuckDBPyConnection, files: Sequence[str], window: Window) -> tuple[Totals, Rows]:
@@ -198,15 +205,18 @@ def count_events(connection: DuckDBPyConnection, files: Sequence[str], window: W
     }
     rows, number, duplicates = _each_once(connection, bound)
     connection.execute(_COUNT.format(rows=rows.sql), bound)
-    sent, opened, *people, odd, without, end = _row(connection, _LOOK)
+    sent, opened, *people, without, whole, everybody, end = _row(connection, _LOOK)
     in_kinds: dict[str, int] = {Kind.SENT: sent, Kind.OPENED: opened}
     if sent + opened != number:
         in_kinds = dict(connection.execute(_BY_KIND.format(rows=rows.sql), bound).fetchall())
-    if odd:
+    wrong, odd = _find_no_person(connection, end)
+    if odd or without + whole < everybody:
         connection.execute(_MEND_ODD_IDS)
-        _, _, *people, odd, without, end = _row(connection, _LOOK)
+        _, _, *people, without, whole, everybody, end = _row(connection, _LOOK)
+        wrong, _ = _find_no_person(connection, end)
     nobody: Sequence[tuple[str, int, int]] = []
-    if _find_no_person(connection, end, others=bool(odd or without)):
+    if wrong or whole < everybody:
+        connection.execute(_FIND_OTHERS)
         connection.execute(_LEAVE_PEOPLE)
         connection.execute(_SET_NOBODY_ASIDE.format(rows=rows.sql), bound)
         people = list(_row(connection, f"SELECT {_PEOPLE} FROM people"))
@@ -234,18 +244,19 @@ def _each_once(connection: DuckDBPyConnection, bound: Mapping[str, Any]) -> tupl
     return Rows(_EACH_ONCE, bound), number - duplicates, duplicates
 
 
-def _find_no_person(connection: DuckDBPyConnection, end: int, *, others: bool) -> bool:
-    """Fill `no_person` with what no person can have, `others` than texts of 18 bytes, too; whether there is any.
+def _find_no_person(connection: DuckDBPyConnection, end: int) -> tuple[bool, bool]:
+    """Fill `no_person` with the ids of 18 bytes that no person can have.
 
-    Below `end` are the rows of `people`.
+    Whether there are any, and whether one of them may only be written oddly. Below `end` are the rows of `people`.
     """
-    (found,) = _row(connection, _FIND_OTHERS) if others else (0,)
+    found = odd = False
     for first in range(0, end, _IDS_AT_ONCE):
         (ids,) = _row(connection, _IDS, {"first": first, "end": first + _IDS_AT_ONCE})
         if wrong := not_people(ids or b""):
             connection.execute(_FIND_NO_PERSON, {"ids": wrong})
-            found += len(wrong)
-    return bool(found)
+            found = True
+            odd = odd or any(len(each) < 18 or each.endswith(" ") for each in wrong)
+    return found, odd
 
 
 def _totals(

@@ -21,6 +21,7 @@ from writeback_pipeline.activity.counting import (
     Totals,
     content_sql,
     count_events,
+    create_event_tables,
     create_tables,
     events_sql,
     no_events,
@@ -140,6 +141,7 @@ def summarise(
                 totals, rows = count_events(connection, files, window)
 
         def read() -> None:
+            create_event_tables(connection)
             with naming_the_file(connection, files, _READ_EVERYTHING):
                 if rows is not None and not read_events(connection, rows):
                     raise ActivityDataError(
