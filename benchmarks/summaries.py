@@ -77,9 +77,9 @@ def _contest(label: str, folder: Path) -> Iterator[Row]:
     contestants: dict[str, Callable[[], Took]] = {
         FLOOR: lambda: _timed(lambda: floor(folder)),
         OURS: lambda: _timed(lambda: ours(folder, "UTC")),
+        ZONED: lambda: _timed(lambda: ours(folder, "America/New_York")),
     }
     took = {name: [contestant()] for name, contestant in contestants.items()}
-    took[ZONED] = [_timed(lambda: ours(folder, "America/New_York"))]
     took |= {PEER.format(peer): [_by_peer(peer, folder)] for peer in ("pandas", "polars")}
     for _ in range(ROUNDS - 1):
         for name, contestant in contestants.items():

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from duckdb import DuckDBPyConnection
 
 from writeback_pipeline.activity.salesforce_ids import normal_id_sql, not_people
@@ -47,9 +48,10 @@ _COLUMNS = (
     "event_id, kind, occurred_at, mailing_id, mailing_name, subject, subscriber_id, salesforce_id, is_machine_open"
 )
 # In most windows no id is repeated; that they are as many as the events is found quicker than which are repeated.
-_COUNT_IDS = f"""
-SELECT count(*), count(id_hash) - count(DISTINCT id_hash) FROM (SELECT {_ID_HASH} AS id_hash FROM {_IN_THE_WINDOW})
-"""
+_ID_HASHES = f"SELECT {_ID_HASH} AS id_hash FROM {_IN_THE_WINDOW}"
+_COUNT_IDS = f"SELECT count(*), count(id_hash) - count(DISTINCT id_hash) FROM ({_ID_HASHES})"
+SORTED_AT_ONCE = 5_000_000
+"""Hashes of ids that are sorted in memory, 85 MB at most, which takes a third of what it does to count them."""
 _FIND_REPEATED = f"""
 CREATE TABLE repeated AS
 SELECT {_ID_HASH} AS id_hash, count(*) AS events FROM {_IN_THE_WINDOW}
@@ -196,14 +198,16 @@ def create_event_tables(connection: DuckDBPyConnection) -> None:
     connection.execute(_EVENT_TABLES)
 
 
-def count_events(connection: DuckDBPyConnection, files: Sequence[str], window: Window) -> tuple[Totals, Rows]:
-    """Fill `people` and `nobody` with the window's events and say where each went."""
+def count_events(
+    connection: DuckDBPyConnection, files: Sequence[str], window: Window, at_most: int
+) -> tuple[Totals, Rows]:
+    """Fill `people` and `nobody` with the window's events and say where each went; the files have so many at most."""
     bound = {
         "files": list(files),
         "start": window.start.replace(tzinfo=None),
         "end": window.end.replace(tzinfo=None),
     }
-    rows, number, duplicates = _each_once(connection, bound)
+    rows, number, duplicates = _each_once(connection, bound, at_most)
     connection.execute(_COUNT.format(rows=rows.sql), bound)
     sent, opened, *people, without, whole, everybody, end = _row(connection, _LOOK)
     in_kinds: dict[str, int] = {Kind.SENT: sent, Kind.OPENED: opened}
@@ -232,9 +236,9 @@ def read_events(connection: DuckDBPyConnection, rows: Rows) -> bool:
     return bool(are_as_counted)
 
 
-def _each_once(connection: DuckDBPyConnection, bound: Mapping[str, Any]) -> tuple[Rows, int, int]:
+def _each_once(connection: DuckDBPyConnection, bound: Mapping[str, Any], at_most: int) -> tuple[Rows, int, int]:
     """The rows with one, the earliest, of those that share an event id; their number, and that of the others."""
-    number, repeats = _row(connection, _COUNT_IDS, bound)
+    number, repeats = _count_ids(connection, bound, at_most)
     if not repeats:
         return Rows(_IN_THE_WINDOW, bound), number, 0
     connection.execute(_FIND_REPEATED, bound)
@@ -242,6 +246,17 @@ def _each_once(connection: DuckDBPyConnection, bound: Mapping[str, Any]) -> tupl
     (kept,) = _row(connection, _KEEP_ONE_EACH, bound)
     duplicates = repeated - kept
     return Rows(_EACH_ONCE, bound), number - duplicates, duplicates
+
+
+def _count_ids(connection: DuckDBPyConnection, bound: Mapping[str, Any], at_most: int) -> tuple[int, int]:
+    """How many events there are, and how many of them repeat the id of another."""
+    if at_most > SORTED_AT_ONCE:
+        number, repeats = _row(connection, _COUNT_IDS, bound)
+        return number, repeats
+    hashes = connection.execute(_ID_HASHES, bound).fetchnumpy()["id_hash"]
+    known = np.ma.compressed(hashes)
+    known.sort()
+    return len(hashes), int((known[1:] == known[:-1]).sum())
 
 
 def _find_no_person(connection: DuckDBPyConnection, end: int) -> tuple[bool, bool]:

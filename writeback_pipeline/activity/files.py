@@ -6,14 +6,16 @@ anything else that DuckDB reads, a pattern included; one that does not exist hol
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 from duckdb import DuckDBPyConnection
 
-from writeback_pipeline.activity.database import ActivityDataError, first_line
+from writeback_pipeline.activity.database import ActivityDataError, first_line, naming_the_file
 from writeback_pipeline.domain.windows import Window
 
 _EXTENSION = re.compile(r"(?:required extension '|requires the extension )(?P<name>\w+).*\n+(?P<why>.*)")
@@ -23,15 +25,18 @@ _DAY = timedelta(days=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def moment_sql(statistic: str) -> str:
+def _moment_sql(statistic: str) -> str:
     """That statistic of `occurred_at` as microseconds since 1970, and of other columns none."""
-    return f"CASE WHEN path_in_schema = 'occurred_at' THEN epoch_us({statistic}::TIMESTAMPTZ) END"
+    return f"CASE WHEN path_in_schema = 'occurred_at' THEN epoch_us(TRY_CAST({statistic} AS TIMESTAMPTZ)) END"
 
 
-_SPANS = f"""
-SELECT file_name, min({moment_sql("stats_min_value")}), max({moment_sql("stats_max_value")})
+_FOOTERS = f"""
+SELECT file_name, coalesce(sum(row_group_num_rows) FILTER (path_in_schema = 'occurred_at'), 0)::BIGINT,
+    coalesce(sum(stats_null_count) FILTER (path_in_schema = 'event_id'), 0)::BIGINT,
+    coalesce(sum(stats_null_count) FILTER (path_in_schema = 'occurred_at'), 0)::BIGINT,
+    min({_moment_sql("stats_min_value")}), max({_moment_sql("stats_max_value")})
 FROM parquet_metadata($files)
-WHERE path_in_schema = 'occurred_at' AND stats_min_value IS NOT NULL
+WHERE path_in_schema IN ('event_id', 'occurred_at')
 GROUP BY file_name
 """
 
@@ -39,16 +44,46 @@ Span = tuple[datetime, datetime]
 """First and last time of a file's events."""
 
 
+class Footer(NamedTuple):
+    """What a file says of its events in its end, where no event is read for it: `span` is None where it does not."""
+
+    events: int
+    without_id: int
+    without_time: int
+    span: Span | None
+
+
+NO_EVENTS = Footer(0, 0, 0, None)
+"""A file without events says nothing."""
+
+
+class WindowFiles(NamedTuple):
+    """A window's files, and the footers of those that have events."""
+
+    files: list[str]
+    footers: Mapping[str, Footer]
+
+    @property
+    def events(self) -> int:
+        """How many events the files have, of other windows, too."""
+        return sum(footer.events for file, footer in self.footers.items() if file in self.files)
+
+
 def window_files(database: DuckDBPyConnection, location: str, window: Window) -> list[str]:
     """The files of the window's UTC dates, and those of the day before and after that hold events of the window.
 
-    A neighbouring day's file is judged by its statistics alone: one that cannot be read is a fault of its own day.
+    A neighbouring day's file is judged by its footer alone: one that cannot be read is a fault of its own day.
     """
-    first, last = window.start.date(), (window.end - timedelta(microseconds=1)).date()
-    own = [file for day in _days(first, last) for file in _files_of(database, location, day)]
-    neighbours = [file for day in (first - _DAY, last + _DAY) for file in _files_of(database, location, day)]
-    spans = time_spans(database, neighbours)
-    return own + [file for file in neighbours if file in spans and _touches(spans[file], window)]
+    own, neighbours = _by_date(database, location, window)
+    return own + _with_events_of(window, _footers(database, [], neighbours))
+
+
+def window_files_with_footers(database: DuckDBPyConnection, location: str, window: Window) -> WindowFiles:
+    """The same with what their footers say; raises ActivityDataError for a file of the window's dates without one."""
+    own, neighbours = _by_date(database, location, window)
+    footers = _footers(database, own, neighbours)
+    beside = {file: footers[file] for file in neighbours if file in footers}
+    return WindowFiles(own + _with_events_of(window, beside), footers)
 
 
 def fingerprint(database: DuckDBPyConnection, files: Sequence[str]) -> str:
@@ -61,17 +96,40 @@ def fingerprint(database: DuckDBPyConnection, files: Sequence[str]) -> str:
     return hashlib.sha256(repr(rows).encode()).hexdigest()[:32]
 
 
-def time_spans(database: DuckDBPyConnection, files: Sequence[str]) -> dict[str, Span]:
-    """The span of each file, from its statistics; files that have none, or cannot be read, are left out."""
+def _by_date(database: DuckDBPyConnection, location: str, window: Window) -> tuple[list[str], list[str]]:
+    """The files of the window's UTC dates, and of the day before and after."""
+    first, last = window.start.date(), (window.end - timedelta(microseconds=1)).date()
+    own = [file for day in _days(first, last) for file in _files_of(database, location, day)]
+    return own, [file for day in (first - _DAY, last + _DAY) for file in _files_of(database, location, day)]
+
+
+def _with_events_of(window: Window, footers: Mapping[str, Footer]) -> list[str]:
+    return [file for file, footer in footers.items() if footer.span is not None and _touches(footer.span, window)]
+
+
+def _footers(database: DuckDBPyConnection, own: Sequence[str], neighbours: Sequence[str]) -> dict[str, Footer]:
+    """The footers of files that have events, in this order; neighbours that have none to be read are left out."""
+    try:
+        return _read_footers(database, [*own, *neighbours])
+    except duckdb.Error:
+        with naming_the_file(database, own, _FOOTERS):
+            found = _read_footers(database, own)
+        for file in neighbours:
+            with suppress(duckdb.Error):
+                found |= _read_footers(database, [file])
+        return found
+
+
+def _read_footers(database: DuckDBPyConnection, files: Sequence[str]) -> dict[str, Footer]:
     if not files:
         return {}
-    try:
-        rows = database.execute(_SPANS, {"files": list(files)}).fetchall()
-    except duckdb.Error:
-        if len(files) == 1:
-            return {}
-        return {file: span for one in files for file, span in time_spans(database, [one]).items()}
-    return {file: (instant(first), instant(last)) for file, first, last in rows}
+    footers = {
+        file: Footer(events, without_id, without_time, None if first is None else (_instant(first), _instant(last)))
+        for file, events, without_id, without_time, first, last in database.execute(
+            _FOOTERS, {"files": list(files)}
+        ).fetchall()
+    }
+    return {file: footers[file] for file in files if file in footers}
 
 
 def _files_of(database: DuckDBPyConnection, location: str, day: date) -> list[str]:
@@ -105,7 +163,7 @@ def _days(first: date, last: date) -> list[date]:
     return [first + _DAY * offset for offset in range((last - first).days + 1)]
 
 
-def instant(microseconds: int) -> datetime:
+def _instant(microseconds: int) -> datetime:
     """The time so many microseconds after 1970."""
     return _EPOCH + timedelta(microseconds=microseconds)
 

@@ -1,13 +1,12 @@
 """What an event file must look like, and the check that says so before a single event is counted."""
 
 import re
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from duckdb import DuckDBPyConnection
 
 from writeback_pipeline.activity.database import ActivityDataError, naming_the_file
-from writeback_pipeline.activity.files import Span, instant, moment_sql
+from writeback_pipeline.activity.files import NO_EVENTS, Span, WindowFiles
 
 _TEXT = ("VARCHAR",)
 _TIME = ("TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "TIMESTAMP_NS", "TIMESTAMP_MS", "TIMESTAMP_S")
@@ -29,32 +28,27 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 _DAY = timedelta(days=1)
 _PARTITION = re.compile(r"date=(\d{4}-\d\d-\d\d)/[^/]*$")
 
-_FOOTERS = "SELECT file_name, name, duckdb_type FROM parquet_schema($files) WHERE duckdb_type IS NOT NULL"
-_VALUES = f"""
-SELECT file_name, path_in_schema, sum(stats_null_count)::BIGINT,
-    min({moment_sql("stats_min_value")}), max({moment_sql("stats_max_value")})
-FROM parquet_metadata($files)
-WHERE path_in_schema IN ('event_id', 'occurred_at')
-GROUP BY ALL
-"""
+_COLUMNS_FOUND = "SELECT file_name, name, duckdb_type FROM parquet_schema($files) WHERE duckdb_type IS NOT NULL"
 
 
-def check_files(database: DuckDBPyConnection, files: Sequence[str]) -> None:
-    """Raise ActivityDataError for the first file whose footer, schema or dates are not those of events."""
+def check_files(database: DuckDBPyConnection, found: WindowFiles) -> None:
+    """Raise ActivityDataError for the first file whose schema or dates are not those of events."""
+    files = found.files
     if not files:
         return
-    bound = {"files": list(files)}
-    with naming_the_file(database, files, _FOOTERS):
-        found = database.execute(_FOOTERS, bound).fetchall()
-    types = {(file, column): found_type for file, column, found_type in found}
+    with naming_the_file(database, files, _COLUMNS_FOUND):
+        columns = database.execute(_COLUMNS_FOUND, {"files": files}).fetchall()
+    types = {(file, column): found_type for file, column, found_type in columns}
     for file in files:
         for column, accepted in COLUMNS.items():
             _check_type(file, column, types.get((file, column)), accepted)
-    for file, column, without, first, last in database.execute(_VALUES, bound).fetchall():
-        if without:
-            raise ActivityDataError(file, f"{without} events have no {column}", column)
-        if first is not None:
-            _check_dates(file, (instant(first), instant(last)))
+    for file in files:
+        footer = found.footers.get(file, NO_EVENTS)
+        for column, without in (("event_id", footer.without_id), ("occurred_at", footer.without_time)):
+            if without:
+                raise ActivityDataError(file, f"{without} events have no {column}", column)
+        if footer.span is not None:
+            _check_dates(file, footer.span)
 
 
 def _check_type(file: str, column: str, found: str | None, accepted: tuple[str, ...]) -> None:

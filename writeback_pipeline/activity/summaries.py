@@ -28,7 +28,7 @@ from writeback_pipeline.activity.counting import (
     read_events,
 )
 from writeback_pipeline.activity.database import ActivityDataError, naming_the_file
-from writeback_pipeline.activity.files import fingerprint, window_files
+from writeback_pipeline.activity.files import fingerprint, window_files_with_footers
 from writeback_pipeline.activity.schema import COLUMNS, check_files
 from writeback_pipeline.domain.activity import MailingActivity, Presentation, Summary, task_key
 from writeback_pipeline.domain.people import PersonRef, object_type_of
@@ -127,9 +127,10 @@ def summarise(
 
     The connection is the block's own: its schema is the window's.
     """
-    files = window_files(connection, location, window)
+    found = window_files_with_footers(connection, location, window)
+    files = found.files
     print_ = fingerprint(connection, files)
-    check_files(connection, files)
+    check_files(connection, found)
     schema = f"window_{uuid4().hex}"
     connection.execute(f"CREATE SCHEMA {schema}")
     try:
@@ -138,7 +139,7 @@ def summarise(
         totals, rows = no_events(), None
         with naming_the_file(connection, files, _READ_EVERYTHING):
             if files:
-                totals, rows = count_events(connection, files, window)
+                totals, rows = count_events(connection, files, window, found.events)
 
         def read() -> None:
             create_event_tables(connection)
