@@ -119,7 +119,7 @@ $(PEERS)/.installed: requirements-bench.lock
 bench: setup-test $(PEERS)/.installed
 	$(BIN)/python -m benchmarks
 
-# The same at the sizes that take hours.
+# The same at the sizes that take hours. Writes docs/benchmarks-long.md.
 bench-long: setup-test $(PEERS)/.installed
 	$(BIN)/python -m benchmarks --long
 

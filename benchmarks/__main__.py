@@ -1,8 +1,8 @@
 """Runs the benchmarks, each in a process of its own: `python -m benchmarks [NAME]... [--long]`.
 
 Without --long all of them take less than ten minutes on two cores; two are left out that ask for nothing. Writes
-build/benchmarks.json, and from it docs/benchmarks.md with its charts. Named benchmarks take the place of what the file
-had of them; the others stay.
+build/benchmarks.json, and from it docs/benchmarks.md with its charts; with --long, files that are called
+benchmarks-long. Named benchmarks take the place of what the file had of them; the others stay.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from benchmarks.rows import Row, line
 
 SHORT = ("calls", "delivery", "summaries", "growth", "latency", "start_up", "pages", "shared_ledger")
 NAMES = (*SHORT, "pages_during_delivery", "overview")
-RESULTS = Path(__file__).parents[1] / "build" / "benchmarks.json"
+BUILD = Path(__file__).parents[1] / "build"
 
 
 def measure(name: str, *, long: bool) -> report.Benchmark:
@@ -52,15 +52,16 @@ def main() -> None:
         return
     if unknown := set(chosen.names) - set(NAMES):
         parser.error(f"there is no {', '.join(sorted(unknown))}")
-    found, began = report.read(RESULTS) if chosen.names else {}, time.monotonic()
+    results = BUILD / f"{report.edition(long=chosen.long)}.json"
+    found, began = report.read(results) if chosen.names else {}, time.monotonic()
     for name in chosen.names or (NAMES if chosen.long else SHORT):
         found[name] = measure(name, long=chosen.long)
-        report.write(RESULTS, found)
+        report.write(results, found)
     in_order = [found[name] for name in NAMES if name in found]
-    report.publish(in_order)
+    page = report.publish(in_order, long=chosen.long)
     short = [row.name for benchmark in in_order for row in benchmark.rows if row.verdict == "short"]
     print(f"\nshort: {', '.join(short) or 'nothing'}\ntook {time.monotonic() - began:.0f} s")
-    print(f"written: {RESULTS}, {report.PAGE}")
+    print(f"written: {results}, {page}")
 
 
 if __name__ == "__main__":

@@ -19,14 +19,17 @@ from matplotlib.figure import Figure
 from benchmarks.rows import Row, table
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGE = DOCS / "benchmarks.md"
 VERSIONED = ("dagster", "duckdb", "pandas", "pyarrow", "simple-salesforce", "psycopg")
 
 _INTRODUCTION = """# Benchmarks
 
 Written by `make bench`: what the pipeline costs, beside what a user would pick instead and beside the least that there
 could be. Less is better everywhere. The embedded organisation is always another process, and takes part of the same
-machine. `make bench-long` measures the sizes that take hours.
+machine. The sizes that take hours are on [a page of their own](benchmarks-long.md).
+"""
+_LONG_INTRODUCTION = """# Benchmarks at the sizes that take hours
+
+Written by `make bench-long`, or benchmark by benchmark; [the short ones](benchmarks.md) are measured more often.
 """
 
 
@@ -79,19 +82,25 @@ def write(file: Path, benchmarks: Mapping[str, Benchmark]) -> None:
     file.write_text(json.dumps(told, indent=1) + "\n")
 
 
-def publish(benchmarks: Sequence[Benchmark], docs: Path = DOCS) -> None:
-    """Write the page and its charts."""
+def edition(*, long: bool) -> str:
+    """What the document, the page and the folder of its charts are called."""
+    return "benchmarks-long" if long else "benchmarks"
+
+
+def publish(benchmarks: Sequence[Benchmark], docs: Path = DOCS, *, long: bool = False) -> Path:
+    """Write the page and its charts; returns the page."""
     asked = [row for each in benchmarks for row in each.rows if row.verdict]
-    text = [_INTRODUCTION, "## What is asked", "", *table(asked), ""]
+    charts, page = docs / "images" / edition(long=long), docs / f"{edition(long=long)}.md"
+    text = [_LONG_INTRODUCTION if long else _INTRODUCTION, "## What is asked", "", *table(asked), ""]
     for each in benchmarks:
         title = each.name.replace("_", " ").capitalize()
         about = (importlib.import_module(f"benchmarks.{each.name}").__doc__ or "").strip()
         told = ", ".join(f"{name} {what}" for name, what in each.environment.items())
         text += [f"## {title}", "", about, "", f"{told}. Took {each.seconds:.0f} s.", ""]
-        charts = docs / "images" / "benchmarks"
-        text += [f"![{unit}](images/benchmarks/{_draw(each, unit, charts)})\n" for unit in _drawn(each)]
+        text += [f"![{unit}](images/{charts.name}/{_draw(each, unit, charts)})\n" for unit in _drawn(each)]
         text += [*table(each.rows), ""]
-    (docs / PAGE.name).write_text("\n".join(text))
+    page.write_text("\n".join(text))
+    return page
 
 
 def _drawn(benchmark: Benchmark) -> list[str]:

@@ -57,6 +57,14 @@ def test_the_page_begins_with_what_is_asked_and_shows_every_row(tmp_path: Path) 
         assert "<svg" in (tmp_path / "images" / "benchmarks" / chart).read_text()
 
 
+def test_the_sizes_that_take_hours_have_a_page_of_their_own(tmp_path: Path) -> None:
+    row = Row("a", 3.0, "calls", series="ours", size=1_000)
+    page = report.publish([Benchmark("calls", [row], 7.5, ENVIRONMENT)], tmp_path, long=True)
+    assert page == tmp_path / "benchmarks-long.md"
+    assert "(images/benchmarks-long/calls-calls.svg)" in page.read_text()
+    assert [file.name for file in (tmp_path / "images").iterdir()] == ["benchmarks-long"]
+
+
 def test_the_same_rows_are_the_same_page_and_charts(tmp_path: Path) -> None:
     rows = [Row("a", 3.0, "calls", series="ours", size=1_000), Row("b", 2.0, "calls", series="ours", size=10)]
     for folder in ("one", "two"):
