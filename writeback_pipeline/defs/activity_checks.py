@@ -35,7 +35,7 @@ def no_window_is_missing(occurrence: Occurrence, kind: Kind, asset: dg.AssetsDef
     @dg.asset_check(
         asset=asset,
         name="no_window_is_missing",
-        description=f"Every closed window of the last {REACH_DAYS} days is delivered as its events stand.",
+        description=f"Every closed window of the last {REACH_DAYS} days that has events is delivered as they stand.",
     )
     @failing_in_words
     def check(

@@ -181,7 +181,7 @@ def requests_of_tick(
         return due
     if settings.occurrence is not occurrence:
         return Skip(f"the {settings.occurrence} occurrence is chosen, this schedule delivers {occurrence} windows")
-    return Skip(f"every window of the last {REACH_DAYS} days is delivered as its events stand")
+    return Skip(f"every window of the last {REACH_DAYS} days that has events is delivered as they stand")
 
 
 def _owed(

@@ -105,7 +105,7 @@ def test_with_daily_chosen_and_nothing_else_the_next_tick_writes_sent_and_not_op
         (DAILY, {"sent": "false"}, "neither sent nor opened is chosen"),
         (HOURLY, {}, "frequency is daily, this is the hourly schedule"),
         (DAILY, {"occurrence": "weekly"}, "the weekly occurrence is chosen, this schedule delivers daily windows"),
-        (DAILY, {}, "every window of the last 35 days is delivered as its events stand"),
+        (DAILY, {}, "every window of the last 35 days that has events is delivered as they stand"),
     ],
 )
 def test_a_tick_that_asks_for_nothing_says_why(

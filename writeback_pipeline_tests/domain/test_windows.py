@@ -244,7 +244,7 @@ def test_a_window_is_asked_for_only_with_the_kinds_that_it_owes() -> None:
 
 def test_days_that_the_other_occurrence_delivered_are_left_alone() -> None:
     assert tick(DAILY, states=every_window(WindowState.COVERED)) == (
-        "every window of the last 35 days is delivered as its events stand"
+        "every window of the last 35 days that has events is delivered as they stand"
     )
 
 
@@ -275,7 +275,7 @@ def test_only_the_hourly_tick_asks_for_the_open_window_and_it_comes_on_top() -> 
     states = every_window(WindowState.CURRENT)
     states[Kind.SENT]["2026-11-23"] = WindowState.CHANGED
     assert tick(hourly, Frequency.HOURLY, states) == ["2026-11-23 sent"]
-    assert tick(DAILY, states=states) == "every window of the last 35 days is delivered as its events stand"
+    assert tick(DAILY, states=states) == "every window of the last 35 days that has events is delivered as they stand"
 
 
 def test_a_weekly_tick_asks_for_every_daily_window_that_is_owed() -> None:
