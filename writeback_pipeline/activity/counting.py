@@ -242,7 +242,7 @@ def _each_once(connection: DuckDBPyConnection, bound: Mapping[str, Any], at_most
     if not repeats:
         return Rows(_IN_THE_WINDOW, bound), number, 0
     connection.execute(_FIND_REPEATED, bound)
-    (repeated,) = _row(connection, "SELECT sum(events)::BIGINT FROM repeated")
+    (repeated,) = _row(connection, "SELECT coalesce(sum(events), 0)::BIGINT FROM repeated")
     (kept,) = _row(connection, _KEEP_ONE_EACH, bound)
     duplicates = repeated - kept
     return Rows(_EACH_ONCE, bound), number - duplicates, duplicates
@@ -270,7 +270,7 @@ def _find_no_person(connection: DuckDBPyConnection, end: int) -> tuple[bool, boo
         if wrong := not_people(ids or b""):
             connection.execute(_FIND_NO_PERSON, {"ids": wrong})
             found = True
-            odd = odd or any(len(each) < 18 or each.endswith(" ") for each in wrong)
+            odd = odd or any(len(each) < 18 or " " in (each[0], each[-1]) for each in wrong)
     return found, odd
 
 

@@ -23,6 +23,7 @@ _EXTENSION = re.compile(r"(?:required extension '|requires the extension )(?P<na
 
 _DAY = timedelta(days=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 def _moment_sql(statistic: str) -> str:
@@ -34,10 +35,19 @@ _FOOTERS = f"""
 SELECT file_name, coalesce(sum(row_group_num_rows) FILTER (path_in_schema = 'occurred_at'), 0)::BIGINT,
     coalesce(sum(stats_null_count) FILTER (path_in_schema = 'event_id'), 0)::BIGINT,
     coalesce(sum(stats_null_count) FILTER (path_in_schema = 'occurred_at'), 0)::BIGINT,
-    min({_moment_sql("stats_min_value")}), max({_moment_sql("stats_max_value")})
+    min({_moment_sql("stats_min_value")}), max({_moment_sql("stats_max_value")}),
+    coalesce(bool_and(stats_null_count IS NOT NULL AND (
+        path_in_schema = 'event_id' OR stats_min_value IS NOT NULL OR stats_null_count = num_values
+    )), true)
 FROM parquet_metadata($files)
-WHERE path_in_schema IN ('event_id', 'occurred_at')
-GROUP BY file_name
+WHERE (path_in_schema, type) IN (('event_id', 'BYTE_ARRAY'), ('occurred_at', 'INT64'), ('occurred_at', 'INT96'))
+    AND row_group_num_rows > 0
+GROUP BY file_name HAVING bool_or(path_in_schema = 'occurred_at')
+"""
+_FROM_EVENTS = """
+SELECT count(*), count(*) - count(event_id), count(*) - count(occurred_at), epoch_us(min(occurred_at)),
+    epoch_us(max(occurred_at)), true
+FROM read_parquet($files, hive_partitioning = false)
 """
 
 Span = tuple[datetime, datetime]
@@ -45,15 +55,19 @@ Span = tuple[datetime, datetime]
 
 
 class Footer(NamedTuple):
-    """What a file says of its events in its end, where no event is read for it: `span` is None where it does not."""
+    """What a file says of its events in its end, where no event is read for it: `span` is None where it does not.
+
+    A file that was written without statistics, or by a writer that has none for times, is not `complete`.
+    """
 
     events: int
     without_id: int
     without_time: int
     span: Span | None
+    complete: bool
 
 
-NO_EVENTS = Footer(0, 0, 0, None)
+NO_EVENTS = Footer(0, 0, 0, None, True)
 """A file without events says nothing."""
 
 
@@ -66,13 +80,14 @@ class WindowFiles(NamedTuple):
     @property
     def events(self) -> int:
         """How many events the files have, of other windows, too."""
-        return sum(footer.events for file, footer in self.footers.items() if file in self.files)
+        return sum(self.footers.get(file, NO_EVENTS).events for file in self.files)
 
 
 def window_files(database: DuckDBPyConnection, location: str, window: Window) -> list[str]:
     """The files of the window's UTC dates, and those of the day before and after that hold events of the window.
 
-    A neighbouring day's file is judged by its footer alone: one that cannot be read is a fault of its own day.
+    A neighbouring day's file is judged by its footer alone: one that cannot be read is a fault of its own day, and one
+    that does not say from when its events are may hold some.
     """
     own, neighbours = _by_date(database, location, window)
     return own + _with_events_of(window, _footers(database, [], neighbours))
@@ -84,6 +99,13 @@ def window_files_with_footers(database: DuckDBPyConnection, location: str, windo
     footers = _footers(database, own, neighbours)
     beside = {file: footers[file] for file in neighbours if file in footers}
     return WindowFiles(own + _with_events_of(window, beside), footers)
+
+
+def footer_from_events(database: DuckDBPyConnection, file: str) -> Footer:
+    """What the footer of that file, whose columns are those of events, would say; raises ActivityDataError."""
+    with naming_the_file(database, [file], _FROM_EVENTS):
+        (said,) = database.execute(_FROM_EVENTS, {"files": [file]}).fetchall()
+    return _footer(*said)
 
 
 def fingerprint(database: DuckDBPyConnection, files: Sequence[str]) -> str:
@@ -104,7 +126,7 @@ def _by_date(database: DuckDBPyConnection, location: str, window: Window) -> tup
 
 
 def _with_events_of(window: Window, footers: Mapping[str, Footer]) -> list[str]:
-    return [file for file, footer in footers.items() if footer.span is not None and _touches(footer.span, window)]
+    return [file for file, footer in footers.items() if not footer.complete or _touches(footer.span, window)]
 
 
 def _footers(database: DuckDBPyConnection, own: Sequence[str], neighbours: Sequence[str]) -> dict[str, Footer]:
@@ -123,13 +145,15 @@ def _footers(database: DuckDBPyConnection, own: Sequence[str], neighbours: Seque
 def _read_footers(database: DuckDBPyConnection, files: Sequence[str]) -> dict[str, Footer]:
     if not files:
         return {}
-    footers = {
-        file: Footer(events, without_id, without_time, None if first is None else (_instant(first), _instant(last)))
-        for file, events, without_id, without_time, first, last in database.execute(
-            _FOOTERS, {"files": list(files)}
-        ).fetchall()
-    }
+    footers = {file: _footer(*said) for file, *said in database.execute(_FOOTERS, {"files": list(files)}).fetchall()}
     return {file: footers[file] for file in files if file in footers}
+
+
+def _footer(
+    events: int, without_id: int, without_time: int, first: int | None, last: int | None, complete: bool
+) -> Footer:
+    span = None if first is None or last is None else (_instant(first), _instant(last))
+    return Footer(events, without_id, without_time, span, complete)
 
 
 def _files_of(database: DuckDBPyConnection, location: str, day: date) -> list[str]:
@@ -164,9 +188,9 @@ def _days(first: date, last: date) -> list[date]:
 
 
 def _instant(microseconds: int) -> datetime:
-    """The time so many microseconds after 1970."""
-    return _EPOCH + timedelta(microseconds=microseconds)
+    """The time so many microseconds after 1970, or the first or last that Python has."""
+    return _EPOCH + min(max(timedelta(microseconds=microseconds), _FIRST - _EPOCH), _LAST - _EPOCH)
 
 
-def _touches(span: Span, window: Window) -> bool:
-    return span[0] < window.end and window.start <= span[1]
+def _touches(span: Span | None, window: Window) -> bool:
+    return span is not None and span[0] < window.end and window.start <= span[1]

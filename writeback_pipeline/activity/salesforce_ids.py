@@ -26,7 +26,7 @@ def normal_id_sql(column: str) -> str:
     """
     trimmed = f"trim({column})"
     return (
-        f"CASE WHEN length({column}) = 18 AND NOT suffix({column}, ' ') THEN {column} "
+        f"CASE WHEN length({column}) = 18 AND NOT suffix({column}, ' ') AND NOT prefix({column}, ' ') THEN {column} "
         f"WHEN length({column}) = 15 AND NOT suffix({column}, ' ') THEN {column} || {_suffix_sql(column)} "
         f"WHEN length({trimmed}) = 15 THEN {trimmed} || {_suffix_sql(trimmed)} "
         f"ELSE {trimmed} END"

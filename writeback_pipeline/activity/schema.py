@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from duckdb import DuckDBPyConnection
 
 from writeback_pipeline.activity.database import ActivityDataError, naming_the_file
-from writeback_pipeline.activity.files import NO_EVENTS, Span, WindowFiles
+from writeback_pipeline.activity.files import NO_EVENTS, Span, WindowFiles, footer_from_events
 
 _TEXT = ("VARCHAR",)
 _TIME = ("TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "TIMESTAMP_NS", "TIMESTAMP_MS", "TIMESTAMP_S")
@@ -44,6 +44,8 @@ def check_files(database: DuckDBPyConnection, found: WindowFiles) -> None:
             _check_type(file, column, types.get((file, column)), accepted)
     for file in files:
         footer = found.footers.get(file, NO_EVENTS)
+        if not footer.complete:
+            footer = footer_from_events(database, file)
         for column, without in (("event_id", footer.without_id), ("occurred_at", footer.without_time)):
             if without:
                 raise ActivityDataError(file, f"{without} events have no {column}", column)

@@ -63,10 +63,10 @@ def write(folder: Path, events: Iterable[dict[str, Any]], name: str = "events", 
         write_file(folder / f"date={day}" / f"{name}.parquet", rows, schema)
 
 
-def write_file(path: Path, rows: Sequence[dict[str, Any]], schema: pa.Schema = SCHEMA) -> None:
-    """One file, wherever that is."""
+def write_file(path: Path, rows: Sequence[dict[str, Any]], schema: pa.Schema = SCHEMA, **options: Any) -> None:
+    """One file, wherever that is; the options are pyarrow's."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(list(rows), schema), path)
+    pq.write_table(pa.Table.from_pylist(list(rows), schema), path, **options)
 
 
 def window(name: str, zone: str = "UTC", occurrence: Occurrence = Occurrence.DAILY) -> Window:

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import duckdb
@@ -111,17 +112,51 @@ def test_a_missing_column_is_named(tmp_path: Path, column: str) -> None:
         read(tmp_path, window("2026-11-10"))
 
 
+STATISTICS: list[dict[str, Any]] = [{}, {"write_statistics": False}, {"use_deprecated_int96_timestamps": True}]
+"""Of every column, of none, and of all but times, which is how Spark writes."""
+
+
+@pytest.mark.parametrize("statistics", STATISTICS)
 @pytest.mark.parametrize("column", ["event_id", "occurred_at"])
-def test_events_without_an_id_or_a_time_are_refused_rather_than_lost(tmp_path: Path, column: str) -> None:
-    write_file(file_of(tmp_path, 10), [event("e1", NOON.format(10)), event("e2", NOON.format(10)) | {column: None}])
+def test_events_without_an_id_or_a_time_are_refused_rather_than_lost(
+    tmp_path: Path, column: str, statistics: dict[str, Any]
+) -> None:
+    rows = [event("e1", NOON.format(10)), event("e2", NOON.format(10)) | {column: None}]
+    write_file(file_of(tmp_path, 10), rows, **statistics)
     with pytest.raises(ActivityDataError, match=f"1 events have no {column}"):
         read(tmp_path, window("2026-11-10"))
 
 
-def test_events_in_a_date_where_no_window_finds_them_are_refused_rather_than_lost(tmp_path: Path) -> None:
-    write_file(file_of(tmp_path, 10), [event("e1", NOON.format(10)), event("e2", NOON.format(5))])
+@pytest.mark.parametrize("statistics", STATISTICS)
+def test_events_in_a_date_where_no_window_finds_them_are_refused_rather_than_lost(
+    tmp_path: Path, statistics: dict[str, Any]
+) -> None:
+    write_file(file_of(tmp_path, 10), [event("e1", NOON.format(10)), event("e2", NOON.format(5))], **statistics)
     with pytest.raises(ActivityDataError, match="holds events from 2026-11-05 to 2026-11-10"):
         read(tmp_path, window("2026-11-10"))
+
+
+def test_a_year_that_python_does_not_have_is_refused_where_it_is_and_nowhere_else(tmp_path: Path) -> None:
+    three_days(tmp_path)
+    duckdb.execute(
+        f"COPY (SELECT * REPLACE (TIMESTAMP '58000-01-01' AS occurred_at) FROM '{file_of(tmp_path, 10)}') "
+        f"TO '{tmp_path}/far.parquet'"
+    )
+    (tmp_path / "far.parquet").rename(file_of(tmp_path, 10))
+    with pytest.raises(ActivityDataError, match="holds events from 9999-12-31 to 9999-12-31"):
+        read(tmp_path, window("2026-11-10"))
+    assert events_read(tmp_path, "2026-11-11") == 1
+
+
+@pytest.mark.parametrize("statistics", [True, False])
+def test_times_that_are_texts_are_a_fault_of_their_own_day(tmp_path: Path, statistics: bool) -> None:
+    three_days(tmp_path)
+    schema = SCHEMA.set(SCHEMA.get_field_index("occurred_at"), pa.field("occurred_at", pa.string()))
+    rows = [event("e", NOON.format(10)) | {"occurred_at": text} for text in ("2026-11-10T12:00:00", "unknown")]
+    write_file(file_of(tmp_path, 10), rows, schema, write_statistics=statistics)
+    with pytest.raises(ActivityDataError, match="column occurred_at is VARCHAR"):
+        read(tmp_path, window("2026-11-10"))
+    assert events_read(tmp_path, "2026-11-11") == 1
 
 
 @pytest.mark.parametrize(
@@ -204,10 +239,11 @@ def test_a_day_of_another_zone_takes_the_two_utc_dates_that_it_touches(tmp_path:
     assert events_read(tmp_path, "2026-11-10", "America/New_York") == 24
 
 
-def test_an_event_filed_under_the_date_beside_its_own_is_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize("statistics", STATISTICS)
+def test_an_event_filed_under_the_date_beside_its_own_is_found(tmp_path: Path, statistics: dict[str, Any]) -> None:
     three_days(tmp_path)
-    write_file(file_of(tmp_path, 11).with_name("early.parquet"), [event("late", "2026-11-10T23:59:00")])
-    write_file(file_of(tmp_path, 9).with_name("late.parquet"), [event("early", "2026-11-10T00:00:00")])
+    write_file(file_of(tmp_path, 11).with_name("early.parquet"), [event("late", "2026-11-10T23:59:00")], **statistics)
+    write_file(file_of(tmp_path, 9).with_name("late.parquet"), [event("early", "2026-11-10T00:00:00")], **statistics)
     assert events_read(tmp_path, "2026-11-10") == 3
     assert events_read(tmp_path, "2026-11-11") == 1
 

@@ -151,10 +151,9 @@ def test_a_person_written_in_several_forms_is_one_person(tmp_path: Path, other_f
     assert mixed.counted.totals.by_kind[Kind.SENT].people == 2
 
 
-def test_the_short_form_with_spaces_up_to_the_long_one_is_the_same_person(tmp_path: Path) -> None:
-    padded = [
-        event(f"e{n}", "2026-11-10T10:00:00", salesforce_id=id_) for n, id_ in enumerate((f"{ANNA[:15]}   ", BEN))
-    ]
+@pytest.mark.parametrize("spaced", [f"{ANNA[:15]}   ", f"   {ANNA[:15]}", f"\u3000{ANNA[:15]}"])
+def test_the_short_form_with_spaces_up_to_the_long_one_is_the_same_person(tmp_path: Path, spaced: str) -> None:
+    padded = [event(f"e{n}", "2026-11-10T10:00:00", salesforce_id=id_) for n, id_ in enumerate((spaced, BEN))]
     mixed = found(tmp_path, event("e", "2026-11-10T09:00:00"), *padded)
     assert {each.person.salesforce_id: each.count for each in mixed.summaries[Kind.SENT]} == {ANNA: 2, BEN: 1}
     assert mixed.nobody[Kind.SENT] == []
