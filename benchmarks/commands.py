@@ -34,6 +34,13 @@ class Ran:
         return sum(line["seconds"] for line in self.log if line.get("event") == event)
 
 
+def variables_of(home: Path) -> dict[str, str]:
+    """The environment of a command in that home, with nothing in it of an installation that this machine may have."""
+    own = ("SALESFORCE_", "DAGSTER_", "WRITEBACK_")
+    kept = {name: text for name, text in os.environ.items() if not name.startswith(own)}
+    return kept | {"WRITEBACK_HOME": str(home)}
+
+
 def run(command: Sequence[str], variables: Mapping[str, str], *, ends_with: Sequence[int] = (0,)) -> Ran:
     """Run it to its end; an error with what it said where it ends with another code."""
     told = {**variables, "WRITEBACK_LOG_LEVEL": "info", "WRITEBACK_LOG_FORMAT": "json"}

@@ -24,6 +24,7 @@ from tempfile import TemporaryDirectory
 import dagster as dg
 
 from benchmarks.calls import unsubscribes
+from benchmarks.commands import variables_of
 from benchmarks.organisation import FILE, Served, people, served
 from benchmarks.rows import Row
 from writeback_pipeline.commands.dagster_home import PROJECT, use_dagster_home
@@ -170,9 +171,7 @@ def _daemon(variables: Mapping[str, str], location: list[str]) -> Iterator[None]
 
 def _variables(home: Path) -> dict[str, str]:
     """The environment of an instance that lies in the home."""
-    kept = {name: text for name, text in os.environ.items() if not name.startswith(("SALESFORCE_", "DAGSTER_"))}
-    variables = kept | {"WRITEBACK_HOME": str(home), "WRITEBACK_DATABASE": "", "WRITEBACK_ACTIVITY": ""}
-    variables |= {"WRITEBACK_POLL_SECONDS": str(POLL_SECONDS), "PYTHONPATH": str(PROJECT)}
+    variables = variables_of(home) | {"WRITEBACK_POLL_SECONDS": str(POLL_SECONDS), "PYTHONPATH": str(PROJECT)}
     use_dagster_home(read_environment(variables), variables)
     return variables
 

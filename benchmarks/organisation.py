@@ -3,7 +3,6 @@
 `python -m benchmarks.organisation HOME` is that process.
 """
 
-import os
 import re
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import requests
 
+from benchmarks.commands import variables_of
 from writeback_pipeline.local_org import admin, faults, ids, records, settings, usage
 from writeback_pipeline.local_org.schema import OBJECTS
 from writeback_pipeline.local_org.server import serve_forever
@@ -39,9 +39,7 @@ class Served:
 
     def variables(self) -> dict[str, str]:
         """The environment of a command that is to write to it."""
-        kept = {name: text for name, text in os.environ.items() if not name.startswith(("SALESFORCE_", "DAGSTER_"))}
-        return kept | {
-            "WRITEBACK_HOME": str(self.home), "WRITEBACK_DATABASE": "", "WRITEBACK_ACTIVITY": "",
+        return variables_of(self.home) | {
             "SALESFORCE_URL": self.address, "SALESFORCE_CLIENT_ID": "local", "SALESFORCE_CLIENT_SECRET": "local",
         }  # fmt: skip
 

@@ -3,7 +3,6 @@
 The console is a process of its own and is asked over HTTP; every page opens the DuckDB file anew.
 """
 
-import os
 import statistics
 import subprocess
 import time
@@ -14,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 import requests
 
-from benchmarks.commands import WRITEBACKS, peak_megabytes
+from benchmarks.commands import WRITEBACKS, peak_megabytes, variables_of
 from benchmarks.ledgers import fill
 from benchmarks.rows import Row
 
@@ -39,7 +38,7 @@ PAGES = {
 @contextmanager
 def console(home: Path) -> Iterator[tuple[str, int]]:
     """The console of that home in a process of its own; its address and its id."""
-    variables = {**os.environ, "WRITEBACK_HOME": str(home), "WRITEBACK_DATABASE": ""}
+    variables = variables_of(home)
     process = subprocess.Popen([WRITEBACKS, "console", "--port", "0"], env=variables, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None

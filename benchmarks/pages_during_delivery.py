@@ -5,7 +5,6 @@ pages of `writebacks console` are loaded over and over.
 """
 
 import itertools
-import os
 import re
 import statistics
 import subprocess
@@ -18,7 +17,7 @@ from tempfile import TemporaryDirectory
 
 import requests
 
-from benchmarks.commands import WRITEBACKS
+from benchmarks.commands import WRITEBACKS, variables_of
 from benchmarks.rows import Row
 from writeback_pipeline.domain.people import ObjectType
 from writeback_pipeline.domain.writebacks import Change, Kind
@@ -67,8 +66,7 @@ def deliver(rows: int, loads: int) -> tuple[float, list[float], int]:
     with TemporaryDirectory() as folder:
         home = Path(folder)
         prepare(home, rows)
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("SALESFORCE_", "DAGSTER_"))}
-        variables = kept | {"WRITEBACK_HOME": folder}
+        variables = variables_of(home)
         times, failures = [], 0
         with console(variables) as address:
             started = time.perf_counter()

@@ -4,13 +4,12 @@ Seconds are those of the quickest round. Beside what needs Dagster stands `impor
 `python -c pass`.
 """
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.commands import WRITEBACKS, run
+from benchmarks.commands import WRITEBACKS, run, variables_of
 from benchmarks.ledgers import fill
 from benchmarks.rows import Row
 
@@ -46,10 +45,5 @@ def rows(*, long: bool) -> Iterator[Row]:
 
 def _quickest(rounds: int, command: Sequence[str], home: Path) -> tuple[float, float]:
     """The fewest seconds, and the fewest of the processor."""
-    ran = [run(command, _variables(home)) for _ in range(rounds)]
+    ran = [run(command, variables_of(home)) for _ in range(rounds)]
     return min(each.seconds for each in ran), min(each.processor for each in ran)
-
-
-def _variables(home: Path) -> dict[str, str]:
-    kept = {name: text for name, text in os.environ.items() if not name.startswith(("SALESFORCE_", "DAGSTER_"))}
-    return kept | {"WRITEBACK_HOME": str(home), "WRITEBACK_DATABASE": "", "WRITEBACK_ACTIVITY": ""}
