@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from writeback_pipeline.domain.ledger import Attempt, OperatorAction, WritebackFilter
 from writeback_pipeline.domain.story import Move
+from writeback_pipeline.domain.undoing import UNDONE, is_taken_back
 from writeback_pipeline.domain.writebacks import FlagResult, Kind, Status, Writeback
 
 _VERSION_DIGITS = 12
@@ -117,13 +118,21 @@ class Tally:
         return sum((Counter({cell.status: cell.rows}) for cell in self.cells), Counter())
 
     def error_groups(self, statuses: Sequence[Status]) -> list[ErrorGroup]:
-        """What has one of these statuses, grouped by error: in the order of the statuses, the greatest group first."""
+        """What has one of these statuses, grouped by error: in the order of the statuses, the greatest group first.
+
+        What was taken back on purpose is no error; `taken_back` tells of it.
+        """
         groups: dict[tuple[Status, str | None], list[Trouble]] = {}
         for each in self.troubles:
-            if each.status in statuses:
+            if each.status in statuses and not is_taken_back(each.status, each.error_code):
                 groups.setdefault((each.status, each.error_code), []).append(each)
         found = [self._group(status, code, theirs) for (status, code), theirs in groups.items()]
         return sorted(found, key=lambda group: (statuses.index(group.status), -group.count, group.error_code or ""))
+
+    def taken_back(self) -> list[ErrorGroup]:
+        """What was taken back on purpose, as one group; none where there is nothing of it."""
+        theirs = [each for each in self.troubles if is_taken_back(each.status, each.error_code)]
+        return [self._group(Status.FAILED, UNDONE, theirs)] if theirs else []
 
     def _group(self, status: Status, code: str | None, troubles: Sequence[Trouble]) -> ErrorGroup:
         newest = max(each.newest for each in troubles)

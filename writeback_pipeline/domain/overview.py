@@ -12,7 +12,7 @@ from writeback_pipeline.domain.health import Heartbeat
 from writeback_pipeline.domain.holds import Hold
 from writeback_pipeline.domain.incidents import Incident
 from writeback_pipeline.domain.latency import LatencyByDay
-from writeback_pipeline.domain.undoing import UNDONE
+from writeback_pipeline.domain.undoing import is_taken_back
 from writeback_pipeline.domain.writebacks import OPEN_STATUSES, OPT_OUT_KINDS, Kind, Status
 
 DAYS = 14
@@ -93,7 +93,11 @@ def tally(status: Status, code: str | None, count: int) -> Tally:
         return Tally(waiting=count)
     if status is Status.WRITTEN:
         return Tally(written=count)
-    return Tally(failed=count) if status is Status.FAILED and code != UNDONE else Tally(nothing_to_write=count)
+    return (
+        Tally(failed=count)
+        if status is Status.FAILED and not is_taken_back(status, code)
+        else Tally(nothing_to_write=count)
+    )
 
 
 def first_day(now: datetime) -> date:

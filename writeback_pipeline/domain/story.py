@@ -10,7 +10,7 @@ from datetime import datetime
 from writeback_pipeline.domain.ledger import Attempt
 from writeback_pipeline.domain.people import PersonRef, object_type_of
 from writeback_pipeline.domain.records import Answer, Operation
-from writeback_pipeline.domain.undoing import INCOMPLETE, UNDONE, Undo
+from writeback_pipeline.domain.undoing import INCOMPLETE, UNDONE, Undo, is_taken_back
 from writeback_pipeline.domain.writebacks import (
     MISDATED,
     FlagResult,
@@ -290,7 +290,8 @@ def _state(row: Writeback) -> str:
     next_try = f" at {utc_text(row.next_attempt_at)}" if row.next_attempt_at else ""
     code = f" {row.error_code}." if row.error_code else ""
     advice = f" {row.advice}" if row.advice else ""
-    return f"Writeback {row.id} ({row.kind}) {_STANDING[row.status]}{next_try}.{code}{advice}"
+    stands = "was taken back on purpose" if is_taken_back(row.status, row.error_code) else _STANDING[row.status]
+    return f"Writeback {row.id} ({row.kind}) {stands}{next_try}.{code}{advice}"
 
 
 def _named(row: Writeback) -> str:

@@ -194,6 +194,11 @@ def settle_undo(plan: UndoPlan, results: Sequence[RowResult], by: str, at: datet
     return [_settled(plan, row, answers, by, at) for row in plan.rows if row.writeback.id not in untouched]
 
 
+def is_taken_back(status: Status, error_code: str | None) -> bool:
+    """Whether a writeback of this status and error code was taken back on purpose, all of it: nobody has to act."""
+    return status is Status.FAILED and error_code == UNDONE
+
+
 def is_undone(result: RowResult) -> bool:
     """Whether the answer says that it is done, or that somebody else had deleted the record already."""
     return result.answer is Answer.OK or (result.answer is Answer.REJECTED and result.code in _GONE_ALREADY)

@@ -22,6 +22,7 @@ from writeback_pipeline.domain.ledger import AttemptOutcome, WritebackFilter
 from writeback_pipeline.domain.listing import version_of
 from writeback_pipeline.domain.records import Answer, Operation
 from writeback_pipeline.domain.settings import Occurrence
+from writeback_pipeline.domain.undoing import UNDONE
 from writeback_pipeline.domain.window_ledger import OwedSummary, scope_of
 from writeback_pipeline.domain.windows import Calendar, window_named
 from writeback_pipeline.domain.writebacks import MISDATED, Kind, Status
@@ -169,6 +170,34 @@ def test_errors_are_grouped_with_their_advice_and_lead_to_their_rows(served: Ser
     assert "Retry 3 writebacks?" in words(ask)
     assert "LOCKED 3 Unlock it." in words(ask)
     assert {row.status for row in rows(served.store)} == {Status.FAILED}, "asking changes nothing"
+
+
+def test_what_was_taken_back_on_purpose_needs_nobody_and_is_retried_on_its_own_page(
+    served: Served, client: Client
+) -> None:
+    queue(served.store, [contact(n) for n in range(2)])
+    fail(served.store, UNDONE, "Undone by olga.")
+    answer = client.get("/writebacks")
+    text = words(answer)
+    assert "What needs a person" not in text
+    assert "What was taken back on purpose Nobody has to do anything. UNDONE It is not sent again by itself." in text
+    assert text.count("failed taken back on purpose") == 2
+    assert not re.search(r'id="(all|retry|row)-', answer.text)
+    assert shown(client.get(address(answer.text, "show-0")).text) == [row.id for row in rows(served.store)]
+    queue(served.store, [contact(5)])
+    fail(served.store, "GONE", "Undelete it.")
+    text = words(client.get("/writebacks"))
+    assert text.index("What needs a person GONE") < text.index("What was taken back on purpose: nobody has to do")
+    ask = words(client.get("/writebacks/retry?status=failed"))
+    assert ("GONE 1" in ask, UNDONE in ask) == (True, False)
+    undone = rows(served.store)[-1]
+    page = words(client.get(f"/writebacks/{undone.id}"))
+    assert (
+        "Taken back on purpose Nobody has to do anything. A retry sends it to Salesforce once more. Undone by" in page
+    )
+    assert "What to do" not in page
+    post(client, {"version": f"{undone.id}:{version_of(undone)}"})
+    assert [row.status for row in rows(served.store) if row.id == undone.id] == [Status.PENDING]
 
 
 def post(client: Client, fields: Mapping[str, object]) -> requests.Response:

@@ -8,6 +8,7 @@ from writeback_pipeline.domain.ledger import Asked, AttemptOutcome, WritebackFil
 from writeback_pipeline.domain.listing import NEEDS_A_PERSON, WAITS, Position, version_of
 from writeback_pipeline.domain.records import Answer
 from writeback_pipeline.domain.story import Move
+from writeback_pipeline.domain.undoing import UNDONE
 from writeback_pipeline.domain.writebacks import Kind, Status, Writeback
 from writeback_pipeline.store import paging
 from writeback_pipeline.store.queue import CHANGED, UnknownWriteback
@@ -198,6 +199,17 @@ def test_errors_are_grouped_with_the_advice_of_the_newest(store: Store) -> None:
     assert (gone.error_code, gone.count, gone.advice) == ("GONE", 1, "Other advice.")
     (busy,) = tally.error_groups(WAITS)
     assert (busy.status, busy.error_code, busy.next_attempt_at) == (Status.WAITING, "BUSY", NOW + 10 * MINUTE)
+
+
+def test_what_was_taken_back_on_purpose_is_a_group_of_its_own(store: Store) -> None:
+    store.enqueue([unsubscribe(contact(n)) for n in range(2)], NOW)
+    fail(store, UNDONE, "Undone by somebody.")
+    store.enqueue([unsubscribe(contact(7))], NOW)
+    fail(store, "GONE")
+    _, tally = store.page(ALL, 5)
+    assert tally.by_status() == {Status.FAILED: 3}
+    assert [group.error_code for group in tally.error_groups(NEEDS_A_PERSON)] == ["GONE"]
+    assert [(group.error_code, group.count) for group in tally.taken_back()] == [(UNDONE, 2)]
 
 
 def test_rows_that_are_written_are_counted_with_their_errors_and_without(store: Store) -> None:

@@ -135,7 +135,9 @@ def test_a_run_that_was_taken_back_is_told_with_who_did_it(world: World) -> None
     (facts,) = world.ledger.story(person)
     assert "What run run wrote was taken back by ann." in told(facts)
     assert any(line.startswith(f"Deleting the Note {note['Id']}") for line in told(facts))
-    assert any(line.startswith("Writeback 1 (unsubscribe) needs a person. UNDONE.") for line in standing(facts))
+    assert any(
+        line.startswith("Writeback 1 (unsubscribe) was taken back on purpose. UNDONE.") for line in standing(facts)
+    )
 
 
 def test_an_opt_out_that_was_made_and_taken_back_in_salesforce_is_told_with_who_did_it(world: World) -> None:

@@ -15,6 +15,7 @@ from writeback_pipeline.console.list_query import LIST, understood
 from writeback_pipeline.console.visits import Action, Page, Visit, local_path
 from writeback_pipeline.domain.ledger import Asked, WritebackFilter
 from writeback_pipeline.domain.listing import version_of
+from writeback_pipeline.domain.undoing import UNDONE
 from writeback_pipeline.domain.writebacks import RETRYABLE, Writeback
 
 RETRY = f"{LIST}/retry"
@@ -27,12 +28,15 @@ _SEEN = re.compile(r"([0-9]{1,18}):([0-9a-f]{1,64})")
 
 
 def ask(visit: Visit) -> Response:
-    """What a retry of everything in the filter would do; nothing is changed by asking."""
+    """What a retry of everything in the filter would do; nothing is changed by asking.
+
+    What was taken back on purpose goes by its own page only.
+    """
     query = understood(visit)
     statuses = tuple(status for status in RETRYABLE if not query.only.statuses or status in query.only.statuses)
     if not statuses:
         raise HTTPException(400, f"Only {' and '.join(RETRYABLE)} writebacks can be retried.")
-    only = replace(query.only, statuses=statuses, limit=MOST)
+    only = replace(query.only, statuses=statuses, without_codes=(UNDONE,), limit=MOST)
     rows = visit.ports.ledger.writebacks(only)
     total = visit.ports.ledger.count(only) if len(rows) == MOST else len(rows)
     return _ask(visit, rows, {row.id: version_of(row) for row in rows}, total, query.address())

@@ -1,5 +1,7 @@
 """Writeback List: the page, one row opened, and the list as a file."""
 
+from collections.abc import Iterable
+
 from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
@@ -9,6 +11,7 @@ from writeback_pipeline.console.visits import Page, Visit
 from writeback_pipeline.domain.listing import NEEDS_A_PERSON, UNDER_WAY, WAITS, version_of
 from writeback_pipeline.domain.people import ObjectType
 from writeback_pipeline.domain.records import Operation
+from writeback_pipeline.domain.undoing import is_taken_back
 from writeback_pipeline.domain.writebacks import ACTIVITY_KINDS, RETRYABLE, WHY_NOT_RETRIED, Kind, Status, Writeback
 
 SIZE = 50
@@ -38,12 +41,23 @@ def show(visit: Visit) -> Response:
         objects=tuple(ObjectType),
         needs_a_person=tally.error_groups(NEEDS_A_PERSON),
         waits=tally.error_groups(WAITS),
+        taken_back=tally.taken_back(),
         live=LIVE_SECONDS if any(counts.get(status) for status in UNDER_WAY) else None,
         zone=settings.zone,
-        version_of=version_of,
+        is_taken_back=is_taken_back,
+        choosable=_choosable(page.rows) if visit.may_change else {},
         retryable=RETRYABLE,
         links=visit.ports.links,
     )
+
+
+def _choosable(rows: Iterable[Writeback]) -> dict[int, str]:
+    """The versions of those that can be retried from the list; what was taken back on purpose goes by its own page."""
+    return {
+        row.id: version_of(row)
+        for row in rows
+        if row.status in RETRYABLE and not is_taken_back(row.status, row.error_code)
+    }
 
 
 def open_row(visit: Visit) -> Response:
@@ -57,6 +71,7 @@ def open_row(visit: Visit) -> Response:
         found=found,
         row=found.writeback,
         version=version_of(found.writeback),
+        taken_back=is_taken_back(found.writeback.status, found.writeback.error_code),
         why_not=WHY_NOT_RETRIED.get(found.writeback.status),
         live=LIVE_SECONDS if found.writeback.status in UNDER_WAY else None,
         flags={Operation.SET_FLAG: "ticked", Operation.CLEAR_FLAG: "not ticked"},
