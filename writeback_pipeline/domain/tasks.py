@@ -21,7 +21,7 @@ from writeback_pipeline.domain.people import PersonRef
 from writeback_pipeline.domain.planning import MAX_ATTEMPTS, retry_at
 from writeback_pipeline.domain.records import Answer, Held, Live, Moved, Operation, RowResult, RowWrite
 from writeback_pipeline.domain.window_ledger import KnownSummary, WindowLease
-from writeback_pipeline.domain.writebacks import Status
+from writeback_pipeline.domain.writebacks import OPEN_STATUSES, Status
 
 _MOVED_CODES = (
     "CANNOT_UPDATE_CONVERTED_LEAD",
@@ -157,7 +157,7 @@ def set_aside(task: TaskWrite, result: RowResult, lease: WindowLease, now: datet
         next_attempt_at=now,
         error_code=result.code,
         error_message=result.message,
-        advice=_SET_ASIDE,
+        advice=f"{_SET_ASIDE} {_who_comes_back(task.summary)}",
     )
 
 
@@ -165,6 +165,26 @@ def settle_task(
     task: TaskWrite, result: RowResult, lease: WindowLease, now: datetime, jitter: random.Random
 ) -> Settlement:
     """The writeback's new state; a refused revision is remembered, so that it is not sent again unchanged."""
+    settled = _settled(task, result, lease, now, jitter)
+    if settled.status not in OPEN_STATUSES:
+        return settled
+    return settled._replace(advice=f"{settled.advice} {_who_comes_back(task.summary)}")
+
+
+def _who_comes_back(summary: Summary) -> str:
+    """Rows of activity come with their window: what to do where no schedule asks for that. It holds whatever the
+    frequency is changed to while the row waits."""
+    day = summary.window.name
+    command = f"writebacks run activity --occurrence {summary.window.occurrence} --from {day} --to {day}"
+    return (
+        "With the frequency manual that takes somebody: materialise its window again, or "
+        f"`{command} --kind {summary.kind}`."
+    )
+
+
+def _settled(
+    task: TaskWrite, result: RowResult, lease: WindowLease, now: datetime, jitter: random.Random
+) -> Settlement:
     base = Settlement(
         task.writeback_id,
         lease.scope,

@@ -18,7 +18,7 @@ from writeback_pipeline.console import list_files
 from writeback_pipeline.console.list_query import read_query
 from writeback_pipeline.console.pages import retry as retry_page
 from writeback_pipeline.console.ports import Links
-from writeback_pipeline.domain.ledger import AttemptOutcome, WritebackFilter
+from writeback_pipeline.domain.ledger import AttemptOutcome, Settlement, WritebackFilter
 from writeback_pipeline.domain.listing import version_of
 from writeback_pipeline.domain.records import Answer, Operation
 from writeback_pipeline.domain.settings import Occurrence
@@ -32,6 +32,7 @@ from writeback_pipeline_tests.commands.support import COMMAND
 from writeback_pipeline_tests.console.listed import fail, queue, rows
 from writeback_pipeline_tests.console.serving import LOCAL_USER, START, VIEWER, Client, Served
 from writeback_pipeline_tests.contracts.story import (
+    MINUTE,
     claim_one,
     contact,
     intent,
@@ -331,6 +332,25 @@ def test_activity_leads_to_the_delivery_of_its_window(served: Served, client: Cl
     assert link == "/settings/send?occurrence=weekly&from=2026-11-16&to=2026-11-16&kind=opened"
     served.store.change_settings({"frequency": "daily"}, "tester", START)
     assert "at the next daily delivery" in words(client.get(f"/writebacks/{rows(served.store)[0].id}"))
+
+
+def test_activity_that_waits_takes_somebody_where_no_schedule_comes_back(served: Served, client: Client) -> None:
+    person, scope = contact(1), scope_of(Kind.OPENED, WEEK)
+    found = served.store.lease_window(scope, "worker", START)
+    assert found is not None
+    lease = found[0]
+    owed = OwedSummary(f"{scope}:{person.salesforce_id}", Kind.OPENED, person, None, WEEK.start)
+    ids = served.store.owe_summaries(lease, WEEK, [owed], START, "run-1")
+    waiting = Settlement(ids[owed.key], lease.scope, lease.epoch, Status.WAITING, error_code="BUSY")
+    served.store.record([], [waiting._replace(next_attempt_at=START + MINUTE)], [], START, release=False)
+    row = f"/writebacks/{ids[owed.key]}"
+    assert "Nobody has to do anything" not in words(client.get("/writebacks"))
+    text = words(client.get(row))
+    assert "It is tried again with its window from" in text
+    assert "nothing does that by itself, as mailing activity is sent by hand. Send the window now" in text
+    served.store.change_settings({"frequency": "daily"}, "tester", START)
+    assert "What waits Nobody has to do anything." in words(client.get("/writebacks"))
+    assert "at the next daily delivery" in words(client.get(row))
 
 
 def test_addresses_lead_to_the_record_and_the_run_where_they_are_known() -> None:

@@ -171,7 +171,9 @@ def test_what_was_not_sent_waits_and_is_no_attempt() -> None:
     settlement = settled(RowResult(Answer.NOT_SENT, code="CONNECT_FAILED", message="No connection."))
     assert (settlement.status, settlement.attempted, settlement.revision) == (Status.WAITING, False, None)
     assert settlement.advice is not None
-    assert "tried again by itself" in settlement.advice
+    assert "tried again by itself. With the frequency manual that takes somebody" in settlement.advice
+    command = "`writebacks run activity --occurrence daily --from 2026-11-20 --to 2026-11-20 --kind sent`"
+    assert settlement.advice.endswith(f"materialise its window again, or {command}.")
 
 
 @pytest.mark.parametrize("code", ["FIELD_CUSTOM_VALIDATION_EXCEPTION", "ENTITY_IS_DELETED", "SOMETHING_NEW"])

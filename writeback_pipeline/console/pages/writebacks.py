@@ -11,6 +11,7 @@ from writeback_pipeline.console.visits import Page, Visit
 from writeback_pipeline.domain.listing import NEEDS_A_PERSON, UNDER_WAY, WAITS, version_of
 from writeback_pipeline.domain.people import ObjectType
 from writeback_pipeline.domain.records import Operation
+from writeback_pipeline.domain.settings import Frequency, WritebackSettings
 from writeback_pipeline.domain.undoing import is_taken_back
 from writeback_pipeline.domain.writebacks import ACTIVITY_KINDS, RETRYABLE, WHY_NOT_RETRIED, Kind, Status, Writeback
 
@@ -28,7 +29,7 @@ def show(visit: Visit) -> Response:
     if query.problems:
         return visit.page("writebacks_refused.html", status=400, query=query)
     page, tally = visit.ports.ledger.page(query.only, SIZE, older_than=query.older, newer_than=query.newer)
-    counts = tally.by_status()
+    counts, waits = tally.by_status(), tally.error_groups(WAITS)
     return visit.page(
         "writebacks.html",
         query=query,
@@ -40,7 +41,8 @@ def show(visit: Visit) -> Response:
         kinds=tuple(Kind),
         objects=tuple(ObjectType),
         needs_a_person=tally.error_groups(NEEDS_A_PERSON),
-        waits=tally.error_groups(WAITS),
+        waits=waits,
+        by_hand=_sent_by_hand(settings) and any(kind in ACTIVITY_KINDS for group in waits for kind in group.kinds),
         taken_back=tally.taken_back(),
         live=LIVE_SECONDS if any(counts.get(status) for status in UNDER_WAY) else None,
         zone=settings.zone,
@@ -76,10 +78,16 @@ def open_row(visit: Visit) -> Response:
         live=LIVE_SECONDS if found.writeback.status in UNDER_WAY else None,
         flags={Operation.SET_FLAG: "ticked", Operation.CLEAR_FLAG: "not ticked"},
         window=_window(found.writeback),
+        by_hand=_sent_by_hand(settings),
         settings=settings,
         zone=settings.zone,
         links=visit.ports.links,
     )
+
+
+def _sent_by_hand(settings: WritebackSettings) -> bool:
+    """Whether no schedule comes back to mailing activity that waits."""
+    return not settings.activity_enabled or settings.frequency is Frequency.MANUAL
 
 
 def _window(row: Writeback) -> dict[str, str] | None:
