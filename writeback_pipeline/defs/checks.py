@@ -9,29 +9,34 @@ import dagster as dg
 
 from writeback_pipeline.defs.assets import opt_out_writebacks
 from writeback_pipeline.defs.failures import failing_in_words
-from writeback_pipeline.defs.metadata import TABLE_ROWS, writeback_table
+from writeback_pipeline.defs.metadata import TABLE_ROWS, error_table
 from writeback_pipeline.defs.ports import PlatformDatabase
 from writeback_pipeline.domain.ledger import WritebackFilter
-from writeback_pipeline.domain.undoing import UNDONE
-from writeback_pipeline.domain.writebacks import OPT_OUT_KINDS, Status
+from writeback_pipeline.domain.listing import NEEDS_A_PERSON
+from writeback_pipeline.domain.writebacks import OPT_OUT_KINDS
 
 WARN_AFTER = timedelta(hours=1)
 FAIL_AFTER = timedelta(hours=48)
 """The large mailbox providers ask for two days, the law for ten."""
 
 
-@dg.asset_check(asset=opt_out_writebacks, description="No opt-out needs a person: every failed one is listed here.")
+@dg.asset_check(
+    asset=opt_out_writebacks,
+    description="No opt-out needs a person: each error is listed here, the rows in the Writeback List.",
+)
 @failing_in_words
 def nothing_failed(platform_database: dg.ResourceParam[PlatformDatabase]) -> dg.AssetCheckResult:
     """Red while a failed opt-out waits for somebody to act; what was undone on purpose does not."""
     ledger = platform_database.ledger()
-    failed = WritebackFilter(statuses=(Status.FAILED,), kinds=OPT_OUT_KINDS, without_codes=(UNDONE,), limit=TABLE_ROWS)
-    count = ledger.count(failed)
+    _, tally = ledger.page(WritebackFilter(kinds=OPT_OUT_KINDS), 1)
+    errors = tally.error_groups(NEEDS_A_PERSON)
+    count = sum(each.count for each in errors)
+    newest = WritebackFilter(ids=tuple(each.newest for each in errors[:TABLE_ROWS]))
     return dg.AssetCheckResult(
         passed=count == 0,
         severity=dg.AssetCheckSeverity.ERROR,
         description=f"{count} opt-outs need a person" if count else "no opt-out failed",
-        metadata={"failed": count, "rows": writeback_table(ledger.writebacks(failed))},
+        metadata={"failed": count, "errors": error_table(errors, ledger.writebacks(newest))},
     )
 
 

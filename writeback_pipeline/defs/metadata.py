@@ -10,6 +10,7 @@ import dagster as dg
 from writeback_pipeline.delivery.report import DeliveryReport, PlannedChange
 from writeback_pipeline.domain.latency import Latency, LatencyByDay
 from writeback_pipeline.domain.ledger import QueueDepth
+from writeback_pipeline.domain.listing import ErrorGroup
 from writeback_pipeline.domain.records import ApiUsage
 from writeback_pipeline.domain.writebacks import FlagResult, Status, Writeback
 
@@ -43,6 +44,23 @@ def writeback_table(rows: Iterable[Writeback]) -> dg.TableMetadataValue:
             "what to do": row.advice,
         }
         for row in rows
+    )
+
+
+def error_table(groups: Iterable[ErrorGroup], examples: Iterable[Writeback]) -> dg.TableMetadataValue:
+    """What needs a person, an error a row: how many have it, what to do, and the one of them that was queued last."""
+    by_id = {row.id: row for row in examples}
+    return table(
+        {
+            "error": group.error_code,
+            "rows": group.count,
+            "what to do": group.advice,
+            "example": row.id,
+            "record": row.salesforce_id,
+            "message": row.error_message,
+        }
+        for group in groups
+        if (row := by_id.get(group.newest))
     )
 
 

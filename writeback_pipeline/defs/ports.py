@@ -20,6 +20,7 @@ from writeback_pipeline.domain.findings import Finding
 from writeback_pipeline.domain.holds import Hold, Poll
 from writeback_pipeline.domain.latency import Latency, LatencyByDay
 from writeback_pipeline.domain.ledger import QueueDepth, WritebackFilter
+from writeback_pipeline.domain.listing import Page, Tally
 from writeback_pipeline.domain.settings import WritebackSettings
 from writeback_pipeline.domain.window_ledger import WindowAccount
 from writeback_pipeline.domain.windows import Window
@@ -75,8 +76,8 @@ class Ledger(OptOutLedger, ActivityLedger, DeliveredWindows, Written, AuditedLed
     def writebacks(self, only: WritebackFilter) -> Sequence[Writeback]:
         """Rows of the Writeback List, newest first."""
 
-    def count(self, only: WritebackFilter) -> int:
-        """How many rows the filter shows."""
+    def page(self, only: WritebackFilter, size: int) -> tuple[Page, Tally]:
+        """The first page of the Writeback List, and how much there is in all."""
 
 
 class CountedWindow(Protocol):

@@ -65,7 +65,8 @@ class Became(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ErrorGroup:
-    """Rows of one status that one error keeps from being written; the advice is that of the one queued last."""
+    """Rows of one status that one error keeps from being written; the advice is that of the one queued last, whose id
+    is `newest`."""
 
     status: Status
     error_code: str | None
@@ -73,6 +74,7 @@ class ErrorGroup:
     kinds: tuple[Kind, ...]
     last_event_at: datetime
     next_attempt_at: datetime | None
+    newest: int
     advice: str | None
 
 
@@ -143,6 +145,7 @@ class Tally:
             kinds=tuple(kind for kind in Kind if any(each.kind is kind for each in troubles)),
             last_event_at=max(each.last_event_at for each in troubles),
             next_attempt_at=min((each.next_attempt_at for each in troubles if each.next_attempt_at), default=None),
+            newest=newest,
             advice=self.advice.get(newest),
         )
 

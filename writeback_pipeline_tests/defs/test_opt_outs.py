@@ -72,6 +72,28 @@ def test_a_row_that_needs_a_person_colours_the_check_and_not_the_run(pipeline: P
     assert checks(pipeline.run())["nothing_failed"] is False  # and stays red until somebody has acted
 
 
+def test_the_check_of_failures_tells_each_error_once_with_what_to_do(pipeline: Pipeline) -> None:
+    world = pipeline.world
+    gone = [world.contact() for _ in range(3)]
+    for person in gone:
+        world.as_user(admin.delete, person)
+        world.unsubscribe(person)
+    (found,) = (each for each in pipeline.run().get_asset_check_evaluations() if each.check_name == "nothing_failed")
+    assert (found.description, found.metadata["failed"].value) == ("3 opt-outs need a person", 3)
+    table = found.metadata["errors"]
+    assert isinstance(table, dg.TableMetadataValue)
+    (error,) = table.records
+    newest = max(world.rows(), key=lambda row: row.id)
+    assert error.data == {
+        "error": "ENTITY_IS_DELETED",
+        "rows": "3",
+        "what to do": newest.advice,
+        "example": str(newest.id),
+        "record": newest.salesforce_id,
+        "message": newest.error_message,
+    }
+
+
 def test_what_was_undone_leaves_the_check_green(pipeline: Pipeline) -> None:
     person = pipeline.world.contact()
     pipeline.world.unsubscribe(person)
