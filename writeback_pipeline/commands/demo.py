@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from textwrap import shorten, wrap
@@ -19,10 +19,12 @@ from writeback_pipeline.commands.dagster_home import PROJECT, use_dagster_home
 from writeback_pipeline.commands.output import InputError, message, say
 from writeback_pipeline.commands.run_activity import in_words, statuses_of_run
 from writeback_pipeline.domain.ledger import WritebackFilter
+from writeback_pipeline.domain.listing import NEEDS_A_PERSON, ErrorGroup
 from writeback_pipeline.domain.notes import note_title
 from writeback_pipeline.domain.people import PersonRef
 from writeback_pipeline.domain.records import Live
 from writeback_pipeline.domain.settings import Occurrence, WritebackSettings
+from writeback_pipeline.domain.undoing import is_taken_back
 from writeback_pipeline.domain.writebacks import ACTIVITY_KINDS, OPT_OUT_KINDS, Kind, Status, Writeback
 from writeback_pipeline.environment import Environment, read_environment
 from writeback_pipeline.hints import as_called
@@ -66,7 +68,9 @@ def demo() -> None:
     everything = store.writebacks(WritebackFilter(kinds=OPT_OUT_KINDS))
     with open_organisation(environment, os.environ) as organisation:
         _show_organisation(organisation, everything, store.settings())
-    _show_problems([row for row in everything if row.status in (Status.FAILED, Status.REFUSED)])
+    _, activity = store.page(WritebackFilter(kinds=ACTIVITY_KINDS), 1)
+    for number, line in enumerate(told_to_people(everything, activity.error_groups(NEEDS_A_PERSON))):
+        _say("" if number else "For people", line)
     example = next((row.salesforce_id for row in everything if row.status is Status.WRITTEN), "ID")
     hints = {
         f"{as_called()} org show {example}": "one person as a Salesforce user sees them",
@@ -119,14 +123,28 @@ def _show_organisation(
         _say("", f"      Reason: {shorten(row.reason or '', TEXT_WIDTH)}")
 
 
-def _show_problems(rows: Sequence[Writeback]) -> None:
-    """What needs somebody, by error code, with the advice that the first such row got."""
-    by_code = Counter((row.status, row.error_code) for row in rows)
-    advice = {(row.status, row.error_code): row.advice or "" for row in rows}
-    for number, ((status, code), count) in enumerate(by_code.most_common()):
-        _say("For people" if number == 0 else "", f"{count} {status}, {code}")
-        for line in wrap(advice[status, code], width=TEXT_WIDTH):
-            _say("", f"  {line}")
+def told_to_people(opt_outs: Sequence[Writeback], activity: Sequence[ErrorGroup]) -> Iterator[str]:
+    """Lines about what needs somebody, by error code, with the advice that such a row got; the opt-outs first."""
+    problems = [
+        row
+        for row in opt_outs
+        if row.status in (Status.FAILED, Status.REFUSED) and not is_taken_back(row.status, row.error_code)
+    ]
+    advice = {(row.status, row.error_code): row.advice or "" for row in problems}
+    by_code = Counter((row.status, row.error_code) for row in problems)
+    for (status, code), count in by_code.most_common():
+        yield f"{count} {status}, {code}"
+        yield from _indented(advice[status, code])
+    for group in activity:
+        yield f"{group.count} summaries {group.status}, {group.error_code}"
+        yield from _indented(group.advice or "")
+    if activity:
+        kinds = " ".join(f"--kind {kind}" for kind in ACTIVITY_KINDS)
+        yield f"The summaries: {as_called()} list --status {Status.FAILED} {kinds}"
+
+
+def _indented(text: str) -> Iterator[str]:
+    return (f"  {line}" for line in wrap(text, width=TEXT_WIDTH))
 
 
 def _say(what: str, text: str) -> None:
