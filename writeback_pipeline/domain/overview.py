@@ -93,11 +93,9 @@ def tally(status: Status, code: str | None, count: int) -> Tally:
         return Tally(waiting=count)
     if status is Status.WRITTEN:
         return Tally(written=count)
-    return (
-        Tally(failed=count)
-        if status is Status.FAILED and not is_taken_back(status, code)
-        else Tally(nothing_to_write=count)
-    )
+    if status is Status.FAILED and not is_taken_back(status, code):
+        return Tally(failed=count)
+    return Tally(nothing_to_write=count)
 
 
 def first_day(now: datetime) -> date:
