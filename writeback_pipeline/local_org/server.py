@@ -25,6 +25,9 @@ _LOOPBACK = "127.0.0.1"
 _STARTUP_SECONDS = 10.0
 _SHUTDOWN_SECONDS = 1
 _FAREWELL_SECONDS = 0.1
+_IDLE_SECONDS = 120
+"""How long a connection without a request stays open: clients that poll every five seconds would meet it as it closes
+by uvicorn's own five."""
 _TICK_SECONDS = 0.1
 
 
@@ -154,6 +157,7 @@ def run_in_thread(
         ws="none",
         lifespan="off",
         server_header=False,
+        timeout_keep_alive=_IDLE_SECONDS,
         access_log=log_requests,
         log_config=LOGGING_CONFIG if log_requests else None,
         log_level=None if log_requests else "critical",

@@ -6,7 +6,9 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,19 @@ def test_it_leaves_no_thread_and_no_socket(database: Path) -> None:
             socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS)
     running.close()
     gc.collect()
+
+
+def test_a_client_that_polls_now_and_then_keeps_its_connection(database: Path) -> None:
+    with server.run_in_thread(database) as running:
+        connection = HTTPConnection(running.url.removeprefix("http://"), timeout=PATIENCE_SECONDS)
+        connection.request("GET", "/services/data")
+        assert connection.getresponse().read()
+        used = connection.sock
+        time.sleep(6)
+        connection.request("GET", "/services/data")
+        assert connection.getresponse().read()
+        assert connection.sock is used
+        connection.close()
 
 
 def test_it_listens_on_loopback_only(database: Path) -> None:
