@@ -14,7 +14,7 @@ from typing import Protocol
 from uuid import uuid4
 
 from writeback_pipeline.domain.breaker import common_trouble
-from writeback_pipeline.domain.budget import Admission, Caller, Purpose
+from writeback_pipeline.domain.budget import Admission, CallAhead, Caller, Purpose
 from writeback_pipeline.domain.holds import HeldBack, Hold
 from writeback_pipeline.domain.ledger import StoreBusy
 from writeback_pipeline.domain.records import Answer, ApiUsage, OrganisationUnavailable, RowResult
@@ -69,8 +69,25 @@ class Gate:
         self._settings = self.ledger.settings()
 
     def admit(self, heard: ApiUsage) -> None:
-        """Reserve a call before it leaves; raises HeldBack when it may not be made."""
-        self._enter(heard, calls=1)
+        """Reserve a call before it leaves, unless that was done ahead; raises HeldBack when it may not be made."""
+        if not self._take_ahead():
+            self._enter(heard, calls=1)
+
+    def ahead(self, heard: ApiUsage) -> CallAhead:
+        """This thread's next call, to be reserved with what the ledger enters before it."""
+        now = self.now()
+
+        def answered(answer: Admission | Hold) -> None:
+            if isinstance(answer, Admission):
+                self._admitted(answer, now)
+                self._here.ahead = True
+
+        return CallAhead(self._caller(), self._news(heard), now, answered)
+
+    def forgo(self) -> None:
+        """Give the call back that was reserved ahead in this thread, if it was not made."""
+        if self._take_ahead():
+            self.not_made()
 
     def admit_login(self) -> None:
         """A login costs no call, but there is none either while Salesforce is in trouble; raises HeldBack."""
@@ -135,14 +152,25 @@ class Gate:
 
     def _enter(self, heard: ApiUsage, *, calls: int) -> None:
         now = self.now()
-        news, self._heard = (_NOTHING_HEARD if heard == self._heard else heard), heard
         try:
-            answer = self.ledger.admit(self._caller(), news, now, calls=calls)
+            answer = self.ledger.admit(self._caller(), self._news(heard), now, calls=calls)
         except StoreBusy as busy:
             advice = "Nothing is sent that could not be counted; it is tried again by itself."
             raise HeldBack(Hold(now + _BUSY_FOR, "LEDGER_BUSY", str(busy), advice, passing=True), now) from None
         if isinstance(answer, Hold):
             raise HeldBack(answer, now)
-        self._here.admission, self._here.admitted_at = answer, now
-        if answer.probe:
+        self._admitted(answer, now)
+
+    def _admitted(self, admission: Admission, now: datetime) -> None:
+        self._here.admission, self._here.admitted_at = admission, now
+        if admission.probe:
             self.manual = False
+
+    def _take_ahead(self) -> bool:
+        ahead: bool = getattr(self._here, "ahead", False)
+        self._here.ahead = False
+        return ahead
+
+    def _news(self, heard: ApiUsage) -> ApiUsage:
+        news, self._heard = (_NOTHING_HEARD if heard == self._heard else heard), heard
+        return news

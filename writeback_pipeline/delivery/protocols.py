@@ -9,6 +9,7 @@ from typing import Protocol
 
 from writeback_pipeline.domain.activity import Presentation, Summary
 from writeback_pipeline.domain.adoption import AdoptedJob
+from writeback_pipeline.domain.budget import CallAhead
 from writeback_pipeline.domain.bulk import BulkJob, JobKind, JobStatus, Stage
 from writeback_pipeline.domain.ledger import AttemptOutcome, Claim, Intent, OriginChange, Settlement
 from writeback_pipeline.domain.people import PersonRef
@@ -31,8 +32,11 @@ class Journal(Protocol):
     def pinned_organisation(self) -> str | None:
         """The id pinned so far."""
 
-    def journal(self, intents: Sequence[Intent]) -> list[int | None]:
-        """Commit intents; returns an attempt id each, None where the lease has passed to another worker."""
+    def journal(self, intents: Sequence[Intent], *, ahead: CallAhead | None = None) -> list[int | None]:
+        """Commit intents; returns an attempt id each, None where the lease has passed to another worker.
+
+        The call `ahead` is reserved with them.
+        """
 
     def record(
         self,
@@ -43,10 +47,12 @@ class Journal(Protocol):
         *,
         release: bool,
         seen: Collection[tuple[str, int]] = (),
+        ahead: CallAhead | None = None,
     ) -> int:
         """Commit answers and what follows from them; returns how many settlements came too late and were ignored.
 
         `seen` are leases of people who were looked at, whatever there was to do: nothing is left to verify of them.
+        The call `ahead` is reserved with them.
         """
 
 
@@ -237,6 +243,13 @@ class Organisation(Protocol):
 
     def batches(self, rows: Sequence[RowWrite]) -> list[tuple[int, ...]]:
         """The rows' positions, grouped so that each group costs one call."""
+
+    def call_ahead(self) -> CallAhead | None:
+        """The call that this thread makes next, for the ledger to reserve with what it enters before; None where
+        nobody counts."""
+
+    def forgo_call(self) -> None:
+        """The call that was reserved ahead in this thread, if it was and was not made, is not made."""
 
     def write(self, rows: Sequence[RowWrite]) -> list[RowResult]:
         """Write one group; the answers are in the rows' positions."""

@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeVar
 from uuid import uuid4
 
 from writeback_pipeline.delivery.protocols import Journal, Organisation
+from writeback_pipeline.domain.budget import CallAhead
 from writeback_pipeline.domain.ledger import AttemptOutcome, Intent, OriginChange, StoreBusy
 from writeback_pipeline.domain.planning import payload_hash
 from writeback_pipeline.domain.records import Answer, OrganisationUnavailable, RowResult, RowWrite
@@ -87,16 +88,19 @@ def send(
 ) -> Sent:
     """Journal and send the rows; what one call brought is recorded before the next, the last one's answers are not."""
     groups = organisation.batches([row.write for row in rows])
-    batch_id, attempts = journal(rows, groups, ledger, now(), run_id, LANE)
+    ahead = organisation.call_ahead() if groups else None
+    batch_id, attempts = journal(rows, groups, ledger, now(), run_id, LANE, ahead)
     sent = Sent([None] * len(rows), [])
     confirmed: list[OriginChange] = []
     for number, group in enumerate(groups, 1):
         if sent.unrecorded:
-            record_answers(ledger, sent.unrecorded, confirmed, now())
+            ahead = None if sent.trouble else organisation.call_ahead()
+            record_answers(ledger, sent.unrecorded, confirmed, now(), ahead)
             sent.entered.update(confirmed)
         ours = [position for position in group if attempts[position] is not None]
         begun = monotonic()
         answers = _call([rows[position] for position in ours], organisation, now, sent)
+        organisation.forgo_call()
         told = {"run": run_id, "batch": batch_id, "lane": LANE, "call": number}
         tell_answers(_log, "call", answers, seconds=monotonic() - begun, **told)
         confirmed = confirmed_flags([rows[position] for position in ours], answers)
@@ -110,10 +114,14 @@ def send(
 
 
 def record_answers(
-    ledger: Journal, outcomes: Sequence[AttemptOutcome], evidence: Sequence[OriginChange], now: datetime
+    ledger: Journal,
+    outcomes: Sequence[AttemptOutcome],
+    evidence: Sequence[OriginChange],
+    now: datetime,
+    ahead: CallAhead | None = None,
 ) -> None:
     """Commit answers, and what they prove of flags, before anything is settled by them."""
-    insist(lambda: ledger.record(outcomes, [], evidence, now, release=False))
+    insist(lambda: ledger.record(outcomes, [], evidence, now, release=False, ahead=ahead))
 
 
 def confirmed_flags(rows: Iterable[Outgoing], answers: Iterable[RowResult]) -> list[OriginChange]:
@@ -172,8 +180,10 @@ def journal(
     now: datetime,
     run_id: str | None,
     lane: str,
+    ahead: CallAhead | None = None,
 ) -> tuple[str, list[int | None]]:
-    """The id of the batch, and an attempt id per row; None for a row that may not be sent."""
+    """The id of the batch, and an attempt id per row; None for a row that may not be sent. The call `ahead` is reserved
+    with the last of them."""
     batch_id = uuid4().hex
     call_numbers = {position: number for number, group in enumerate(groups, 1) for position in group}
     ids: list[int | None] = []
@@ -182,7 +192,8 @@ def journal(
             [
                 intent(row, batch_id, lane, call_numbers[position], now, run_id)
                 for position, row in enumerate(rows[start : start + ROWS_PER_TRANSACTION], start)
-            ]
+            ],
+            ahead=ahead if start + ROWS_PER_TRANSACTION >= len(rows) else None,
         )
     return batch_id, ids
 

@@ -4,7 +4,7 @@ Pure arithmetic. Calls are counted in hours, and an hour counts until it is whol
 have more calls been made in 24 hours than our share. Counting and reserving is the store's work.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -60,6 +60,12 @@ class CallGate(Protocol):
         """Reserve a call before it leaves, and learn what was heard before it; raises OrganisationUnavailable where it
         may not be made."""
 
+    def ahead(self, heard: ApiUsage) -> "CallAhead | None":
+        """This thread's next call, for the ledger to reserve with what it enters before; None where nobody counts."""
+
+    def forgo(self) -> None:
+        """The call that was reserved ahead in this thread, if it was and was not made, is not made."""
+
     def admit_login(self) -> None:
         """The same for a login, which costs no call."""
 
@@ -96,6 +102,20 @@ class Admission:
     probe: bool
     failures: int
     limit_known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CallAhead:
+    """A call that follows at once on what is entered in the ledger, to be reserved in the same transaction.
+
+    `heard` is what the organisation said of its own count before. `answered` is told once that is committed; what is
+    not admitted has to be asked for again.
+    """
+
+    caller: Caller
+    heard: ApiUsage
+    at: datetime
+    answered: Callable[[Admission | Hold], None]
 
 
 def hour_of(instant: datetime) -> datetime:

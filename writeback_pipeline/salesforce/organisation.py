@@ -12,7 +12,7 @@ from itertools import chain
 from operator import itemgetter
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from writeback_pipeline.domain.budget import CallGate
+from writeback_pipeline.domain.budget import CallAhead, CallGate
 from writeback_pipeline.domain.bulk import JobKind, JobStatus
 from writeback_pipeline.domain.findings import Finding
 from writeback_pipeline.domain.ledger import MAX_HOPS
@@ -103,6 +103,15 @@ class SalesforceOrganisation:
     def usage(self) -> ApiUsage:
         """API calls made so far and the organisation's own count."""
         return self._session.usage
+
+    def call_ahead(self) -> CallAhead | None:
+        """The call that this thread makes next, for the ledger to reserve with what it enters before; None where
+        nobody counts."""
+        return self._session.ahead()
+
+    def forgo_call(self) -> None:
+        """The call that was reserved ahead in this thread, if it was and was not made, is not made."""
+        self._gate.forgo()
 
     def preflight(self, settings: WritebackSettings, pinned: str | None, now: datetime) -> list[Finding]:
         """What delivery under these settings would meet here: everything it needs, looked at without writing.

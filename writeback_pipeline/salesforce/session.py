@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 
-from writeback_pipeline.domain.budget import CallGate
+from writeback_pipeline.domain.budget import CallAhead, CallGate
 from writeback_pipeline.domain.records import ApiUsage, OrganisationUnavailable, RowResult
 from writeback_pipeline.salesforce.connection import SalesforceConnection
 from writeback_pipeline.salesforce.errors import RequestRefused, salesforce_error, trouble_in, trouble_of, unavailable
@@ -41,6 +41,12 @@ class Ungated:
 
     def admit(self, heard: ApiUsage) -> None:
         """Every call may be made."""
+
+    def ahead(self, heard: ApiUsage) -> None:
+        """Nothing is to be reserved."""
+
+    def forgo(self) -> None:
+        """Nothing was reserved ahead."""
 
     def admit_login(self) -> None:
         """Every login too."""
@@ -140,6 +146,10 @@ class OrganisationSession(requests.Session):
             self._refusal = unavailable(trouble_of(response.status_code, body_of(response)))
             raise self._refusal.with_traceback(None)
         return response
+
+    def ahead(self) -> CallAhead | None:
+        """This thread's next call, to be reserved with what is entered before it."""
+        return self._gate.ahead(self._usage)
 
     def heard(self, used: int, limit: int) -> None:
         """Take what the organisation says of its own count from elsewhere than a header."""

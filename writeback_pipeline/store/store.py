@@ -17,7 +17,7 @@ from writeback_pipeline.domain.adoption import AdoptedJob
 from writeback_pipeline.domain.alerts import Sighting
 from writeback_pipeline.domain.auditing import Expectation
 from writeback_pipeline.domain.breaker import recovered, tripped
-from writeback_pipeline.domain.budget import Admission, Caller, Purpose
+from writeback_pipeline.domain.budget import Admission, CallAhead, Caller, Purpose
 from writeback_pipeline.domain.bulk import BulkJob, Stage
 from writeback_pipeline.domain.erasure import Erased, PersonalData
 from writeback_pipeline.domain.health import Heartbeat, LedgerHealth, heartbeat
@@ -219,9 +219,10 @@ class Store:
         with self._database.writing() as session:
             return redirects.redirect(session, moves, now)
 
-    def journal(self, intents: Sequence[Intent]) -> list[int | None]:
-        """Commit the intents; an attempt id for each, None where the person is no longer leased under that epoch."""
-        with self._database.sharing() as session:
+    def journal(self, intents: Sequence[Intent], *, ahead: CallAhead | None = None) -> list[int | None]:
+        """Commit the intents; an attempt id for each, None where the person is no longer leased under that epoch. The
+        call `ahead` is reserved with them."""
+        with self._reserving(ahead) as session:
             attempts = journal.journal(session, intents)
         self._mark.raise_to(high_water.mark_of(intents, attempts))  # on disk before anything is sent
         return attempts
@@ -235,12 +236,14 @@ class Store:
         *,
         release: bool,
         seen: Collection[tuple[str, int]] = (),
+        ahead: CallAhead | None = None,
     ) -> int:
         """Commit answers and what follows from them; returns how many settlements were fenced off.
 
         `seen` are the leases of people who were looked at, whatever there was to do: nothing is left to verify of them.
+        The call `ahead` is reserved with them.
         """
-        with self._database.sharing() as session:
+        with self._reserving(ahead) as session:
             return settling.record(session, outcomes, settlements, origins, now, release=release, seen=seen)
 
     def reopen(self, lost: Collection[tuple[int, str, int]], now: datetime) -> list[Writeback]:
@@ -616,6 +619,16 @@ class Store:
         """Reserve that many API calls, none for a login, or say why they may not be made now."""
         with self._database.sharing() as session:
             return api_calls.admit(session, caller, heard, now, calls)
+
+    @contextmanager
+    def _reserving(self, ahead: CallAhead | None) -> Iterator[Session]:
+        """One transaction that reserves the call, if there is one, in the end."""
+        with self._database.sharing() as session:
+            yield session
+            if ahead is None:
+                return
+            answer = api_calls.admit(session, ahead.caller, ahead.heard, ahead.at, 1)
+        ahead.answered(answer)
 
     def not_made(self, purpose: Purpose, admitted_at: datetime) -> None:
         """Give one call back that was admitted then and never left."""

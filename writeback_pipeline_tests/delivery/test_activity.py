@@ -9,6 +9,7 @@ import pytest
 
 from writeback_pipeline.delivery.activity import LeaseLost
 from writeback_pipeline.delivery.pinning import WrongOrganisation
+from writeback_pipeline.domain.budget import CallAhead
 from writeback_pipeline.domain.ledger import LEASE, QUIET, AttemptOutcome, OriginChange, Settlement
 from writeback_pipeline.domain.people import ObjectType, PersonRef
 from writeback_pipeline.domain.records import OrganisationUnavailable
@@ -239,6 +240,7 @@ class DiesBeforeRecording(Store):
         *,
         release: bool,
         seen: Collection[tuple[str, int]] = (),
+        ahead: CallAhead | None = None,
     ) -> int:
         raise KeyboardInterrupt
 

@@ -1,20 +1,24 @@
 """Calls are made only while there is budget for them and Salesforce is not in trouble."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
+from writeback_pipeline.delivery import sending
 from writeback_pipeline.delivery.opt_outs import OptOutDelivery
 from writeback_pipeline.delivery.report import DeliveryReport
-from writeback_pipeline.domain.budget import Purpose
-from writeback_pipeline.domain.holds import HeldBack
+from writeback_pipeline.domain.budget import Admission, CallAhead, Caller, Purpose
+from writeback_pipeline.domain.holds import HeldBack, Hold
+from writeback_pipeline.domain.ledger import LEASE
 from writeback_pipeline.domain.people import ObjectType, PersonRef
-from writeback_pipeline.domain.records import OrganisationUnavailable
-from writeback_pipeline.domain.writebacks import Status
+from writeback_pipeline.domain.records import ApiUsage, OrganisationUnavailable
+from writeback_pipeline.domain.writebacks import IllegalTransition, Status
 from writeback_pipeline.local_org import settings as org_settings
 from writeback_pipeline.salesforce.organisation import SalesforceOrganisation
 from writeback_pipeline.store.location import open_database
+from writeback_pipeline.store.store import Store
+from writeback_pipeline_tests.contracts.story import intent, written
 from writeback_pipeline_tests.world import World
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
@@ -157,6 +161,91 @@ def test_a_call_that_never_left_costs_nothing(world: World) -> None:
     with world.guarded() as organisation, pytest.raises(OrganisationUnavailable, match="CONNECT_FAILED"):
         look(world, organisation)
     assert world.ledger.calls_left(Purpose.OPT_OUTS, world.clock()) == 50_000 - 1
+
+
+def left(world: World) -> int:
+    return world.ledger.calls_left(Purpose.OPT_OUTS, world.clock())
+
+
+class CountsAdmissions(Store):
+    """A ledger that counts how often a call was asked for by itself."""
+
+    asked = 0
+
+    def admit(self, caller: Caller, heard: ApiUsage, now: datetime, *, calls: int) -> Admission | Hold:
+        self.asked += calls
+        return super().admit(caller, heard, now, calls=calls)
+
+
+def test_what_is_sent_is_reserved_with_what_is_entered_before_it(world: World) -> None:
+    world.ledger = ledger = CountsAdmissions(world.database, world.home)
+    world.unsubscribe_all([world.contact() for _ in range(3)])
+    world.ledger.change_settings({"note_object": "ContentNote"}, "somebody", world.clock())  # a call for the flags
+    report = deliver(world)
+    assert report.statuses == {Status.WRITTEN: 3}
+    assert report.usage.calls == world.calls_received() == 50_000 - left(world) == 3
+    assert ledger.asked == 1  # for the look
+
+
+def test_a_call_that_was_reserved_ahead_is_not_asked_for_again_and_given_back_where_it_is_not_made(
+    world: World,
+) -> None:
+    def enter(ahead: CallAhead | None) -> None:
+        world.ledger.record([], [], [], world.clock(), release=False, ahead=ahead)
+
+    with world.guarded() as organisation:
+        look(world, organisation)
+        enter(organisation.call_ahead())
+        assert left(world) == 50_000 - 2
+        look(world, organisation)
+        assert left(world) == 50_000 - 2
+        enter(organisation.call_ahead())
+        assert left(world) == 50_000 - 3
+        organisation.forgo_call()
+        organisation.forgo_call()
+        assert left(world) == 50_000 - 2
+    assert world.calls_received() == 2
+
+
+def test_what_is_entered_stays_where_the_call_that_was_to_follow_may_not_be_made(world: World) -> None:
+    person = world.contact()
+    world.unsubscribe(person)
+    set_limit(world, 20)
+    (claim,) = world.ledger.claim("worker", world.clock(), limit=1)
+    with world.guarded() as organisation:
+        look(world, organisation, times=10)
+        ids = world.ledger.journal([intent(claim, at=world.clock())], ahead=organisation.call_ahead())
+        assert None not in ids
+        with pytest.raises(HeldBack):
+            look(world, organisation)
+    assert world.rows(person)[0].status is Status.SENDING
+    assert world.calls_received() == 10
+
+
+def test_a_call_is_not_reserved_where_nothing_could_be_entered(world: World) -> None:
+    person = world.contact()
+    world.unsubscribe(person)
+    (first,) = world.ledger.claim("worker", world.clock(), limit=1)
+    written(world.ledger, first)
+    world.unsubscribe(person)
+    (again,) = world.ledger.claim("worker", world.clock(), limit=1)
+    dealt_with = intent(again, row=first.taken[0], at=world.clock())
+    with world.guarded() as organisation:
+        with pytest.raises(IllegalTransition):
+            world.ledger.journal([dealt_with], ahead=organisation.call_ahead())
+        assert left(world) == 15_000 // 2
+        look(world, organisation)
+    assert left(world) == 50_000 - 1
+
+
+def test_a_call_for_which_the_lease_turns_out_too_short_costs_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = world.contact()
+    world.unsubscribe(person)
+    monkeypatch.setattr(sending, "CALL_ALLOWANCE", 2 * LEASE)
+    assert deliver(world).statuses == {Status.WAITING: 1}
+    assert world.calls_received() == 50_000 - left(world) == 1
 
 
 TROUBLES = [

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from writeback_pipeline.domain.adoption import AdoptedJob
 from writeback_pipeline.domain.breaker import Breaker, tripped
-from writeback_pipeline.domain.budget import Caller
+from writeback_pipeline.domain.budget import CallAhead, Caller
 from writeback_pipeline.domain.bulk import BulkJob, Stage
 from writeback_pipeline.domain.keys import Holder, refuse_others
 from writeback_pipeline.domain.ledger import (
@@ -241,7 +241,7 @@ class MemoryLedger:
     def unjoined(self, moves: Mapping[str, PersonRef]) -> dict[str, PersonRef]:
         return settling.unjoined(self.tables, moves)
 
-    def journal(self, intents: Sequence[Intent]) -> list[int | None]:
+    def journal(self, intents: Sequence[Intent], *, ahead: CallAhead | None = None) -> list[int | None]:
         return leases.journal(self.tables, intents)
 
     def record(
@@ -253,6 +253,7 @@ class MemoryLedger:
         *,
         release: bool,
         seen: Collection[tuple[str, int]] = (),
+        ahead: CallAhead | None = None,
     ) -> int:
         return settling.record(self.tables, outcomes, settlements, origins, now, release=release, seen=seen)
 
