@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from io import TextIOWrapper
@@ -23,7 +23,7 @@ from writeback_pipeline.domain.writebacks import Kind, Status, Writeback, utc_te
 from writeback_pipeline.environment import read_environment
 from writeback_pipeline.store.store import Store
 
-COLUMNS = tuple(field.name for field in fields(Writeback))
+COLUMNS = Writeback._fields
 """The documented names, in order."""
 
 TABLE_LIMIT = 50

@@ -46,7 +46,7 @@ def _document(facts: Facts) -> dict[str, Any]:
         "people": [asdict(person) for person in facts.people],
         "moments": [asdict(moment) for moment in moments(facts)],
         "now": standing(facts),
-        "writebacks": [asdict(row) for row in facts.writebacks],
+        "writebacks": [row._asdict() for row in facts.writebacks],
     }
 
 

@@ -4,7 +4,7 @@ Columns and forms are those of `writebacks list`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from io import StringIO
 
 from writeback_pipeline.console.ports import Ledger
@@ -30,7 +30,7 @@ def _filters(ids: Sequence[int]) -> Iterator[WritebackFilter]:
 
 
 def _csv(ledger: Ledger, ids: Sequence[int]) -> Iterator[str]:
-    yield ",".join(field.name for field in fields(Writeback)) + "\n"
+    yield ",".join(Writeback._fields) + "\n"
     for only in _filters(ids):
         text = StringIO()
         write_rows(text, ledger.listing_values(only))

@@ -198,8 +198,8 @@ def not_set_up_for_notes(results: Results) -> OrganisationUnavailable | None:
 
 
 def _answers(plan: PersonPlan, results: Results, writeback_id: int) -> dict[Operation, RowResult]:
-    writes = [write for write in plan.writes if write.writeback_id == writeback_id]
-    return {write.write.operation: results[write.key] for write in writes}
+    operations = [write.write.operation for write in plan.writes if write.writeback_id == writeback_id]
+    return {operation: results[writeback_id, operation] for operation in operations}
 
 
 def evidence(claim: Claim, write: PlannedWrite) -> OriginChange | None:
@@ -399,10 +399,10 @@ def _settle(
     jitter: random.Random,
 ) -> Settlement:
     note = answers.get(Operation.CREATE_NOTE)
-    flag_written = all(
+    trouble = [result for result in answers.values() if result.answer is not Answer.OK]
+    flag_written = not trouble or all(
         result.answer is Answer.OK for operation, result in answers.items() if operation is not Operation.CREATE_NOTE
     )
-    trouble = [result for result in answers.values() if result.answer is not Answer.OK]
     base = Settlement(
         row.id,
         claim.person.salesforce_id,
@@ -412,7 +412,7 @@ def _settle(
         written_at=None if trouble else now,
         note_id=note.record_id if note and note.answer is Answer.OK else row.note_id,
         flag_result=_kept(row, flag_result) if flag_written else None,
-        attempted=any(result.answer is not Answer.NOT_SENT for result in answers.values()),
+        attempted=not trouble or any(result.answer is not Answer.NOT_SENT for result in answers.values()),
     )
     if not trouble:
         return base

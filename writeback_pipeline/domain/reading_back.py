@@ -163,7 +163,7 @@ def _tells(note: FoundNote, row: Writeback) -> bool:
 
 
 def _with_note(doubt: Doubt, note_id: str | None) -> Doubt:
-    return replace(doubt, writeback=replace(doubt.writeback, note_id=doubt.writeback.note_id or note_id))
+    return replace(doubt, writeback=doubt.writeback._replace(note_id=doubt.writeback.note_id or note_id))
 
 
 def _is_over(doubt: Doubt, flag: bool | None, now: datetime) -> bool:
@@ -177,7 +177,7 @@ def _resolved(doubt: Doubt, flag: bool | None, now: datetime) -> Writeback:
     flag_result = row.flag_result
     if doubt.flag is not None and doubt.flag == flag:
         flag_result = FlagResult.SET if flag else FlagResult.CLEARED
-    return replace(row, status=Status.WAITING, flag_result=flag_result, next_attempt_at=now)
+    return row._replace(status=Status.WAITING, flag_result=flag_result, next_attempt_at=now)
 
 
 def _settlement(claim: Claim, row: Writeback) -> Settlement:

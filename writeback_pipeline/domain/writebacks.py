@@ -8,6 +8,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from writeback_pipeline.domain.people import ObjectType
@@ -175,8 +176,7 @@ def local_time(instant: datetime, zone: ZoneInfo) -> datetime:
         return instant
 
 
-@dataclass(frozen=True, slots=True)
-class Writeback:
+class Writeback(NamedTuple):
     """One row of the Writeback List; fields are the list's columns, instants are aware and in UTC."""
 
     id: int

@@ -119,8 +119,12 @@ def _has_companions(row: RowWrite) -> bool:
 def _looks_like_a_reference(row: RowWrite) -> bool:
     # A composite takes "@{name.field}" anywhere in it for a value of an earlier answer, and there is no way to escape
     # it: one such reason would fail all rows that travel with it.
-    texts = (*row.fields.values(), *(row.external_id or ()), row.record_key)
-    return any("@{" in text for text in texts if isinstance(text, str))
+    texts = [text for text in row.fields.values() if isinstance(text, str)]
+    if row.external_id is not None:
+        texts += row.external_id
+    if row.record_key is not None:
+        texts.append(row.record_key)
+    return "@{" in "\0".join(texts)
 
 
 def _closed(each: _Open, rows: Sequence[RowWrite]) -> Collection:

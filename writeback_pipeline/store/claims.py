@@ -13,7 +13,7 @@ from typing import Any
 
 from writeback_pipeline.domain.ledger import ALONE_AFTER, LEASE, SUSPECT_AFTER, SUSPECTS_TOGETHER, Claim
 from writeback_pipeline.domain.opt_outs import OptOutEvent
-from writeback_pipeline.domain.people import ObjectType, PersonRef
+from writeback_pipeline.domain.people import PersonRef
 from writeback_pipeline.domain.writebacks import Kind, Status, Writeback
 from writeback_pipeline.store.bulk_jobs import PEOPLE_IN_JOBS
 from writeback_pipeline.store.doubts import doubts, known_notes
@@ -23,6 +23,7 @@ from writeback_pipeline.store.rows import (
     IS_MISDATED,
     READ_FLAG_RESULT,
     READ_KIND,
+    READ_OBJECT_TYPE,
     READ_STATUS,
     WRITEBACK,
     writebacks_from,
@@ -269,7 +270,7 @@ def _claims(
         in_doubt_until = in_utc(verify_after)
         claims.append(
             Claim(
-                person=PersonRef(ObjectType(object_type), person),
+                person=PersonRef(READ_OBJECT_TYPE(object_type), person),
                 epoch=epoch,
                 lease_until=lease_until,
                 taken=tuple(taken.get(person, ())),

@@ -5,7 +5,6 @@ What the read-back proves is decided in the domain; turning sends into unknowns 
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -73,9 +72,9 @@ def _with_confirmed(row: Writeback, attempts: Iterable[Sent]) -> Writeback:
     """A worker that ended between two calls left answers in the journal of which the row does not know."""
     for sent in attempts:
         if sent.operation == Operation.CREATE_NOTE:
-            row = replace(row, note_id=row.note_id or sent.record_id)
+            row = row._replace(note_id=row.note_id or sent.record_id)
         elif (value := _FLAGS.get(Operation(sent.operation))) is not None:
-            row = replace(row, flag_result=FlagResult.SET if value else FlagResult.CLEARED)
+            row = row._replace(flag_result=FlagResult.SET if value else FlagResult.CLEARED)
     return row
 
 

@@ -1,7 +1,6 @@
 """What was dealt with and is looked at again: flags to verify, unsubscribes whose flag is gone from Salesforce."""
 
 from collections.abc import Collection
-from dataclasses import replace
 from datetime import datetime
 
 from writeback_pipeline.domain.writebacks import TRANSITIONS, Status, Writeback
@@ -45,7 +44,7 @@ def reopenable(session: Session, ids: Collection[int]) -> list[Writeback]:
         "AND w.status IN (SELECT unnest($2::TEXT[]))",
         [list(ids), [status.value for status in REOPENED]],
     ).fetchall()
-    return [replace(row, status=Status.PENDING, flag_result=None) for row in writebacks_from(rows)]
+    return [row._replace(status=Status.PENDING, flag_result=None) for row in writebacks_from(rows)]
 
 
 def question_suppressed(session: Session, now: datetime) -> int:

@@ -1,7 +1,6 @@
 """How a row of `writebacks` becomes a Writeback. Which rows, and in what order, is the callers' business."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import fields
 from enum import StrEnum
 from typing import Any
 
@@ -10,7 +9,7 @@ from writeback_pipeline.domain.undoing import UNDONE
 from writeback_pipeline.domain.writebacks import MISDATED, OPEN_STATUSES, FlagResult, Kind, Status, Writeback
 from writeback_pipeline.store.session import in_utc
 
-NAMES = tuple(field.name for field in fields(Writeback))
+NAMES = Writeback._fields
 """The columns of a Writeback, in the order of its fields."""
 
 INSTANTS = ("occurred_at", "window_start", "window_end", "next_attempt_at", "created_at", "written_at")
@@ -24,10 +23,11 @@ def _by_text(members: type[StrEnum]) -> Callable[[Any], Any]:
 
 
 READ_KIND, READ_STATUS, READ_FLAG_RESULT = _by_text(Kind), _by_text(Status), _by_text(FlagResult)
+READ_OBJECT_TYPE = _by_text(ObjectType)
 
 _READ: dict[str, Callable[[Any], Any]] = {
     "kind": READ_KIND,
-    "object_type": _by_text(ObjectType),
+    "object_type": READ_OBJECT_TYPE,
     "status": READ_STATUS,
     "flag_result": READ_FLAG_RESULT,
     **dict.fromkeys(INSTANTS, in_utc),

@@ -1,6 +1,5 @@
 """What is known of a person's flag in Salesforce without asking, and whether an opt-out stands on the platform."""
 
-from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -22,7 +21,7 @@ def attempt(operation: Operation, at: datetime, answer: Answer | None = Answer.O
 
 
 def written(kind: Kind, flag: FlagResult, at: datetime) -> Writeback:
-    empty = dict.fromkeys(field.name for field in fields(Writeback))
+    empty = dict.fromkeys(Writeback._fields)
     told = {"kind": kind, "object_type": ObjectType.CONTACT, "occurred_at": at, "created_at": at, "written_at": at}
     return Writeback(**empty | told | {"id": 1, "status": Status.WRITTEN, "flag_result": flag})  # type: ignore[arg-type]
 

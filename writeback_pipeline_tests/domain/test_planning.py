@@ -35,7 +35,7 @@ FLAG, NOTE = Operation.SET_FLAG, Operation.CREATE_NOTE
 
 
 def row(id_: int, kind: Kind, *, status: Status = Status.PENDING, attempts: int = 0, **more: Any) -> Writeback:
-    values: dict[str, object] = dict.fromkeys(Writeback.__dataclass_fields__)
+    values: dict[str, object] = dict.fromkeys(Writeback._fields)
     values |= {
         "id": id_,
         "kind": kind,

@@ -299,8 +299,8 @@ def test_of_what_was_read_back(kind: Kind, is_there: bool) -> None:
     assert found.origins == (
         OriginChange(PERSON.salesforce_id, opted_out=wanted, at=written.occurred_at, writeback_id=9, flag_set=wanted),
     )
-    resolved = replace(
-        written, status=Status.WAITING, flag_result=result, note_id=note_id, next_attempt_at=READABLE
+    resolved = written._replace(
+        status=Status.WAITING, flag_result=result, note_id=note_id, next_attempt_at=READABLE
     )  # fmt: skip
     event = OptOutEvent(9, kind, written.occurred_at, Status.WAITING, result, is_there)
     assert found.claim == replace(
@@ -320,8 +320,8 @@ def test_the_note_of_a_key_record_that_the_ledger_knows_was_deleted_by_an_undo()
 
 
 def test_of_two_with_one_note_the_other_is_absent() -> None:
-    one = replace(row(1, Kind.UNSUBSCRIBE, status=Status.UNKNOWN), occurred_at=NOW)
-    other = replace(one, id=2)
+    one = row(1, Kind.UNSUBSCRIBE, status=Status.UNKNOWN)._replace(occurred_at=NOW)
+    other = one._replace(id=2)
     title, where = "a title", PERSON.salesforce_id
     doubts = tuple(
         Doubt(each, frozenset({title}), frozenset({where}), NOW) for each in (other, one)

@@ -54,7 +54,7 @@ def recover(tables: Tables, now: datetime) -> None:
     theirs = tables.sending - {each.intent.writeback_id for each in in_jobs}
     for row in [tables.rows[id_] for id_ in theirs if tables.owner_of[id_] in abandoned]:
         if row.kind in OPT_OUT_KINDS:
-            tables.put(replace(row, status=Status.UNKNOWN, next_attempt_at=now, advice="It is read back."))
+            tables.put(row._replace(status=Status.UNKNOWN, next_attempt_at=now, advice="It is read back."))
             left.add(tables.owner_of[row.id])
     left |= _left_to_a_person(tables, now)
     for person in left:
@@ -73,9 +73,9 @@ def _left_to_a_person(tables: Tables, now: datetime) -> set[str]:
         written = [row for row in rows if row.kind is Kind.UNSUBSCRIBE and row.status is Status.WRITTEN]
         owed = [row for row in rows if row.kind in OPT_OUT_KINDS and row.status in OWED]
         for row in owed or written[-1:]:
-            failed = replace(row, status=Status.FAILED, next_attempt_at=None, error_code=WORKER_LOST)
+            failed = row._replace(status=Status.FAILED, next_attempt_at=None, error_code=WORKER_LOST)
             tables.put(
-                replace(failed, error_message=f"The worker ended for {id_}.", advice="Find what ends the worker.")
+                failed._replace(error_message=f"The worker ended for {id_}.", advice="Find what ends the worker.")
             )
     return left
 
@@ -229,7 +229,7 @@ def _enter(tables: Tables, intent: Intent) -> int:
     row = tables.rows[intent.writeback_id]
     if Status.SENDING in TRANSITIONS[row.status]:
         run_id = intent.run_id or row.run_id
-        tables.put(replace(row, status=Status.SENDING, next_attempt_at=None, run_id=run_id))
+        tables.put(row._replace(status=Status.SENDING, next_attempt_at=None, run_id=run_id))
     if intent.operation in FLAG_OPERATIONS:
         person = tables.people[intent.person_id]
         until = max(intent.send_deadline + QUIET, intent.intent_at)
@@ -253,8 +253,7 @@ def reopen(tables: Tables, lost: Collection[tuple[int, str, int]], now: datetime
             continue
         row = tables.rows[id_]
         if row.kind is Kind.UNSUBSCRIBE and row.status in REOPENED:
-            row = replace(
-                row,
+            row = row._replace(
                 status=Status.PENDING,
                 attempts=0,
                 next_attempt_at=None,

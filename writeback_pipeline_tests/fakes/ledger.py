@@ -6,7 +6,6 @@ The contract suites of the store run on it too.
 import random
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from writeback_pipeline.domain.adoption import AdoptedJob
@@ -114,7 +113,7 @@ class MemoryLedger:
         nobodys = [self.tables.rows[id_] for id_ in self.tables.open if id_ not in self.tables.owner_of]
         found = [row for row in nobodys if row.status is Status.PENDING]
         for row in found:
-            settled = replace(row, status=Status.NO_RECIPIENT, advice=NO_RECIPIENT, run_id=run_id or row.run_id)
+            settled = row._replace(status=Status.NO_RECIPIENT, advice=NO_RECIPIENT, run_id=run_id or row.run_id)
             self.tables.put(settled)
         return len(found)
 
@@ -131,8 +130,8 @@ class MemoryLedger:
         for row in chosen:
             if row.id not in refused:
                 status = Status.UNKNOWN if row.error_code == WORKER_LOST else Status.PENDING
-                again = replace(row, status=status, attempts=0, next_attempt_at=None)
-                self.tables.put(replace(again, error_code=None, error_message=None, advice=None))
+                again = row._replace(status=status, attempts=0, next_attempt_at=None)
+                self.tables.put(again._replace(error_code=None, error_message=None, advice=None))
         retried = tuple(row.id for row in chosen if row.id not in refused)
         return RetryResult(retried, refused, left_undone=len(found) - len(chosen))
 
@@ -266,7 +265,7 @@ class MemoryLedger:
     def reopenable(self, ids: Collection[int]) -> list[Writeback]:
         rows = (self.tables.rows[id_] for id_ in ids)
         found = [row for row in rows if row.kind is Kind.UNSUBSCRIBE and row.status in REOPENED]
-        return [replace(row, status=Status.PENDING, flag_result=None) for row in found]
+        return [row._replace(status=Status.PENDING, flag_result=None) for row in found]
 
     def question_suppressed(self, now: datetime) -> int:
         if self.settings().suppress_opt_out_flag:

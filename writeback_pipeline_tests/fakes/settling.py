@@ -1,7 +1,6 @@
 """What answers lead to, and where people go, in the ledger in memory: the same promises as the store's statements."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from writeback_pipeline.domain.ledger import MAX_HOPS, AttemptOutcome, OriginChange, Settlement
@@ -69,8 +68,7 @@ def _answer(tables: Tables, outcome: AttemptOutcome) -> None:
 def _settle(tables: Tables, new: Settlement) -> None:
     row = tables.rows[new.writeback_id]
     moved = new.person is not None and new.person.salesforce_id != row.salesforce_id
-    settled = replace(
-        row,
+    settled = row._replace(
         status=new.status,
         redirected_from=(row.redirected_from or row.salesforce_id) if moved else row.redirected_from,
         object_type=new.person.object_type if new.person else row.object_type,
@@ -178,8 +176,7 @@ def _follow(tables: Tables, person: str, to: PersonRef) -> None:
 
 
 def _at(row: Writeback, to: PersonRef) -> Writeback:
-    return replace(
-        row,
+    return row._replace(
         salesforce_id=to.salesforce_id,
         object_type=to.object_type,
         redirected_from=row.redirected_from or row.salesforce_id,

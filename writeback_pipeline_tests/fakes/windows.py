@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from writeback_pipeline.domain.ledger import LEASE, QUIET
@@ -49,9 +49,9 @@ def lease(tables: Tables, scope: str, owner: str, now: datetime) -> tuple[Window
         row = tables.rows[id_]
         deadlines = [each.intent.send_deadline for each in tables.attempts_of[id_]]
         if row.status is Status.SENDING and deadlines:
-            row = replace(row, status=Status.UNKNOWN, next_attempt_at=max(deadlines) + QUIET, advice="It is in doubt.")
+            row = row._replace(status=Status.UNKNOWN, next_attempt_at=max(deadlines) + QUIET, advice="It is in doubt.")
         if row.status is Status.UNKNOWN and row.next_attempt_at and row.next_attempt_at <= now:
-            row = replace(row, status=Status.WAITING, next_attempt_at=None)
+            row = row._replace(status=Status.WAITING, next_attempt_at=None)
         tables.put(row)
     return WindowLease(scope, person.epoch, now + LEASE), known(tables, scope)
 
@@ -114,8 +114,7 @@ def drop(tables: Tables, held: WindowLease, keys: Sequence[str], run_id: str | N
             row = tables.rows[id_]
             if row.delivery_key in keys and row.status in (Status.PENDING, Status.WAITING, Status.FAILED):
                 tables.put(
-                    replace(
-                        row,
+                    row._replace(
                         status=Status.REFUSED,
                         advice="It never happened.",
                         error_code=None,
@@ -127,8 +126,7 @@ def drop(tables: Tables, held: WindowLease, keys: Sequence[str], run_id: str | N
 
 
 def _put_back(row: Writeback, owed: OwedSummary, window: Window) -> Writeback:
-    return replace(
-        row,
+    return row._replace(
         status=Status.PENDING,
         occurred_at=owed.occurred_at,
         window_start=window.start,

@@ -80,8 +80,8 @@ def test_no_table_holds_anything_of_the_person_and_the_opt_out_stands(store: Sto
         if was.email == "bert@example.org":
             assert is_ == was
         else:
-            kept = replace(was, email=None, subscriber_id=None, reason=None, error_message=is_.error_message)
-            assert is_ == replace(kept, delivery_key=is_.delivery_key)
+            kept = was._replace(email=None, subscriber_id=None, reason=None, error_message=is_.error_message)
+            assert is_ == kept._replace(delivery_key=is_.delivery_key)
     (done,) = store.latest_actions("erase", 9)
     assert (done.asked, done.writeback_ids) == (ASKED, found.writeback_ids)
     assert [(each.person, each.at) for each in store.erased("anna@example.org")] == [(found.people[0], ASKED.at)]

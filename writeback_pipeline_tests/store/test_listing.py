@@ -2,7 +2,6 @@
 
 import json
 from contextlib import suppress
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -77,7 +76,7 @@ def empty(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def in_python(row: Writeback) -> dict[str, Any]:
-    return {name: utc_text(value) if isinstance(value, datetime) else value for name, value in asdict(row).items()}
+    return {name: utc_text(value) if isinstance(value, datetime) else value for name, value in row._asdict().items()}
 
 
 @settings(max_examples=50)
