@@ -107,7 +107,8 @@ class ActivityDelivery:
             plan = plan_window(known, counted, self.ledger.settings().bulk_threshold)
             report.counts = plan.counts
             report.left.update(plan.left)
-            self._deliver(window, counted, lease, known, plan, report)
+            with self.ledger.kept_open():
+                self._deliver(window, counted, lease, known, plan, report)
         except BaseException:
             with suppress(Exception):  # a lease that cannot be given back runs out by itself
                 self.ledger.release_window(lease)

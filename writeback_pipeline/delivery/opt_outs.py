@@ -105,7 +105,8 @@ class OptOutDelivery:
         while left is None or left > 0:
             if self.ledger.settings().suppress_opt_out_flag != settings.suppress_opt_out_flag:
                 break  # what is left is the next delivery's, under the policy that is in force now
-            served = self._deliver(_lesser(left, at_most), settings, report)
+            with self.ledger.kept_open():
+                served = self._deliver(_lesser(left, at_most), settings, report)
             if served is None:
                 break
             at_most = None

@@ -4,6 +4,7 @@ Every ledger call is one transaction that ends before it returns. No ledger call
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import date, datetime
 from typing import Protocol
 
@@ -22,6 +23,9 @@ from writeback_pipeline.domain.writebacks import Kind, Writeback
 
 class Journal(Protocol):
     """The store, as far as everything that is sent needs it."""
+
+    def kept_open(self) -> AbstractContextManager[None]:
+        """A block in which many transactions follow one another, which then cost less."""
 
     def settings(self) -> WritebackSettings:
         """The settings now."""

@@ -1,14 +1,17 @@
 """The DuckDB file: opened for one short transaction at a time, migrated before its first use, closed on every way out.
 
 Starting a DuckDB engine costs ten times what opening a file does, so engines are kept, and the file is attached to one
-for as long as a transaction lasts. Nobody else in this project opens the file. What is done inside the transaction is
-the other modules' work; who may have the file open is `file_lock`'s, and what its troubles are called `errors`'.
+for as long as a transaction lasts; where many follow one another it stays so in between, while nobody else waits.
+Nobody else in this project opens the file. What is done inside the transaction is the other modules' work; who may have
+the file open is `file_lock`'s, whose turn it is among the threads and how long it lingers `writers`', and what its
+troubles are called `errors`'.
 """
 
 import atexit
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from weakref import WeakSet
@@ -18,14 +21,28 @@ import duckdb
 from writeback_pipeline.store import schema
 from writeback_pipeline.store.dialect import DUCKDB
 from writeback_pipeline.store.errors import HELD_ELSEWHERE, concerns_the_file, unusable
-from writeback_pipeline.store.file_lock import Patience, alone_among_threads, locked
+from writeback_pipeline.store.file_lock import Patience, locked
 from writeback_pipeline.store.session import Session
+from writeback_pipeline.store.writers import Open, close_all, writers_of
 
 WAIT = timedelta(seconds=30)
 """How long an open waits for other processes before it gives up."""
 
 MOST_IDLE = 8
 """Engines that a database keeps: each has a thread for every core, and some megabytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class _OpenFile:
+    """The file with its lock, and the engine to which it is attached."""
+
+    opening: AbstractContextManager[duckdb.DuckDBPyConnection]
+    engine: duckdb.DuckDBPyConnection
+    migrations: Sequence[schema.Migration]
+
+    def close(self) -> None:
+        """Give it back."""
+        self.opening.__exit__(None, None, None)
 
 
 class Database:
@@ -57,13 +74,11 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Session]:
         """One transaction, alone in the file: committed at the end of the block, rolled back when it raises."""
-        with self._opened(read_only=False) as connection:
-            self._migrate(connection)
-            with _transaction(connection):
-                session = Session(connection, DUCKDB)
-                if not self._departed_too:
-                    schema.refuse_departed(self.shown, session)
-                yield session
+        with self._opened_to_write() as connection, _transaction(connection):
+            session = Session(connection, DUCKDB)
+            if not self._departed_too:
+                schema.refuse_departed(self.shown, session)
+            yield session
 
     def sharing(self) -> AbstractContextManager[Session]:
         """The same: in a file nobody else is ever beside."""
@@ -75,26 +90,61 @@ class Database:
         with ExitStack() as stack:
             if not self.path.exists():
                 self._prepare()
-            connection = stack.enter_context(self._opened(read_only=True))
+            connection = stack.enter_context(self._opened_to_read())
             if self._missing(connection):
                 stack.close()
                 self._prepare()
-                connection = stack.enter_context(self._opened(read_only=True))
+                connection = stack.enter_context(self._opened_to_read())
             yield Session(connection, DUCKDB)
 
+    def kept_open(self) -> AbstractContextManager[None]:
+        """A block in which transactions that write follow one another: the file stays open for the next of them.
+
+        It is given back as soon as anybody else waits for it, or nothing was written for some milliseconds.
+        """
+        return writers_of(self.path).kept_open()
+
     def _prepare(self) -> None:
-        with self._opened(read_only=False) as connection:
-            self._migrate(connection)
+        with self._opened_to_write():
+            pass
+
+    def _opened_to_read(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        writers_of(self.path).close()  # it would be given back, but not at once
+        return self._opened(Patience(self.path, self._wait), read_only=True)
 
     @contextmanager
-    def _opened(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _opened_to_write(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        patience = Patience(self.path, self._wait)
+        with writers_of(self.path).turn(patience) as turn, ExitStack() as stack:
+            file = self._fitting(turn.found) or self._open_to_write(patience)
+            stack.push(file.opening)
+            yield file.engine
+            stack.pop_all()
+            turn.left = file
+
+    def _fitting(self, found: Open | None) -> _OpenFile | None:
+        """What was left open, by whatever object for the file, if it was migrated as this one wants it."""
+        if isinstance(found, _OpenFile) and found.migrations is self._migrations:
+            return found
+        if found is not None:
+            found.close()
+        return None
+
+    def _open_to_write(self, patience: Patience) -> _OpenFile:
+        with ExitStack() as stack:
+            opening = self._opened(patience, read_only=False)
+            engine = stack.enter_context(opening)
+            self._migrate(engine)
+            stack.pop_all()
+            return _OpenFile(opening, engine, self._migrations)
+
+    @contextmanager
+    def _opened(self, patience: Patience, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise unusable(self.path, error) from error
-        patience = Patience(self.path, self._wait)
-        among_threads = nullcontext() if read_only else alone_among_threads(self.path, patience)
-        with among_threads, locked(self.path, patience, shared=read_only):
+        with locked(self.path, patience, shared=read_only):
             try:
                 with self._engine() as engine:
                     self._attach(engine, patience, read_only=read_only)
@@ -163,6 +213,7 @@ _databases: WeakSet[Database] = WeakSet()
 def _close_all_idle() -> None:
     """A forked child has none of an engine's threads: it would crash when it ended what it got from its parent. And at
     the end of a process DuckDB complains of what is open."""
+    close_all()
     for database in list(_databases):
         database.close_idle()
 

@@ -7,15 +7,11 @@ lock files are never removed; a lock ends with its process.
 A second file says whose turn is next. Readers share the lock, so a writer that only tried for it would never have it
 while one reader or another is there: pages that many people look at would stop a delivery. Whoever has the turn waits
 for the lock alone, and everybody else waits for the turn.
-
-Threads of one process that write wait for one another in memory, before all that: the next goes on at once, where it
-would sleep between its tries, and only one of them at a time is in other processes' way.
 """
 
 import fcntl
 import os
 import random
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +19,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from writeback_pipeline.domain.ledger import StoreBusy
-from writeback_pipeline.store.errors import unusable
+from writeback_pipeline.store.errors import StoreUnusable, unusable
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.010, 0.050
 """Seconds between two tries; the jitter keeps waiting processes from trying in step."""
@@ -65,22 +61,6 @@ class Patience:
         time.sleep(min(left, pause))
 
 
-_writers: dict[str, threading.Lock] = {}
-os.register_at_fork(after_in_child=_writers.clear)  # a thread that had one of them is not there any more
-
-
-@contextmanager
-def alone_among_threads(path: Path, patience: Patience) -> Iterator[None]:
-    """Be the only thread of this process that waits for the lock of a file to write to it, or has it."""
-    writer = _writers.setdefault(str(path), threading.Lock())
-    while not writer.acquire(timeout=patience.left):
-        patience.pause("another thread of this process")
-    try:
-        yield
-    finally:
-        writer.release()
-
-
 @contextmanager
 def locked(path: Path, patience: Patience, *, shared: bool) -> Iterator[None]:
     """Hold the lock file beside `path`, among readers or alone; it is given back on every way out.
@@ -91,6 +71,15 @@ def locked(path: Path, patience: Patience, *, shared: bool) -> Iterator[None]:
         with _opened(path, ".turn") as turn:
             _acquire(lock, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, turn, patience)
         yield
+
+
+def is_awaited(path: Path) -> bool:
+    """Whether another process, or a reader of this one, waits for the lock of that file; True if nobody can tell."""
+    try:
+        with _opened(path, ".turn") as turn:
+            return not _got(turn, fcntl.LOCK_SH)  # who looks is not in the way of others who look
+    except (StoreUnusable, OSError):
+        return True
 
 
 @contextmanager

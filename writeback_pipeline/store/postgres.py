@@ -10,7 +10,7 @@ transaction, so a pooler may stand in between.
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -97,6 +97,10 @@ class PostgresDatabase:
         """A look at one moment, beside everybody."""
         with self._transaction(_LOOK) as session:
             yield session
+
+    def kept_open(self) -> AbstractContextManager[None]:
+        """Nothing: connections are kept in any case."""
+        return nullcontext()
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[Session]:

@@ -7,7 +7,7 @@ anything is alone in the ledger (`writing`) unless it holds on to all that it de
 
 import random
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -121,6 +121,10 @@ class Store:
     def shown(self) -> str:
         """Where the database is, for people; no secret is in it."""
         return self._database.shown
+
+    def kept_open(self) -> AbstractContextManager[None]:
+        """A block in which many transactions of this process follow one another, which then cost less."""
+        return self._database.kept_open()
 
     def server_condition(self) -> list[findings.Finding]:
         """What may be wrong with the database's server although it answers; nothing of a file."""

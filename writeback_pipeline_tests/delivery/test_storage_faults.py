@@ -21,6 +21,7 @@ from writeback_pipeline.domain.writebacks import Change, Kind, Status
 from writeback_pipeline.store import database
 from writeback_pipeline.store.errors import StoreUnusable
 from writeback_pipeline.store.store import Store
+from writeback_pipeline_tests.patience import wait_until
 from writeback_pipeline_tests.torture import size, tell
 from writeback_pipeline_tests.world import World
 
@@ -123,7 +124,8 @@ def test_a_home_that_becomes_read_only_is_named_and_works_again_once_it_is_not(
     world.unsubscribe_all(people)
 
     def remount(how: str) -> None:
-        subprocess.run(["mount", "-o", f"remount,{how}", str(disk)], check=True)
+        again = ["mount", "-o", f"remount,{how}", str(disk)]
+        wait_until(lambda: subprocess.run(again, capture_output=True, check=False).returncode == 0)  # nothing is open
 
     with pytest.raises(
         StoreUnusable, match=r"writebacks\.duckdb.* It may not be written: correct the owner and the perm"

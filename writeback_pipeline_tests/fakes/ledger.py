@@ -6,6 +6,7 @@ The contract suites of the store run on it too.
 import random
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 
 from writeback_pipeline.domain.adoption import AdoptedJob
@@ -239,6 +240,9 @@ class MemoryLedger:
 
     def unjoined(self, moves: Mapping[str, PersonRef]) -> dict[str, PersonRef]:
         return settling.unjoined(self.tables, moves)
+
+    def kept_open(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def journal(self, intents: Sequence[Intent], *, ahead: CallAhead | None = None) -> list[int | None]:
         return leases.journal(self.tables, intents)
