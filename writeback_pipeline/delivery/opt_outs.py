@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from threading import Lock
+from threading import Lock, Semaphore
 from uuid import uuid4
 
 from writeback_pipeline.delivery.bulk_jobs import BulkJobs
@@ -25,7 +25,7 @@ from writeback_pipeline.delivery.reading_back import Search, after_lost_jobs, re
 from writeback_pipeline.delivery.report import DeliveryReport
 from writeback_pipeline.delivery.sending import CALL_ALLOWANCE, Outgoing, Sent, insist, send
 from writeback_pipeline.delivery.shelf import Shelf
-from writeback_pipeline.delivery.waves import cut_into_waves, send_at_once
+from writeback_pipeline.delivery.waves import cut_into_waves, send_at_once, threads_for
 from writeback_pipeline.domain.ledger import LEASE, AttemptOutcome, Claim, OriginChange, Settlement
 from writeback_pipeline.domain.planning import (
     PersonPlan,
@@ -206,11 +206,13 @@ class OptOutDelivery:
     ) -> None:
         """Send the people, who come Account by Account, in calls: some at once, never two with one Account."""
 
+        slots = Semaphore(settings.concurrent_calls)
+
         def send_wave(wave: Sequence[Claim]) -> None:
-            self._send(list(self._planned(self._with_time_to_send(wave), held, settings)), report)
+            self._send(list(self._planned(self._with_time_to_send(wave), held, settings)), slots, report)
 
         waves = cut_into_waves(claims, lambda claim: _account(claim, held))
-        send_at_once(waves, send_wave, settings.concurrent_calls)
+        send_at_once(waves, send_wave, threads_for(settings.concurrent_calls))
 
     def _follow(
         self, claims: Sequence[Claim], held: dict[str, Held], leases: Sequence[Lease], report: DeliveryReport
@@ -281,10 +283,10 @@ class OptOutDelivery:
         now = self.now()
         return (plan_person(claim, still_there(held, claim), settings, now) for claim in claims)
 
-    def _send(self, plans: Sequence[PersonPlan], report: DeliveryReport) -> None:
-        """Send what is planned in calls, and settle it."""
+    def _send(self, plans: Sequence[PersonPlan], slots: Semaphore, report: DeliveryReport) -> None:
+        """Send what is planned in calls, each in one of the slots, and settle it."""
         begun, rows = time.monotonic(), _rows(plans)
-        sent = send(rows, self.ledger, self.organisation, self.now, self.run_id)
+        sent = send(rows, self.ledger, self.organisation, self.now, self.run_id, slots)
         self._tell("wave", begun, people=len(plans), rows=len(rows))
         self._settle(plans, iter(sent.results), sent, report)
         report.usage = self.organisation.usage

@@ -1,5 +1,8 @@
 """Send row writes: journal all of them, then call after call, each only under a lease that outlasts it.
 
+Where several threads send, each waits for one of the calls that may be under way at once, but never with anything that
+is not yet on disk.
+
 What rows there are is planned before; what their answers mean is settled after. Nothing is sent that is not
 journalled, and nothing is journalled for a person whom another worker has taken over.
 """
@@ -10,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from threading import Semaphore
 from time import monotonic
 from typing import NamedTuple, TypeVar
 from uuid import uuid4
@@ -79,28 +83,57 @@ class Sent:
     refused: bool = False
 
 
+class _Slot:
+    """One of the calls that may be under way at once, for the rest of the block; at its beginning if one is free."""
+
+    def __init__(self, slots: Semaphore) -> None:
+        self._slots = slots
+        self.is_ours = False
+
+    def __enter__(self) -> "_Slot":
+        self.is_ours = self._slots.acquire(blocking=False)
+        return self
+
+    def wait(self) -> None:
+        """Have it now."""
+        self.is_ours = self.is_ours or self._slots.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        if self.is_ours:
+            self._slots.release()
+
+
 def send(
     rows: Sequence[Outgoing],
     ledger: Journal,
     organisation: Organisation,
     now: Callable[[], datetime],
     run_id: str | None,
+    slots: Semaphore | None = None,
 ) -> Sent:
-    """Journal and send the rows; what one call brought is recorded before the next, the last one's answers are not."""
+    """Journal and send the rows; what one call brought is recorded before the next, the last one's answers are not.
+
+    Each call takes one of the `slots`. One that is free is reserved for with what is entered before the call; else it
+    is waited for after that.
+    """
     groups = organisation.batches([row.write for row in rows])
-    ahead = organisation.call_ahead() if groups else None
-    batch_id, attempts = journal(rows, groups, ledger, now(), run_id, LANE, ahead)
+    batch_id, attempts = "", list[int | None]()
     sent = Sent([None] * len(rows), [])
     confirmed: list[OriginChange] = []
     for number, group in enumerate(groups, 1):
-        if sent.unrecorded:
-            ahead = None if sent.trouble else organisation.call_ahead()
-            record_answers(ledger, sent.unrecorded, confirmed, now(), ahead)
-            sent.entered.update(confirmed)
-        ours = [position for position in group if attempts[position] is not None]
-        begun = monotonic()
-        answers = _call([rows[position] for position in ours], organisation, now, sent)
-        organisation.forgo_call()
+        with _Slot(slots or Semaphore()) as slot:
+            if number == 1 or sent.unrecorded:
+                ahead = organisation.call_ahead() if slot.is_ours and sent.trouble is None else None
+                if number == 1:
+                    batch_id, attempts = journal(rows, groups, ledger, now(), run_id, LANE, ahead)
+                else:
+                    record_answers(ledger, sent.unrecorded, confirmed, now(), ahead)
+                    sent.entered.update(confirmed)
+            slot.wait()
+            ours = [position for position in group if attempts[position] is not None]
+            begun = monotonic()
+            answers = _call([rows[position] for position in ours], organisation, now, sent)
+            organisation.forgo_call()
         told = {"run": run_id, "batch": batch_id, "lane": LANE, "call": number}
         tell_answers(_log, "call", answers, seconds=monotonic() - begun, **told)
         confirmed = confirmed_flags([rows[position] for position in ours], answers)

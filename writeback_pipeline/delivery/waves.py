@@ -37,6 +37,11 @@ def cut_into_waves(
     return [*sequences, [filling]] if filling else sequences
 
 
+def threads_for(calls: int) -> int:
+    """How many threads keep that many calls under way: while one plans or records, the others call."""
+    return calls + 1 if calls > 1 else 1
+
+
 def _inseparable(people: Sequence[_Person], account_of: Callable[[_Person], str | None]) -> Iterator[list[_Person]]:
     for account, group in groupby(people, account_of):
         together = list(group)

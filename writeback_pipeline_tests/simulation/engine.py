@@ -187,11 +187,30 @@ def _send_at_once(
             send(wave)
 
 
+class Slots:
+    """What the production's semaphores do: so many at once, the others wait."""
+
+    def __init__(self, calls: int) -> None:
+        self._free = calls
+
+    def acquire(self, *, blocking: bool = True) -> bool:
+        while not self._free:
+            if not blocking:
+                return False
+            strand().worker.sleep(0.05)
+        self._free -= 1
+        return True
+
+    def release(self) -> None:
+        self._free += 1
+
+
 @contextmanager
 def on_the_clock(people_per_wave: int) -> Iterator[None]:
     """Production code with the threads of the virtual clock in place of the system's, and waves of that many people."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(opt_outs, "send_at_once", _send_at_once)
+        patch.setattr(opt_outs, "Semaphore", Slots)
         patch.setattr(opt_outs, "cut_into_waves", partial(cut_into_waves, most=people_per_wave))
         patch.setattr(activity, "uninterrupted", nullcontext)  # signals are the system's, too
         yield
