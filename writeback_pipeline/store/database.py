@@ -115,12 +115,14 @@ class Database:
     @contextmanager
     def _opened_to_write(self) -> Iterator[duckdb.DuckDBPyConnection]:
         patience = Patience(self.path, self._wait)
-        with writers_of(self.path).turn(patience) as turn, ExitStack() as stack:
-            file = self._fitting(turn.found) or self._open_to_write(patience)
-            stack.push(file.opening)
-            yield file.engine
-            stack.pop_all()
-            turn.left = file
+        with writers_of(self.path).turn(patience) as turn:
+            file = turn.left = self._fitting(turn.found) or self._open_to_write(patience)
+            try:
+                yield file.engine
+            except BaseException as error:
+                turn.left = None
+                file.opening.__exit__(type(error), error, error.__traceback__)
+                raise
 
     def _fitting(self, found: Open | None) -> _OpenFile | None:
         """What was left open, by whatever object for the file, if it was migrated as this one wants it."""

@@ -34,35 +34,41 @@ class Open(Protocol):
         """Give it back."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Turn:
     """`found` is what the one before left open; what is put into `left` is for the next, or closed."""
 
-    found: Open | None
+    found: Open | None = None
     left: Open | None = None
 
 
 class Writers:
-    """Whose turn it is with one file: first come, first served. It lingers only within `kept_open`."""
+    """Whose turn it is with one file: first come, first served. It lingers only within `kept_open`.
+
+    An interrupt may come at any time to the thread that a turn or a block is of. So the lock is entered as itself, not
+    by its conditions, which would be left locked by one; and what is undone at the end is what was done until then.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        lock = threading.Lock()
-        self._free, self._lingers = threading.Condition(lock), threading.Condition(lock)
-        self._line: list[object] = []
-        self._busy = False
-        self._keepers = 0
+        self._lock = threading.Lock()
+        self._free, self._lingers = threading.Condition(self._lock), threading.Condition(self._lock)
+        self._line: list[Turn] = []
+        self._whose: Turn | None = None
+        self._blocks: list[threading.Event] = []
         self._open: Open | None = None
         self._opened_at = self._left_at = 0.0
 
     @contextmanager
     def turn(self, patience: Patience) -> Iterator[Turn]:
         """Be the only one; raises StoreBusy when that was waited for in vain."""
-        turn = Turn(self._begun(patience))
+        turn = Turn()
         try:
+            self._begin(turn, patience)
             yield turn
         finally:
-            self._ended(turn.left)
+            if self._whose is turn:
+                self._end(turn)
 
     @contextmanager
     def kept_open(self) -> Iterator[None]:
@@ -70,70 +76,74 @@ class Writers:
         over = threading.Event()
         keeper = threading.Thread(target=self._watch, args=(over,), name="kept open", daemon=True)
         keeper.start()
-        with self._lingers:
-            self._keepers += 1
         try:
+            with self._lock:
+                self._blocks.append(over)
             yield
         finally:
-            with self._lingers:
-                self._keepers -= 1
+            with self._lock:
+                self._blocks = [block for block in self._blocks if block is not over]
                 over.set()
                 self._lingers.notify_all()
-            if not self._keepers:
+            if not self._blocks:
                 self.close()
             keeper.join()
 
     def close(self) -> None:
         """Close what lingers; whoever comes next opens it again. What somebody has is left alone."""
-        with self._free:
-            if self._open is None:
-                return
-            lingering = self._taken()
-        self._close(lingering)
+        turn = Turn()
+        try:
+            with self._lock:
+                if self._open is None:
+                    return
+                self._take(turn)
+        finally:
+            if self._whose is turn:
+                self._close(turn.found)
 
-    def _begun(self, patience: Patience) -> Open | None:
-        place = object()
-        with self._free:
-            self._line.append(place)
+    def _begin(self, turn: Turn, patience: Patience) -> None:
+        with self._lock:
             try:
-                while self._busy or self._line[0] is not place:
+                self._line.append(turn)
+                while self._whose is not None or self._line[0] is not turn:
                     if not patience.left:
                         patience.pause("another thread of this process")
                     self._free.wait(patience.left)
                 if self._open is None:
                     self._opened_at = time.monotonic()
-                return self._taken()
+                self._take(turn)
             finally:
-                self._line.remove(place)
-                if not self._busy:  # it has given up, and the next may be waiting for it alone
+                if turn in self._line:
+                    self._line.remove(turn)
+                if self._whose is None:  # it has given up, and the next may be waiting for it alone
                     self._free.notify_all()
 
-    def _ended(self, left: Open | None) -> None:
-        may_linger = left is not None and self._keepers and not self._is_due_back()
-        with self._free:
-            if may_linger and self._keepers:  # the last block may have ended meanwhile
-                self._open, self._left_at = left, time.monotonic()
-                self._lingers.notify_all()
-                self._pass_on()
+    def _end(self, turn: Turn) -> None:
+        left = turn.left
+        try:
+            if left is None or not self._blocks or self._is_due_back():
                 return
-        self._close(left)
+            with self._lock:
+                if self._blocks:  # the last may have ended meanwhile
+                    self._open, self._left_at, self._whose = left, time.monotonic(), None  # nothing comes in between
+                    self._lingers.notify_all()
+                    self._free.notify_all()
+        finally:
+            if self._whose is turn:
+                self._close(left)
 
-    def _taken(self) -> Open | None:
-        self._busy = True
-        found, self._open = self._open, None
-        return found
+    def _take(self, turn: Turn) -> None:
+        self._whose = turn
+        turn.found, self._open = self._open, None
 
     def _close(self, left: Open | None) -> None:
         try:
             if left is not None:
                 left.close()
         finally:
-            with self._free:
-                self._pass_on()
-
-    def _pass_on(self) -> None:
-        self._busy = False
-        self._free.notify_all()
+            with self._lock:
+                self._whose = None
+                self._free.notify_all()
 
     def _is_due_back(self) -> bool:
         return time.monotonic() - self._opened_at >= LONGEST_OPEN or is_awaited(self._path)
@@ -147,7 +157,7 @@ class Writers:
 
     def _lingers_before(self, over: threading.Event) -> bool:
         """Wait until something lingers; False when it is over instead."""
-        with self._lingers:
+        with self._lock:
             self._lingers.wait_for(lambda: over.is_set() or self._open is not None)
             return not over.is_set()
 

@@ -168,6 +168,64 @@ def test_who_is_interrupted_as_its_turn_begins_passes_it_on(mine: Writers, monke
     assert came == [None]
 
 
+class InterruptedLine(list[Any]):
+    """A line in which an interrupt comes just after somebody has been put in, or taken out."""
+
+    def __init__(self, after: str) -> None:
+        super().__init__()
+        self._after = after
+
+    def append(self, place: Any) -> None:
+        super().append(place)
+        self._interrupt("append")
+
+    def remove(self, place: Any) -> None:
+        super().remove(place)
+        self._interrupt("remove")
+
+    def _interrupt(self, now: str) -> None:
+        if now == self._after:
+            self._after = ""
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("after", ["append", "remove"])
+def test_who_is_interrupted_in_the_line_is_in_nobody_s_way(mine: Writers, after: str) -> None:
+    mine._line = InterruptedLine(after)
+    take_in_vain(mine, KeyboardInterrupt)
+    assert take_a_turn(mine, seconds=0) is None
+
+
+def test_who_is_interrupted_as_its_turn_ends_leaves_nothing_open(
+    mine: Writers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: Path) -> bool:
+        raise KeyboardInterrupt
+
+    file = File()
+    with mine.kept_open():
+        monkeypatch.setattr(writers, "is_awaited", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            take_a_turn(mine, leaves=file)
+        assert file.closed
+        assert take_a_turn(mine, seconds=0) is None
+
+
+def test_an_interrupt_as_a_condition_is_entered_leaves_nothing_locked(
+    mine: Writers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enter = threading.Condition.__enter__
+
+    def interrupted(condition: threading.Condition) -> bool:
+        enter(condition)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, suppress(KeyboardInterrupt):
+        patched.setattr(threading.Condition, "__enter__", interrupted)
+        take_a_turn(mine)
+    assert mine._free.acquire(timeout=1)
+
+
 def test_nothing_lingers_outside_of_a_block(mine: Writers) -> None:
     file, found = File(), list[object]()
     with followed(mine.turn(patience(0)), mine, lambda: found.append(take_a_turn(mine))) as turn:
@@ -251,7 +309,7 @@ def test_what_another_process_waits_for_is_closed(mine: Writers, path: Path, pat
             assert another.closed
 
 
-def test_what_was_open_for_long_is_closed_however_busy_it_is(mine: Writers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_open_for_long_is_closed_however_whose_it_is(mine: Writers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writers, "LINGER", math.inf)
     monkeypatch.setattr(writers, "LONGEST_OPEN", 0.1)
     file = File()
