@@ -25,12 +25,17 @@ from writeback_pipeline.store.claims import due
 from writeback_pipeline.store.session import Session, in_utc
 
 
-def admit(session: Session, caller: Caller, heard: ApiUsage, now: datetime, calls: int) -> Admission | Hold:
-    """Reserve that many calls, none for a login; or say why they may not be made now."""
+def admit(
+    session: Session, caller: Caller, heard: ApiUsage, now: datetime, calls: int, *, as_probe: bool = True
+) -> Admission | Hold:
+    """Reserve that many calls, none for a login; or say why they may not be made now.
+
+    While there is trouble, everybody waits for a probe: what may not be made after all must not be one (`as_probe`).
+    """
     breakers.hold(session)
     hear(session, heard, now)
     breaker = breakers.load(session)
-    hold = barred(breaker, caller.name, now, manual=caller.manual)
+    hold = barred(breaker, caller.name, now, manual=caller.manual) if as_probe else breaker.hold
     account = _account(session, caller.purpose, now)
     if hold is None and calls:
         hold = refusal(account, caller.settings, caller.purpose, now)

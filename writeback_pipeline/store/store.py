@@ -631,7 +631,7 @@ class Store:
             yield session
             if ahead is None:
                 return
-            answer = api_calls.admit(session, ahead.caller, ahead.heard, ahead.at, 1)
+            answer = api_calls.admit(session, ahead.caller, ahead.heard, ahead.at, 1, as_probe=False)
         ahead.answered(answer)
 
     def not_made(self, purpose: Purpose, admitted_at: datetime) -> None:

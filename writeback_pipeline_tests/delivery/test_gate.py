@@ -248,6 +248,25 @@ def test_a_call_for_which_the_lease_turns_out_too_short_costs_nothing(
     assert world.calls_received() == 50_000 - left(world) == 1
 
 
+def test_nothing_is_reserved_ahead_while_trouble_lasts_and_the_call_itself_is_the_probe(world: World) -> None:
+    world.unsubscribe(world.contact())
+    world.fault("unavailable")
+    assert trouble(world).code == "HTTP_503"
+    world.heal()
+    hold = world.ledger.hold(Purpose.OPT_OUTS, world.clock())
+    assert hold is not None
+    world.clock.at = hold.until
+    before = left(world)
+    with world.guarded() as organisation:
+        world.ledger.record([], [], [], world.clock(), release=False, ahead=organisation.call_ahead())
+        organisation.forgo_call()
+        assert left(world) == before
+        with world.guarded() as another:
+            look(world, another)  # nobody is at work on a probe
+        look(world, organisation)
+    assert left(world) == 50_000 - 3
+
+
 TROUBLES = [
     ("unavailable", {}, "HTTP_503"),
     ("session_not_valid", {}, "INVALID_SESSION_ID"),
