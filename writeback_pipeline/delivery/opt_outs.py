@@ -206,10 +206,14 @@ class OptOutDelivery:
     ) -> None:
         """Send the people, who come Account by Account, in calls: some at once, never two with one Account."""
 
-        slots = Semaphore(settings.concurrent_calls)
+        slots, planning = Semaphore(settings.concurrent_calls), Lock()
 
         def send_wave(wave: Sequence[Claim]) -> None:
-            self._send(list(self._planned(self._with_time_to_send(wave), held, settings)), slots, report)
+            claims = self._with_time_to_send(wave)
+            with planning:  # all at once they would all be late: so the first is on its way while the next is planned
+                plans = list(self._planned(claims, held, settings))
+                rows = _rows(plans)
+            self._send(plans, rows, slots, report)
 
         waves = cut_into_waves(claims, lambda claim: _account(claim, held))
         send_at_once(waves, send_wave, threads_for(settings.concurrent_calls))
@@ -283,9 +287,11 @@ class OptOutDelivery:
         now = self.now()
         return (plan_person(claim, still_there(held, claim), settings, now) for claim in claims)
 
-    def _send(self, plans: Sequence[PersonPlan], slots: Semaphore, report: DeliveryReport) -> None:
-        """Send what is planned in calls, each in one of the slots, and settle it."""
-        begun, rows = time.monotonic(), _rows(plans)
+    def _send(
+        self, plans: Sequence[PersonPlan], rows: Sequence[Outgoing], slots: Semaphore, report: DeliveryReport
+    ) -> None:
+        """Send the rows of what is planned in calls, each in one of the slots, and settle it."""
+        begun = time.monotonic()
         sent = send(rows, self.ledger, self.organisation, self.now, self.run_id, slots)
         self._tell("wave", begun, people=len(plans), rows=len(rows))
         self._settle(plans, iter(sent.results), sent, report)
