@@ -20,7 +20,7 @@ from writeback_pipeline.delivery.interpreter import for_many_rows
 from writeback_pipeline.delivery.interrupts import uninterrupted
 from writeback_pipeline.delivery.pinning import check_pinned
 from writeback_pipeline.delivery.protocols import ActivityLedger, CountedEvents, Organisation
-from writeback_pipeline.delivery.sending import CALL_ALLOWANCE, Outgoing, Sent, insist, send
+from writeback_pipeline.delivery.sending import CALL_ALLOWANCE, Outgoing, Sent, insist, prepared, send
 from writeback_pipeline.delivery.window_plan import SUMMARIES_PER_CALL, SUMMARIES_PER_JOB, WindowPlan, plan_window
 from writeback_pipeline.domain.activity import Presentation, Summary, withdrawn_summary
 from writeback_pipeline.domain.ledger import MAX_HOPS, Settlement
@@ -209,9 +209,11 @@ class ActivityDelivery:
         if report.key_in_text:
             tasks = self._looked_up(tasks, window)
         rows = [_outgoing(task, lease) for task in tasks]
-        sent = (
-            self._bulk.send_all(rows) if by_bulk else send(rows, self.ledger, self.organisation, self.now, self.run_id)
-        )
+        if by_bulk:
+            sent = self._bulk.send_all(rows)
+        else:
+            batch = prepared(rows, self.organisation, self.now(), self.run_id)
+            sent = send(batch, self.ledger, self.organisation, self.now)
         answered = [(task, result) for task, result in zip(tasks, sent.results, strict=True) if result is not None]
         report.key_in_text |= any(lacks_key_field(result.code, result.message) for _, result in answered)
         trouble = sent.trouble

@@ -23,7 +23,7 @@ from writeback_pipeline.delivery.pinning import check_pinned
 from writeback_pipeline.delivery.protocols import OptOutLedger, Organisation
 from writeback_pipeline.delivery.reading_back import Search, after_lost_jobs, read_back_all, search, still_there
 from writeback_pipeline.delivery.report import DeliveryReport
-from writeback_pipeline.delivery.sending import CALL_ALLOWANCE, Outgoing, Sent, insist, send
+from writeback_pipeline.delivery.sending import CALL_ALLOWANCE, Batch, Outgoing, Sent, insist, prepared, send
 from writeback_pipeline.delivery.shelf import Shelf
 from writeback_pipeline.delivery.waves import cut_into_waves, send_at_once, threads_for
 from writeback_pipeline.domain.ledger import LEASE, AttemptOutcome, Claim, OriginChange, Settlement
@@ -212,8 +212,8 @@ class OptOutDelivery:
             claims = self._with_time_to_send(wave)
             with planning:  # all at once they would all be late: so the first is on its way while the next is planned
                 plans = list(self._planned(claims, held, settings))
-                rows = _rows(plans)
-            self._send(plans, rows, slots, report)
+                batch = prepared(_rows(plans), self.organisation, self.now(), self.run_id)
+            self._send(plans, batch, slots, report)
 
         waves = cut_into_waves(claims, lambda claim: _account(claim, held))
         send_at_once(waves, send_wave, threads_for(settings.concurrent_calls))
@@ -287,13 +287,11 @@ class OptOutDelivery:
         now = self.now()
         return (plan_person(claim, still_there(held, claim), settings, now) for claim in claims)
 
-    def _send(
-        self, plans: Sequence[PersonPlan], rows: Sequence[Outgoing], slots: Semaphore, report: DeliveryReport
-    ) -> None:
-        """Send the rows of what is planned in calls, each in one of the slots, and settle it."""
+    def _send(self, plans: Sequence[PersonPlan], batch: Batch, slots: Semaphore, report: DeliveryReport) -> None:
+        """Send what is planned in calls, each in one of the slots, and settle it."""
         begun = time.monotonic()
-        sent = send(rows, self.ledger, self.organisation, self.now, self.run_id, slots)
-        self._tell("wave", begun, people=len(plans), rows=len(rows))
+        sent = send(batch, self.ledger, self.organisation, self.now, slots)
+        self._tell("wave", begun, people=len(plans), rows=len(batch.rows))
         self._settle(plans, iter(sent.results), sent, report)
         report.usage = self.organisation.usage
         if sent.trouble is not None:

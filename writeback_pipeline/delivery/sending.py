@@ -67,6 +67,16 @@ class Outgoing(NamedTuple):
     evidence: OriginChange | None = None
 
 
+class Batch(NamedTuple):
+    """Rows that go together: the positions of those in each call, and how all of them are journalled."""
+
+    id: str
+    run_id: str | None
+    rows: Sequence[Outgoing]
+    groups: Sequence[Sequence[int]]
+    intents: Sequence[Intent]
+
+
 @dataclass(slots=True)
 class Sent:
     """Answers in the rows' positions, None for a row that is no longer ours; `unrecorded` is for whoever settles them,
@@ -103,12 +113,26 @@ class _Slot:
             self._slots.release()
 
 
+def prepared(rows: Sequence[Outgoing], organisation: Organisation, now: datetime, run_id: str | None) -> Batch:
+    """The rows as they go in calls."""
+    return batch_of(rows, organisation.batches([row.write for row in rows]), now, run_id, LANE)
+
+
+def batch_of(
+    rows: Sequence[Outgoing], groups: Sequence[Sequence[int]], now: datetime, run_id: str | None, lane: str
+) -> Batch:
+    """The rows as they go by that lane, each in one of the groups."""
+    batch_id = uuid4().hex
+    numbers = {position: number for number, group in enumerate(groups, 1) for position in group}
+    intents = [intent(row, batch_id, lane, numbers[position], now, run_id) for position, row in enumerate(rows)]
+    return Batch(batch_id, run_id, rows, groups, intents)
+
+
 def send(
-    rows: Sequence[Outgoing],
+    batch: Batch,
     ledger: Journal,
     organisation: Organisation,
     now: Callable[[], datetime],
-    run_id: str | None,
     slots: Semaphore | None = None,
 ) -> Sent:
     """Journal and send the rows; what one call brought is recorded before the next, the last one's answers are not.
@@ -116,16 +140,15 @@ def send(
     Each call takes one of the `slots`. One that is free is reserved for with what is entered before the call; else it
     is waited for after that.
     """
-    groups = organisation.batches([row.write for row in rows])
-    batch_id, attempts = "", list[int | None]()
+    rows, attempts = batch.rows, list[int | None]()
     sent = Sent([None] * len(rows), [])
     confirmed: list[OriginChange] = []
-    for number, group in enumerate(groups, 1):
+    for number, group in enumerate(batch.groups, 1):
         with _Slot(slots or Semaphore()) as slot:
             if number == 1 or sent.unrecorded:
                 ahead = organisation.call_ahead() if slot.is_ours and sent.trouble is None else None
                 if number == 1:
-                    batch_id, attempts = journal(rows, groups, ledger, now(), run_id, LANE, ahead)
+                    attempts = journal(batch, ledger, ahead)
                 else:
                     record_answers(ledger, sent.unrecorded, confirmed, now(), ahead)
                     sent.entered.update(confirmed)
@@ -134,7 +157,7 @@ def send(
             begun = monotonic()
             answers = _call([rows[position] for position in ours], organisation, now, sent)
             organisation.forgo_call()
-        told = {"run": run_id, "batch": batch_id, "lane": LANE, "call": number}
+        told = {"run": batch.run_id, "batch": batch.id, "lane": LANE, "call": number}
         tell_answers(_log, "call", answers, seconds=monotonic() - begun, **told)
         confirmed = confirmed_flags([rows[position] for position in ours], answers)
         sent.unrecorded, answered_at = [], now()
@@ -206,29 +229,13 @@ def _no_answer_at_all(answers: Sequence[RowResult]) -> OrganisationUnavailable |
     return OrganisationUnavailable(answers[0].code or "NO_ANSWER", answers[0].message or "", advice, passing=True)
 
 
-def journal(
-    rows: Sequence[Outgoing],
-    groups: Sequence[Sequence[int]],
-    ledger: Journal,
-    now: datetime,
-    run_id: str | None,
-    lane: str,
-    ahead: CallAhead | None = None,
-) -> tuple[str, list[int | None]]:
-    """The id of the batch, and an attempt id per row; None for a row that may not be sent. The call `ahead` is reserved
-    with the last of them."""
-    batch_id = uuid4().hex
-    call_numbers = {position: number for number, group in enumerate(groups, 1) for position in group}
+def journal(batch: Batch, ledger: Journal, ahead: CallAhead | None = None) -> list[int | None]:
+    """An attempt id per row; None for a row that may not be sent. The call `ahead` is reserved with the last."""
     ids: list[int | None] = []
-    for start in range(0, len(rows), ROWS_PER_TRANSACTION):
-        ids += ledger.journal(
-            [
-                intent(row, batch_id, lane, call_numbers[position], now, run_id)
-                for position, row in enumerate(rows[start : start + ROWS_PER_TRANSACTION], start)
-            ],
-            ahead=ahead if start + ROWS_PER_TRANSACTION >= len(rows) else None,
-        )
-    return batch_id, ids
+    for start in range(0, len(batch.intents), ROWS_PER_TRANSACTION):
+        end = start + ROWS_PER_TRANSACTION
+        ids += ledger.journal(batch.intents[start:end], ahead=ahead if end >= len(batch.intents) else None)
+    return ids
 
 
 def intent(row: Outgoing, batch_id: str, lane: str, call_number: int, now: datetime, run_id: str | None) -> Intent:

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from writeback_pipeline.delivery.pinning import check_pinned
 from writeback_pipeline.delivery.protocols import Journal, Organisation
-from writeback_pipeline.delivery.sending import Outgoing, Sent, insist, send
+from writeback_pipeline.delivery.sending import Outgoing, Sent, insist, prepared, send
 from writeback_pipeline.domain.ledger import AttemptOutcome
 from writeback_pipeline.domain.people import PersonRef
 from writeback_pipeline.domain.records import Answer, OrganisationUnavailable, RowResult
@@ -148,7 +148,8 @@ class RunUndo:
     def _send(self, undo: Undo, plans: Sequence[UndoPlan]) -> Sent:
         """Journal and send what the plans ask for, as a delivery does."""
         rows = [_outgoing(plan.subject, write) for plan in plans for write in plan.writes]
-        return send(rows, self.ledger, self.organisation, self.now, undo.id)
+        batch = prepared(rows, self.organisation, self.now(), undo.id)
+        return send(batch, self.ledger, self.organisation, self.now)
 
     def _settled(self, plans: Sequence[UndoPlan], sent: Sent, report: UndoReport) -> list[UndoneRow]:
         results = iter(sent.results)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from writeback_pipeline.delivery import gathering, opt_outs
-from writeback_pipeline.delivery.sending import Outgoing, journal
+from writeback_pipeline.delivery.sending import Outgoing, batch_of, journal
 from writeback_pipeline.domain.bulk import BULK_LANE, BulkJob, JobKind, Stage
 from writeback_pipeline.domain.ledger import LEASE
 from writeback_pipeline.domain.planning import in_sending_order, plan_person
@@ -265,9 +265,10 @@ def test_a_job_of_which_a_restored_ledger_knows_too_little_is_asked_about_before
         for claim, write in writes
         if write.title is not None
     ]  # fmt: skip
-    batch_id, _ = journal(rows, [range(len(rows))], world.ledger, now, "run", BULK_LANE)
+    batch = batch_of(rows, [range(len(rows))], now, "run", BULK_LANE)
+    journal(batch, world.ledger)
     kind = JobKind("Note", "insert")
-    job = BulkJob(world.organisation.create_job(kind), batch_id, 1, kind, len(rows), Stage.CREATED, now)
+    job = BulkJob(world.organisation.create_job(kind), batch.id, 1, kind, len(rows), Stage.CREATED, now)
     assert world.ledger.enter_job(job, "before the backup")
     world.organisation.upload_job(job.job_id, [row.write for row in rows])
     world.organisation.close_job(job.job_id)

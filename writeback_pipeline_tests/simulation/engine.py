@@ -188,9 +188,9 @@ def _send_at_once(
 
 
 class Slots:
-    """What the production's semaphores do: so many at once, the others wait."""
+    """What the production's semaphores and locks do: so many at once, the others wait."""
 
-    def __init__(self, calls: int) -> None:
+    def __init__(self, calls: int = 1) -> None:
         self._free = calls
 
     def acquire(self, *, blocking: bool = True) -> bool:
@@ -204,6 +204,12 @@ class Slots:
     def release(self) -> None:
         self._free += 1
 
+    def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
 
 @contextmanager
 def on_the_clock(people_per_wave: int) -> Iterator[None]:
@@ -211,6 +217,7 @@ def on_the_clock(people_per_wave: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(opt_outs, "send_at_once", _send_at_once)
         patch.setattr(opt_outs, "Semaphore", Slots)
+        patch.setattr(opt_outs, "Lock", Slots)
         patch.setattr(opt_outs, "cut_into_waves", partial(cut_into_waves, most=people_per_wave))
         patch.setattr(activity, "uninterrupted", nullcontext)  # signals are the system's, too
         yield

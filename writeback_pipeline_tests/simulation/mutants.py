@@ -34,14 +34,12 @@ def claim_omits_what_a_dead_worker_left(patch: pytest.MonkeyPatch) -> None:
 def flag_only_writes_have_no_attempt(patch: pytest.MonkeyPatch) -> None:
     journal = sending.journal
 
-    def without_lone_flags(
-        rows: Sequence[sending.Outgoing], groups: Sequence[Sequence[int]], *rest: Any
-    ) -> tuple[str, list[int | None]]:
-        noted = {row.writeback_id for row in rows if row.title is not None}
-        kept = [position for position, row in enumerate(rows) if row.writeback_id in noted]
-        batch_id, entered = journal([rows[position] for position in kept], [range(len(kept))], *rest)
+    def without_lone_flags(batch: sending.Batch, *rest: Any) -> list[int | None]:
+        noted = {row.writeback_id for row in batch.rows if row.title is not None}
+        kept = [position for position, row in enumerate(batch.rows) if row.writeback_id in noted]
+        entered = journal(batch._replace(intents=[batch.intents[position] for position in kept]), *rest)
         ids = dict(zip(kept, entered, strict=True))
-        return batch_id, [ids.get(position, NO_ATTEMPT) for position in range(len(rows))]
+        return [ids.get(position, NO_ATTEMPT) for position in range(len(batch.rows))]
 
     patch.setattr(sending, "journal", without_lone_flags)
 
