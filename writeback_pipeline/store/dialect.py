@@ -11,7 +11,7 @@ class Dialect:
     `instant` puts a TIMESTAMP into ISO 8601 with Z; `json_object` makes the text of one object from expressions by
     name; `incarnation` is an expression that changes when the database was put back or another server took over;
     `unless_known` ends an INSERT that other transactions may be making too. `looks_up_lists`: indexes serve lists of
-    values, and no arrays. `keeps_counts`: see `counts`.
+    values, and no arrays. `takes_lists_as_json`: a long list is bound sooner as text. `keeps_counts`: see `counts`.
     """
 
     name: str
@@ -21,6 +21,7 @@ class Dialect:
     unless_known: str
     locks_rows: bool
     looks_up_lists: bool
+    takes_lists_as_json: bool
     keeps_counts: bool
 
 
@@ -41,6 +42,7 @@ DUCKDB = Dialect(
     unless_known="",  # one transaction at a time; the clause takes milliseconds per row
     locks_rows=False,
     looks_up_lists=True,
+    takes_lists_as_json=True,
     keeps_counts=False,
 )
 
@@ -56,5 +58,6 @@ POSTGRESQL = Dialect(
     unless_known=" ON CONFLICT DO NOTHING",
     locks_rows=True,
     looks_up_lists=False,
+    takes_lists_as_json=False,
     keeps_counts=True,
 )

@@ -10,8 +10,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from writeback_pipeline.domain.ledger import Origin, OriginChange
-from writeback_pipeline.store.schema import next_ids
-from writeback_pipeline.store.session import Session, in_utc, selected
+from writeback_pipeline.store.session import Session, in_utc
 
 _COLUMNS = {
     "id": "BIGINT",
@@ -70,11 +69,13 @@ def refresh_desired_flags(session: Session, people: Collection[str]) -> None:
 def flags_set_by_us(session: Session, people: Collection[str]) -> set[str]:
     """Those of the people whose flag is ours: an opt-out of the platform stands with the evidence that we set it, and
     no other opt-out does."""
+    values: list[object] = []
+    theirs = session.listed("TEXT", people, values)
     rows = session.execute(
         "SELECT o.person_id FROM opt_out_origins o "
-        "WHERE o.cleared_at IS NULL AND o.person_id IN (SELECT unnest($1::TEXT[])) GROUP BY o.person_id "
+        f"WHERE o.cleared_at IS NULL AND o.person_id IN ({theirs}) GROUP BY o.person_id "
         "HAVING bool_or(o.origin = 'platform' AND o.flag_set) AND NOT bool_or(o.origin <> 'platform')",
-        [list(people)],
+        values,
     )
     return {person for (person,) in rows.fetchall()}
 
@@ -154,9 +155,10 @@ def without(
 
 
 def _opt_outs(session: Session, people: Collection[str]) -> list[OptOut]:
+    values: list[object] = []
+    theirs = session.listed("TEXT", people, values)
     rows = session.execute(
-        f"SELECT {', '.join(_COLUMNS)} FROM opt_out_origins WHERE person_id IN (SELECT unnest($1::TEXT[]))",
-        [list(people)],
+        f"SELECT {', '.join(_COLUMNS)} FROM opt_out_origins WHERE person_id IN ({theirs})", values
     ).fetchall()
     return [
         OptOut(id_, person, origin, in_utc(since), flag_set, writeback_id, in_utc(cleared_at), cleared_by)
@@ -195,15 +197,16 @@ def _ended(opt_out: OptOut, ends: Iterable[tuple[datetime, int | None]]) -> OptO
 def _insert(session: Session, opt_outs: Sequence[OptOut]) -> None:
     if not opt_outs:
         return
-    ids = next_ids(session, "origin_ids", len(opt_outs))
-    rows, bound = selected(_COLUMNS, [(id_, *opt_out[1:]) for id_, opt_out in zip(ids, opt_outs, strict=True)])
-    session.execute(f"INSERT INTO opt_out_origins ({', '.join(_COLUMNS)}) {rows}", bound)
+    columns = {name: type_ for name, type_ in _COLUMNS.items() if name != "id"}
+    rows, bound = session.selected(columns, [opt_out[1:] for opt_out in opt_outs])
+    into = f"INSERT INTO opt_out_origins ({', '.join(columns)}, id)"
+    session.execute(f"{into} SELECT n.*, nextval('origin_ids') FROM ({rows}) n", bound)
 
 
 def _update(session: Session, opt_outs: Sequence[OptOut]) -> None:
     if not opt_outs:
         return
-    rows, bound = selected(_COLUMNS, opt_outs)
+    rows, bound = session.selected(_COLUMNS, opt_outs)
     session.execute(
         "UPDATE opt_out_origins SET flag_set = n.flag_set, cleared_at = n.cleared_at, cleared_by = n.cleared_by "
         f"FROM ({rows}) n WHERE opt_out_origins.id = n.id",

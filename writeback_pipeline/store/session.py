@@ -1,22 +1,27 @@
 """What the store's statements need of a database: run SQL with `$1`-style values, fetch the rows.
 
 Statements keep to what DuckDB and PostgreSQL both take, and ask the session's dialect where they differ. Bulk values
-arrive as one array per column and are unnested; a column that never changes, as one value.
+arrive as one array per column and are unnested, long ones of DuckDB as the text of a JSON array, which is not copied by
+every step that plans the statement; a column that never changes, as one value.
 Two clauses are left out because of what they cost in DuckDB once a table is large: ON CONFLICT takes milliseconds per
 row, conflict or not, so bulk inserts leave known rows out themselves; RETURNING turns an update in place into a delete
 and an insert of the whole row, so what was updated is selected afterwards. Instants are kept as TIMESTAMP in UTC:
 aware ones are bound as they are (the session's time zone is UTC), and read back through `in_utc`.
 """
 
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol, overload
+from typing import Any, NamedTuple, Protocol, overload
 
 from writeback_pipeline.store.dialect import Dialect
 
 FEW = 200
 """Rows that are looked up one by one; more of them are found sooner by reading the column once."""
+
+_IN_JSON = ("TEXT", "BIGINT", "INTEGER", "BOOLEAN")
+"""The types of what JSON tells as it is."""
 
 
 class Rows(Protocol):
@@ -57,8 +62,51 @@ class Session:
             first = len(values) + 1
             values += members
             return f"{column} IN ({', '.join(f'${number}' for number in range(first, len(values) + 1))})"
-        values.append(list(members))
-        return f"{column} IN (SELECT unnest(${len(values)}::{type_}[]))"
+        return f"{column} IN ({self.listed(type_, members, values)})"
+
+    def listed(self, type_: str, members: Collection[object], values: list[object]) -> str:
+        """A SELECT of the members, which are added to the statement's `values`."""
+        column = self._whole(len(values) + 1, type_, list(members))
+        values.append(column.value)
+        return f"SELECT {column.term}{_texts([column])}"
+
+    def selected(self, columns: Mapping[str, str], rows: Iterable[Sequence[object]]) -> tuple[str, list[object]]:
+        """A SELECT of these rows, its columns given with their types, and what is bound as its $1, $2, ...
+
+        A column that says the same in every row is bound once: most of what a large statement costs is the binding. The
+        first column, which identifies the row, is always bound whole.
+        """
+        bound = [
+            _Bound(f"${number}::{type_}", column[0])
+            if number > 1 and column and column.count(column[0]) == len(column)
+            else self._whole(number, type_, column)
+            for number, (type_, column) in enumerate(
+                zip(columns.values(), as_columns(rows, len(columns)), strict=True), 1
+            )
+        ]
+        terms = (f"{each.term} AS {name}" for name, each in zip(columns, bound, strict=True))
+        return f"SELECT {', '.join(terms)}{_texts(bound)}", [each.value for each in bound]
+
+    def _whole(self, number: int, type_: str, column: list[object]) -> "_Bound":
+        if self.dialect.takes_lists_as_json and len(column) > FEW and type_ in _IN_JSON:
+            return _Bound(f"unnest(from_json(v.c{number}, '[\"{type_}\"]'))", json.dumps(column), text=number)
+        return _Bound(f"unnest(${number}::{type_}[])", column)
+
+
+class _Bound(NamedTuple):
+    """A term and the value bound for it; `text` is the number of one that is taken from a text."""
+
+    term: str
+    value: object
+    text: int | None = None
+
+
+def _texts(bound: Iterable[_Bound]) -> str:
+    """Where such terms are taken from: a row of their texts, as what is constant would be read while planning."""
+    numbers = [each.text for each in bound if each.text is not None]
+    if not numbers:
+        return ""
+    return f" FROM (VALUES ({', '.join(f'${n}' for n in numbers)})) v({', '.join(f'c{n}' for n in numbers)})"
 
 
 def unnested(columns: Mapping[str, str]) -> str:
@@ -66,23 +114,6 @@ def unnested(columns: Mapping[str, str]) -> str:
     return "SELECT " + ", ".join(
         f"unnest(${number}::{type_}[]) AS {name}" for number, (name, type_) in enumerate(columns.items(), 1)
     )
-
-
-def selected(columns: Mapping[str, str], rows: Iterable[Sequence[object]]) -> tuple[str, list[object]]:
-    """A SELECT of these rows, its columns given with their types, and what is bound as its $1, $2, ...
-
-    A column that says the same in every row is bound once: most of what a large statement costs is the binding. The
-    first column, which identifies the row, is always bound whole.
-    """
-    bound: list[object] = []
-    terms = []
-    for number, ((name, type_), column) in enumerate(
-        zip(columns.items(), as_columns(rows, len(columns)), strict=True), 1
-    ):
-        same = number > 1 and column and column.count(column[0]) == len(column)
-        bound.append(column[0] if same else column)
-        terms.append(f"${number}::{type_} AS {name}" if same else f"unnest(${number}::{type_}[]) AS {name}")
-    return f"SELECT {', '.join(terms)}", bound
 
 
 def as_columns(rows: Iterable[Sequence[object]], width: int) -> list[list[object]]:
