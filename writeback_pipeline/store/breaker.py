@@ -1,8 +1,14 @@
 """The breaker as all processes share it: one row. When it opens, closes and whom it lets try is `domain.breaker`'s."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from writeback_pipeline.domain.breaker import Breaker
 from writeback_pipeline.domain.holds import Hold
 from writeback_pipeline.store.session import Session, in_utc
+
+COLUMNS = ("failures", "open_until", "code", "message", "advice", "passing", "prober", "probe_until")
+"""What its row says of it."""
 
 
 def hold(session: Session) -> None:
@@ -13,9 +19,13 @@ def hold(session: Session) -> None:
 
 def load(session: Session) -> Breaker:
     """The breaker now."""
-    [(failures, until, code, message, advice, passing, prober, probe_until)] = session.execute(
-        "SELECT failures, open_until, code, message, advice, passing, prober, probe_until FROM breaker"
-    ).fetchall()
+    [row] = session.execute(f"SELECT {', '.join(COLUMNS)} FROM breaker").fetchall()
+    return read(row)
+
+
+def read(row: Sequence[Any]) -> Breaker:
+    """The breaker, from its columns."""
+    failures, until, code, message, advice, passing, prober, probe_until = row
     hold = None if until is None else Hold(in_utc(until), code, message, advice, passing)
     return Breaker(failures, hold, prober, in_utc(probe_until))
 
