@@ -32,13 +32,15 @@ MOST_IDLE = 8
 """Engines that a database keeps: each has a thread for every core, and some megabytes."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _OpenFile:
-    """The file with its lock, and the engine to which it is attached."""
+    """The file with its lock, and the engine to which it is attached; `is_here` once its ledger is known not to have
+    been moved."""
 
     opening: AbstractContextManager[duckdb.DuckDBPyConnection]
     engine: duckdb.DuckDBPyConnection
     migrations: Sequence[schema.Migration]
+    is_here: bool = False
 
     def close(self) -> None:
         """Give it back."""
@@ -74,10 +76,13 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Session]:
         """One transaction, alone in the file: committed at the end of the block, rolled back when it raises."""
-        with self._opened_to_write() as connection, _transaction(connection):
-            session = Session(connection, DUCKDB)
-            if not self._departed_too:
+        with self._opened_to_write() as file, _transaction(file.engine):
+            session = Session(file.engine, DUCKDB)
+            if self._departed_too:
+                file.is_here = False  # or no more, after this
+            elif not file.is_here:
                 schema.refuse_departed(self.shown, session)
+                file.is_here = True
             yield session
 
     def sharing(self) -> AbstractContextManager[Session]:
@@ -113,12 +118,12 @@ class Database:
         return self._opened(Patience(self.path, self._wait), read_only=True)
 
     @contextmanager
-    def _opened_to_write(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _opened_to_write(self) -> Iterator[_OpenFile]:
         patience = Patience(self.path, self._wait)
         with writers_of(self.path).turn(patience) as turn:
             file = turn.left = self._fitting(turn.found) or self._open_to_write(patience)
             try:
-                yield file.engine
+                yield file
             except BaseException as error:
                 turn.left = None
                 file.opening.__exit__(type(error), error, error.__traceback__)
