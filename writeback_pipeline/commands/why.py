@@ -43,7 +43,7 @@ def why(who: str, format_: str) -> None:
 
 def _document(facts: Facts) -> dict[str, Any]:
     return {
-        "people": [asdict(person) for person in facts.people],
+        "people": [person._asdict() for person in facts.people],
         "moments": [asdict(moment) for moment in moments(facts)],
         "now": standing(facts),
         "writebacks": [row._asdict() for row in facts.writebacks],

@@ -1,7 +1,6 @@
 """What a delivery of opt-outs would do: the same claims, looks and plans as the real one, and no write anywhere."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from datetime import datetime
 from itertools import compress
 
@@ -88,7 +87,7 @@ def _where_they_are(
         known = {claim.person.salesforce_id for claim in stay}
         new = [target.salesforce_id for target in targets if target.salesforce_id not in known]
         history = ledger.preview(now, limit=len(new), people=new) if new else []
-        joined = [replace(claim, person=moves[claim.person.salesforce_id]) for claim in moved]
+        joined = [claim._replace(person=moves[claim.person.salesforce_id]) for claim in moved]
         claims = _joined([*stay, *history, *joined])
         held = {id_: where for id_, where in held.items() if id_ not in moves} | organisation.look(targets)
     return claims, held
@@ -101,7 +100,7 @@ def _with_predecessors(
     asked = [claim.person for claim in claims if has_resubscribes(claim)]
     moves = ledger.unjoined(organisation.predecessors(asked)) if asked else {}
     history = ledger.preview(now, limit=len(moves), people=list(moves)) if moves else []
-    return _joined([*claims, *(replace(claim, person=_end(claim.person, moves)) for claim in history)])
+    return _joined([*claims, *(claim._replace(person=_end(claim.person, moves)) for claim in history)])
 
 
 def _end(person: PersonRef, moves: Mapping[str, PersonRef]) -> PersonRef:
@@ -117,8 +116,7 @@ def _joined(claims: Iterable[Claim]) -> list[Claim]:
         by_person[claim.person.salesforce_id] = (
             claim
             if first is None
-            else replace(
-                first,
+            else first._replace(
                 taken=first.taken + claim.taken,
                 events=first.events + claim.events,
                 flag_is_ours=first.flag_is_ours or claim.flag_is_ours,

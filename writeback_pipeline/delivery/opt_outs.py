@@ -26,7 +26,7 @@ from writeback_pipeline.delivery.report import DeliveryReport
 from writeback_pipeline.delivery.sending import CALL_ALLOWANCE, Batch, Outgoing, Sent, insist, prepared, send
 from writeback_pipeline.delivery.shelf import Shelf
 from writeback_pipeline.delivery.waves import cut_into_waves, send_at_once, threads_for
-from writeback_pipeline.domain.ledger import LEASE, AttemptOutcome, Claim, OriginChange, Settlement
+from writeback_pipeline.domain.ledger import LEASE, AttemptOutcome, Claim, Lease, OriginChange, Settlement
 from writeback_pipeline.domain.planning import (
     PersonPlan,
     Results,
@@ -53,9 +53,6 @@ from writeback_pipeline.domain.settings import WritebackSettings
 from writeback_pipeline.logs import tell
 
 _log = logging.getLogger(__name__)
-
-Lease = tuple[str, int]
-"""A person's id, and the epoch under which the lease was given."""
 
 PEOPLE_PER_CLAIM = 10_000
 """People leased and looked at together: five reads of 2,000 share one call."""

@@ -47,6 +47,10 @@ class SettingsMoved(Exception):
     """Somebody changed a setting since they were looked at; nothing was changed."""
 
 
+Lease = tuple[str, int]
+"""A person's id, and the epoch under which the lease was given."""
+
+
 @dataclass(frozen=True, slots=True)
 class Doubt:
     """A writeback that was sent and never answered, with what a read-back needs to find out.
@@ -63,8 +67,7 @@ class Doubt:
     flag: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """One person leased to this worker, with everything the fold needs.
 
     `person` is where writes go now (after recorded redirects). `taken` are the writebacks to deliver, `doubts` those to
@@ -86,7 +89,7 @@ class Claim:
     left: tuple[int, ...] = ()
 
     @property
-    def lease(self) -> tuple[str, int]:
+    def lease(self) -> Lease:
         """The person's id and the epoch: what an outcome is fenced by."""
         return self.person.salesforce_id, self.epoch
 

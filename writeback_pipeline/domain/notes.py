@@ -22,6 +22,7 @@ _IN_HTML = str.maketrans(
     | dict.fromkeys(map(chr, range(0x80, 0xA0)), "\ufffd")
 )
 _CUT_MARK = "… [cut]"
+_TWO_DIGITS = [f"{number:02}" for number in range(100)]
 _SENTENCES = {
     Kind.UNSUBSCRIBE: "{object_type} unsubscribed from {platform} on {timestamp}",
     Kind.RESUBSCRIBE: "{object_type} resubscribed to {platform} on {timestamp}",
@@ -32,9 +33,10 @@ def note_timestamp(instant: datetime, zone: ZoneInfo) -> str:
     """`mm/dd/yy hh:mm:ss tt` in that zone: zero-padded, 12-hour, AM or PM; midnight is 12:00:00 AM."""
     local = local_time(instant, zone)
     half = "AM" if local.hour < 12 else "PM"
+    two = _TWO_DIGITS
     return (
-        f"{local.month:02}/{local.day:02}/{local.year % 100:02} "
-        f"{(local.hour - 1) % 12 + 1:02}:{local.minute:02}:{local.second:02} {half}"
+        f"{two[local.month]}/{two[local.day]}/{two[local.year % 100]} "
+        f"{two[(local.hour - 1) % 12 + 1]}:{two[local.minute]}:{two[local.second]} {half}"
     )
 
 

@@ -6,12 +6,13 @@ Salesforce, is refused. The flag is never cleared for any other reason. Pure: wh
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
 from writeback_pipeline.domain.writebacks import FlagResult, Kind, Status
+
+_COUNTS_NEVER = (Status.REFUSED, Status.NO_RECIPIENT)
 
 
 class OptOutEvent(NamedTuple):
@@ -44,8 +45,7 @@ class OptOutEvent(NamedTuple):
         return self.status in done or self.flag_result is FlagResult.CLEARED
 
 
-@dataclass(frozen=True, slots=True)
-class Flag:
+class Flag(NamedTuple):
     """Email Opt Out as Salesforce holds it now; `ours` when the ledger shows that we set it."""
 
     opted_out: bool
@@ -65,8 +65,7 @@ class Refusal(StrEnum):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What the fold says: per event taken into this delivery its flag result or refusal, and the write to make.
 
     `write` is None when the flag stays as it is; `decided_by` is the id of the event that the flag follows.
@@ -77,6 +76,9 @@ class Decision:
     desired: bool | None
     write: bool | None
     decided_by: int | None
+
+
+_FLAG_RESULTS = {True: FlagResult.SET, False: FlagResult.CLEARED, None: FlagResult.UNCHANGED}
 
 
 def in_order(events: Iterable[OptOutEvent]) -> list[OptOutEvent]:
@@ -97,7 +99,7 @@ def decide(events: Iterable[OptOutEvent], taken: frozenset[int], flag: Flag, *, 
     unsubscribed = False
     last: OptOutEvent | None = None
     for event in in_order(events):
-        if event.status in (Status.REFUSED, Status.NO_RECIPIENT):
+        if event.status in _COUNTS_NEVER:
             continue
         if event.kind is Kind.UNSUBSCRIBE:
             unsubscribed, last = True, event
@@ -136,4 +138,4 @@ def _flag_result(id_: int, last: OptOutEvent | None, write: bool | None, *, supp
         return FlagResult.SUPPRESSED
     if last is None or last.id != id_:
         return FlagResult.SUPERSEDED
-    return {True: FlagResult.SET, False: FlagResult.CLEARED, None: FlagResult.UNCHANGED}[write]
+    return _FLAG_RESULTS[write]

@@ -5,9 +5,9 @@ Ids come in two forms: 15 characters, case-sensitive, and 18, where three more c
 """
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from string import ascii_letters, ascii_uppercase, digits
+from typing import NamedTuple
 
 _FORM = re.compile(r"[0-9A-Za-z]{15}(?:[0-9A-Z]{3})?")
 _SUFFIXES = {f"{bits:05b}"[::-1]: character for bits, character in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZ012345")}
@@ -28,8 +28,7 @@ class ObjectType(StrEnum):
 KEY_PREFIXES = {ObjectType.CONTACT: "003", ObjectType.LEAD: "00Q"}
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class PersonRef:
+class PersonRef(NamedTuple):
     """One Contact or Lead; `salesforce_id` is the 18-character id."""
 
     object_type: ObjectType

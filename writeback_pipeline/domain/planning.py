@@ -5,10 +5,8 @@ flag must stand is decided in `opt_outs`.
 """
 
 import hashlib
-import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -39,7 +37,6 @@ _READ_BACK = "Salesforce gave no answer. What it holds is read back before anyth
 _WRITTEN_BEFORE = "DUPLICATE_VALUE"
 _HAS_A_KEY = "Its key record is in Salesforce already: its Note is read back."
 _FLAG_FIELDS = {value: {OPT_OUT_FIELD: value} for value in (True, False)}  # one for all: they are many
-_CANONICAL = json.JSONEncoder(sort_keys=True)
 _FIRST_RETRY = timedelta(seconds=30)
 _LEFT_TO_A_PERSON_FOR = timedelta(hours=1)
 _LAST_RETRY = timedelta(hours=8)
@@ -63,9 +60,14 @@ class PlannedWrite(NamedTuple):
         return self.writeback_id, self.write.operation
 
     @property
+    def is_note(self) -> bool:
+        """Whether it makes a note; else it sets or clears the flag."""
+        return self.write.operation is Operation.CREATE_NOTE
+
+    @property
     def title(self) -> str | None:
         """The note's title, by which a read-back finds it."""
-        return self.write.fields["Title"] if self.write.operation is Operation.CREATE_NOTE else None
+        return self.write.fields["Title"] if self.is_note else None
 
 
 class PersonPlan(NamedTuple):
@@ -151,13 +153,13 @@ def has_resubscribes(claim: Claim) -> bool:
 def reopened(claim: Claim, row: Writeback) -> Claim:
     """The claim with that event taken again."""
     events = tuple(event._replace(status=row.status) if event.id == row.id else event for event in claim.events)
-    return replace(claim, taken=(*claim.taken, row), events=events)
+    return claim._replace(taken=(*claim.taken, row), events=events)
 
 
 def in_sending_order(plans: Sequence[PersonPlan]) -> list[tuple[Claim, PlannedWrite]]:
     """Everybody's flags before anybody's notes: the flag is what the law asks for."""
     writes = [(plan.claim, write) for plan in plans for write in plan.writes]
-    return sorted(writes, key=lambda each: each[1].write.operation is Operation.CREATE_NOTE)
+    return sorted(writes, key=lambda each: each[1].is_note)
 
 
 def cannot_follow(claim: Claim, reason: str, now: datetime) -> list[Settlement]:
@@ -198,15 +200,15 @@ def not_set_up_for_notes(results: Results) -> OrganisationUnavailable | None:
 
 
 def _answers(plan: PersonPlan, results: Results, writeback_id: int) -> dict[Operation, RowResult]:
-    operations = [write.write.operation for write in plan.writes if write.writeback_id == writeback_id]
-    return {operation: results[writeback_id, operation] for operation in operations}
+    keys = [write.key for write in plan.writes if write.writeback_id == writeback_id]
+    return {key[1]: results[key] for key in keys}
 
 
 def evidence(claim: Claim, write: PlannedWrite) -> OriginChange | None:
     """What the ledger knows of the flag once that write is confirmed, whatever becomes of the rest; None for a note."""
-    if write.title is not None:
+    if write.is_note:
         return None
-    [event] = (event for event in claim.events if event.id == write.writeback_id)
+    [event] = [event for event in claim.events if event.id == write.writeback_id]
     is_set = write.write.operation is Operation.SET_FLAG
     return OriginChange(claim.person.salesforce_id, is_set, event.occurred_at, event.id, flag_set=is_set)
 
@@ -222,20 +224,25 @@ def origin_changes(plan: PersonPlan, results: Results) -> list[OriginChange]:
         return []
     decision = plan.decision
     kept_set = plan.claim.flag_is_ours and plan.flag_before and decision.desired and decision.write is None
-    confirmed = {write.key for write in plan.writes if write.key in results and results[write.key].answer is Answer.OK}
-    flag_shows = {write.writeback_id for write in plan.writes if write.title is None and write.key in confirmed}
+    flag_shows: set[int] = set()
+    undone: set[int] = set()
+    for write in plan.writes:
+        result = results.get(write.key)
+        if result is None or result.answer is not Answer.OK:
+            undone.add(write.writeback_id)
+        elif not write.is_note:
+            flag_shows.add(write.writeback_id)
     if kept_set and decision.decided_by is not None:
         flag_shows.add(decision.decided_by)
-    undone = {write.writeback_id for write in plan.writes if write.key not in confirmed}
-    taken = {row.id for row in plan.claim.taken}
+    done = {row.id for row in plan.claim.taken if row.id in decision.flag_results and row.id not in undone}
     # While the flag is not cleared, an opt-out for which we had set it stands, or nobody would know whose it is.
     is_cleared = decision.write is False and decision.decided_by in flag_shows
     still_set = plan.flag_before and not kept_set and not is_cleared
-    ended = {
-        id_
-        for id_, result in decision.flag_results.items()
-        if not (plan.claim.flag_is_ours and (still_set or result is FlagResult.SUPPRESSED))
-    }
+
+    def ends(id_: int) -> bool:
+        suppressed = decision.flag_results[id_] is FlagResult.SUPPRESSED
+        return not (plan.claim.flag_is_ours and (still_set or suppressed))
+
     return [
         OriginChange(
             plan.claim.person.salesforce_id,
@@ -245,11 +252,7 @@ def origin_changes(plan: PersonPlan, results: Results) -> list[OriginChange]:
             flag_set=event.kind is Kind.UNSUBSCRIBE and event.id in flag_shows,
         )
         for event in in_order(plan.claim.events)
-        if event.id in flag_shows
-        or (
-            event.id in taken & decision.flag_results.keys() - undone
-            and (event.kind is Kind.UNSUBSCRIBE or event.id in ended)
-        )
+        if event.id in flag_shows or (event.id in done and (event.kind is Kind.UNSUBSCRIBE or ends(event.id)))
     ]
 
 
@@ -260,9 +263,10 @@ def retry_at(attempts: int, now: datetime, jitter: random.Random) -> datetime:
 
 
 def payload_hash(write: RowWrite) -> str:
-    """Hex SHA-256 of exactly what is sent for a row."""
-    payload = [write.sobject, write.record_id, write.external_id, write.linked_to, write.record_key, dict(write.fields)]
-    return hashlib.sha256(_CANONICAL.encode(payload).encode()).hexdigest()
+    """Hex SHA-256 of exactly what is sent for a row, whatever the order of its fields."""
+    fields = sorted(write.fields.items())
+    payload = ascii((write.sobject, write.record_id, write.external_id, write.linked_to, write.record_key, fields))
+    return hashlib.sha256(payload.encode()).hexdigest()
 
 
 def in_doubt_until(claim: Claim) -> datetime | None:
@@ -271,6 +275,8 @@ def in_doubt_until(claim: Claim) -> datetime | None:
 
     What was in doubt when people were looked at still is when they are planned, though its time may be over by then.
     """
+    if not claim.doubts:
+        return claim.verify_after
     doubts = [doubt.readable_at for doubt in claim.doubts if doubt.writeback.kind is Kind.UNSUBSCRIBE]
     return max([*doubts, *filter(None, [claim.verify_after])], default=None)
 

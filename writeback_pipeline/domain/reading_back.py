@@ -47,7 +47,7 @@ def is_restored(claim: Claim) -> bool:
 def doubted_until(claim: Claim, until: datetime) -> Claim:
     """The claim with everything that is in doubt staying so till then at least."""
     doubts = (replace(doubt, readable_at=max(doubt.readable_at, until)) for doubt in claim.doubts)
-    return replace(claim, doubts=tuple(doubts))
+    return claim._replace(doubts=tuple(doubts))
 
 
 def read_back(
@@ -83,8 +83,7 @@ def read_back(
         else event
         for event in claim.events
     )
-    after = replace(
-        claim,
+    after = claim._replace(
         taken=(*claim.taken, *resolved.values()),
         doubts=tuple(doubt for doubt in doubts if doubt.writeback.id not in resolved),
         events=tuple(events),

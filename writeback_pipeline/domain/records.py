@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 from writeback_pipeline.domain.people import PersonRef
 
 
-@dataclass(frozen=True, slots=True)
-class Live:
+class Live(NamedTuple):
     """A Contact or Lead that can be written; `account_id` groups rows that lock one another."""
 
     opted_out: bool

@@ -7,11 +7,10 @@ whose lease nobody gave back, the present one included: whoever kills the worker
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from writeback_pipeline.domain.ledger import ALONE_AFTER, LEASE, SUSPECT_AFTER, SUSPECTS_TOGETHER, Claim
+from writeback_pipeline.domain.ledger import ALONE_AFTER, LEASE, SUSPECT_AFTER, SUSPECTS_TOGETHER, Claim, Lease
 from writeback_pipeline.domain.opt_outs import OptOutEvent
 from writeback_pipeline.domain.people import PersonRef
 from writeback_pipeline.domain.writebacks import Kind, Status, Writeback
@@ -28,7 +27,7 @@ from writeback_pipeline.store.rows import (
     WRITEBACK,
     writebacks_from,
 )
-from writeback_pipeline.store.session import FEW, Session, as_columns, in_utc, selected, unnested
+from writeback_pipeline.store.session import FEW, Session, as_columns, in_utc, unnested
 
 _OWED_NOW = (
     "w.settled_at IS NULL AND w.kind IN ('unsubscribe', 'resubscribe') "
@@ -159,7 +158,7 @@ def extend(session: Session, owner: str, claims: Sequence[Claim], now: datetime)
     )
     running = leases_of(session, [(claim.person.salesforce_id, claim.epoch) for claim in claims])
     return [
-        replace(claim, lease_until=until)
+        claim._replace(lease_until=until)
         for claim in claims
         if running.get((claim.person.salesforce_id, claim.epoch)) == until
     ]
@@ -173,12 +172,14 @@ def keep(session: Session, owner: str, now: datetime) -> None:
     )
 
 
-def leases_of(session: Session, people: Collection[tuple[str, int]]) -> dict[tuple[str, int], datetime | None]:
+def leases_of(session: Session, people: Collection[Lease]) -> dict[Lease, datetime | None]:
     """By (person, epoch), where that epoch is still current, until when the lease runs; None once it was given back.
 
     This is the fence: whoever acts for a person checks it in the same transaction, having taken hold of the person.
     """
-    leases, bound = selected(_LEASE, people)
+    if not people:
+        return {}
+    leases, bound = session.selected(_LEASE, people)
     rows = session.execute(
         f"SELECT p.person_id, p.epoch, p.lease_until FROM people p JOIN ({leases}) n ON {_SAME}", bound
     ).fetchall()

@@ -167,13 +167,13 @@ def test_a_refused_resubscribe_writes_nothing_and_names_the_place() -> None:
 
 def test_a_resubscribe_waits_while_an_older_write_may_still_land() -> None:
     past = (OptOutEvent(1, Kind.UNSUBSCRIBE, NOW, Status.WRITTEN),)
-    waiting = replace(claim(row(2, Kind.RESUBSCRIBE), past=past, ours=True), verify_after=NOW + timedelta(minutes=1))
+    waiting = claim(row(2, Kind.RESUBSCRIBE), past=past, ours=True)._replace(verify_after=NOW + timedelta(minutes=1))
     plan = plan_person(waiting, Live(opted_out=True), SETTINGS, NOW)
     assert plan.writes == ()
     assert [(s.status, s.next_attempt_at) for s in plan.settled] == [(Status.WAITING, NOW + timedelta(minutes=1))]
     late = plan_person(waiting, Live(opted_out=True), SETTINGS, NOW + timedelta(minutes=2))
     assert late.writes == ()  # the flag was looked at before the time was over
-    cleared = plan_person(replace(waiting, verify_after=None), Live(opted_out=True), SETTINGS, NOW)
+    cleared = plan_person(waiting._replace(verify_after=None), Live(opted_out=True), SETTINGS, NOW)
     assert cleared.writes[0].write.fields == {"HasOptedOutOfEmail": False}
 
 
@@ -182,11 +182,11 @@ def test_the_flag_is_not_set_behind_a_resubscribe_that_waits_and_is_half_done() 
         row(1, Kind.UNSUBSCRIBE),
         row(2, Kind.RESUBSCRIBE, status=Status.WAITING, occurred_at=NOW + timedelta(hours=1)),
     )
-    both = replace(claim(*taken), verify_after=NOW + timedelta(minutes=1))
+    both = claim(*taken)._replace(verify_after=NOW + timedelta(minutes=1))
     alone = plan_person(both, Live(opted_out=False), SETTINGS, NOW)
     assert [write.write.operation for write in alone.writes] == [FLAG, Operation.CREATE_NOTE]
     noted = tuple(event._replace(noted=event.id == 2) for event in both.events)
-    begun = plan_person(replace(both, events=noted), Live(opted_out=False), SETTINGS, NOW)
+    begun = plan_person(both._replace(events=noted), Live(opted_out=False), SETTINGS, NOW)
     assert [write.write.operation for write in begun.writes] == [Operation.CREATE_NOTE]
     assert [each.status for each in begun.settled] == [Status.WAITING]
 
@@ -196,7 +196,7 @@ def test_a_resubscribe_is_not_refused_while_nobody_knows_whether_our_unsubscribe
     until = NOW + timedelta(minutes=10)
     doubt = Doubt(row(1, Kind.UNSUBSCRIBE), frozenset(), frozenset(), until)
     for held in (Live(opted_out=True), Live(opted_out=False)):
-        plan = plan_person(replace(claim(row(2, Kind.RESUBSCRIBE), past=past), doubts=(doubt,)), held, SETTINGS, NOW)
+        plan = plan_person(claim(row(2, Kind.RESUBSCRIBE), past=past)._replace(doubts=(doubt,)), held, SETTINGS, NOW)
         assert all(write.write.operation is FLAG for write in plan.writes)  # to opt out is always right
         assert plan.settled[0].status is Status.WAITING
         settlements = [*plan.settled, *settle_person(plan, {write.key: OK for write in plan.writes}, NOW, JITTER)]
@@ -208,19 +208,19 @@ def test_a_resubscribe_is_not_refused_while_nobody_knows_whether_our_unsubscribe
 
 def test_a_resubscribe_waits_while_an_unsubscribe_that_may_have_set_the_flag_is_left_to_a_person() -> None:
     past = (OptOutEvent(1, Kind.UNSUBSCRIBE, NOW, Status.FAILED),)
-    left = replace(claim(row(2, Kind.RESUBSCRIBE), past=past), left=(1,))
+    left = claim(row(2, Kind.RESUBSCRIBE), past=past)._replace(left=(1,))
     plan = plan_person(left, Live(opted_out=True), SETTINGS, NOW)
     assert plan.writes == ()
     assert [(each.status, each.error_code) for each in plan.settled] == [(Status.WAITING, "UNSUBSCRIBE_LEFT")]
     assert "writeback 1" in (plan.settled[0].advice or "")
-    ours = plan_person(replace(left, flag_is_ours=True), Live(opted_out=True), SETTINGS, NOW)
+    ours = plan_person(left._replace(flag_is_ours=True), Live(opted_out=True), SETTINGS, NOW)
     assert [write.write.operation for write in ours.writes] == [Operation.CLEAR_FLAG, Operation.CREATE_NOTE]
 
 
 def test_of_two_resubscribes_none_is_decided_while_an_older_write_may_still_land() -> None:
     past = (OptOutEvent(1, Kind.UNSUBSCRIBE, NOW, Status.WRITTEN),)
     two = claim(row(2, Kind.RESUBSCRIBE), row(3, Kind.RESUBSCRIBE), past=past, ours=True)
-    doubtful = replace(two, verify_after=NOW + timedelta(minutes=1))
+    doubtful = two._replace(verify_after=NOW + timedelta(minutes=1))
     plan = plan_person(doubtful, Live(opted_out=True), SETTINGS, NOW)
     assert plan.writes == ()
     assert [settlement.status for settlement in plan.settled] == [Status.WAITING] * 2
@@ -241,7 +241,7 @@ def test_a_suppressed_resubscribe_does_not_take_the_evidence_away_that_the_flag_
 
 
 def test_an_unsubscribe_never_waits_for_an_older_write() -> None:
-    urgent = replace(claim(row(1, Kind.UNSUBSCRIBE)), verify_after=NOW + timedelta(minutes=1))
+    urgent = claim(row(1, Kind.UNSUBSCRIBE))._replace(verify_after=NOW + timedelta(minutes=1))
     assert plan_person(urgent, Live(opted_out=False), SETTINGS, NOW).writes[0].write.operation is FLAG
 
 

@@ -1,6 +1,5 @@
 """What a read-back proves of writebacks without an answer."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from writeback_pipeline.domain.ledger import Claim, Doubt
@@ -111,11 +110,11 @@ def test_notes_of_one_title_are_told_apart_by_their_text_and_then_counted() -> N
 def test_a_note_of_another_text_may_be_that_of_an_event_whose_workers_were_lost() -> None:
     doubted = claim(doubt(1, reason="reason 1"))
     lost = OptOutEvent(2, Kind.UNSUBSCRIBE, NOW + timedelta(microseconds=1), Status.FAILED)
-    beside = replace(doubted, events=(*doubted.events, lost))
+    beside = doubted._replace(events=(*doubted.events, lost))
     assert after(beside, note(1, "of whichever")).settlements == ()
     assert after(beside, note(1, f"{TITLE}\nReason: reason 1")).settlements[0].note_id == note(1).note_id
     for harmless in (lost._replace(noted=True), lost._replace(occurred_at=NOW + timedelta(seconds=1))):
-        other = replace(doubted, events=(*doubted.events, harmless))
+        other = doubted._replace(events=(*doubted.events, harmless))
         assert after(other, note(1, "of whichever")).settlements[0].note_id == note(1).note_id
 
 

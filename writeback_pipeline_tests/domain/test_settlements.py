@@ -53,8 +53,8 @@ def doubted(*taken: Writeback, kind: Kind = Kind.UNSUBSCRIBE, flag: bool | None 
     unknown = row(9, kind, status=Status.UNKNOWN, attempts=1, error_code="NO_ANSWER", error_message="late", **more)
     before = claim(*taken)
     event = OptOutEvent(9, kind, unknown.occurred_at, Status.UNKNOWN)
-    return replace(
-        before, events=(*before.events, event), doubts=(Doubt(unknown, frozenset(), frozenset(), READABLE, flag),)
+    return before._replace(
+        events=(*before.events, event), doubts=(Doubt(unknown, frozenset(), frozenset(), READABLE, flag),)
     )
 
 
@@ -104,12 +104,12 @@ def test_of_a_person_who_cannot_be_followed() -> None:
             advice="Correct the person's Salesforce id on the platform and queue the change again, under a new key.",
         ),
     ]
-    soon = replace(doubted(), doubts=(replace(doubted().doubts[0], readable_at=NOW),))
+    soon = doubted()._replace(doubts=(replace(doubted().doubts[0], readable_at=NOW),))
     assert [each.next_attempt_at for each in cannot_follow(soon, "lost", NOW)] == [NOW + QUIET]
 
 
 def test_of_a_resubscribe_that_waits_for_an_older_write() -> None:
-    plan = planned(replace(claim(row(1, Kind.RESUBSCRIBE)), verify_after=READABLE), opted_out=True)
+    plan = planned(claim(row(1, Kind.RESUBSCRIBE))._replace(verify_after=READABLE), opted_out=True)
     assert plan.settled == (
         told(
             Status.WAITING,
@@ -233,7 +233,7 @@ def test_an_unsubscribe_whose_flag_is_gone_is_taken_again() -> None:
     assert lost_flag(claim(row(1, Kind.UNSUBSCRIBE)), Live(opted_out=False), SETTINGS) is None
     assert lost_flag(doubted(), Live(opted_out=False), SETTINGS) is None
     taken = row(7, Kind.UNSUBSCRIBE)
-    again = reopened(replace(kept, events=(*past, OptOutEvent(8, Kind.RESUBSCRIBE, NOW, Status.REFUSED))), taken)
+    again = reopened(kept._replace(events=(*past, OptOutEvent(8, Kind.RESUBSCRIBE, NOW, Status.REFUSED))), taken)
     assert again.taken == (taken,)
     assert [(event.id, event.status) for event in again.events] == [(7, Status.PENDING), (8, Status.REFUSED)]
 
@@ -303,8 +303,7 @@ def test_of_what_was_read_back(kind: Kind, is_there: bool) -> None:
         status=Status.WAITING, flag_result=result, note_id=note_id, next_attempt_at=READABLE
     )  # fmt: skip
     event = OptOutEvent(9, kind, written.occurred_at, Status.WAITING, result, is_there)
-    assert found.claim == replace(
-        before,
+    assert found.claim == before._replace(
         taken=(*before.taken, resolved),
         doubts=(),
         events=(before.events[0], event),
@@ -313,7 +312,7 @@ def test_of_what_was_read_back(kind: Kind, is_there: bool) -> None:
 
 
 def test_the_note_of_a_key_record_that_the_ledger_knows_was_deleted_by_an_undo() -> None:
-    before = replace(doubted(), known_notes=frozenset({"002000000000001AAA"}))
+    before = doubted()._replace(known_notes=frozenset({"002000000000001AAA"}))
     keyed = dict.fromkeys(record_keys(before), "002000000000001AAA")
     (settlement,) = read_back(before, Live(opted_out=False), {}, keyed, SETTINGS, READABLE).settlements
     assert settlement.note_id is None
@@ -326,7 +325,7 @@ def test_of_two_with_one_note_the_other_is_absent() -> None:
     doubts = tuple(
         Doubt(each, frozenset({title}), frozenset({where}), NOW) for each in (other, one)
     )  # fmt: skip
-    both = replace(claim(), doubts=doubts)
+    both = claim()._replace(doubts=doubts)
     notes = {(where, title): [FoundNote("002000000000005AAA", title)]}
     settlements = read_back(both, Live(opted_out=True), notes, {}, SETTINGS, NOW).settlements
     assert {each.writeback_id: each.note_id for each in settlements} == {1: "002000000000005AAA", 2: None}

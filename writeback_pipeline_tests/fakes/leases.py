@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import compress
 
@@ -191,7 +190,7 @@ def extend(tables: Tables, owner: str, held: Sequence[Claim], now: datetime) -> 
         person = tables.people[each.person.salesforce_id]
         if person.epoch == each.epoch and person.lease_owner == owner and not person.is_free(now):
             person.lease_until = now + LEASE
-            extended.append(replace(each, lease_until=person.lease_until))
+            extended.append(each._replace(lease_until=person.lease_until))
     return extended
 
 

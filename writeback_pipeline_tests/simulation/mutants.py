@@ -5,7 +5,6 @@ A mutant patches production code where the rule is there; where it is the store'
 """
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -79,8 +78,7 @@ def the_flag_follows_the_row_and_not_the_fold(patch: pytest.MonkeyPatch) -> None
         wanted = last.kind is Kind.UNSUBSCRIBE
         result = FlagResult.SET if wanted else FlagResult.CLEARED
         write = wanted if wanted is not flag.opted_out else None
-        return replace(
-            folded,
+        return folded._replace(
             flag_results=folded.flag_results | {last.id: result},
             desired=wanted,
             write=write,
