@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 OBJECTS_BETWEEN_COLLECTIONS = 50_000
-SECONDS_UNTIL_SWITCH = 0.0005
+SECONDS_UNTIL_SWITCH = 0.0001
 
 
 @contextmanager

@@ -51,12 +51,14 @@ class Journal(Protocol):
         *,
         release: bool,
         seen: Collection[tuple[str, int]] = (),
+        in_between: bool = False,
         ahead: CallAhead | None = None,
     ) -> int:
         """Commit answers and what follows from them; returns how many settlements came too late and were ignored.
 
         `seen` are leases of people who were looked at, whatever there was to do: nothing is left to verify of them.
-        The call `ahead` is reserved with them.
+        `in_between` calls for the same people: whether a flag is still in doubt is looked at with the last of them. The
+        call `ahead` is reserved with them.
         """
 
 

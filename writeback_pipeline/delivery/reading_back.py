@@ -6,7 +6,7 @@ away by a merge in between, and whoever is not is searched again where they are.
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from writeback_pipeline.delivery.protocols import OptOutLedger, Organisation
@@ -87,7 +87,7 @@ def read_back_all(
     """
     known = ledger.notes_known(found.note_ids) if found.note_ids else ()
     if known:
-        claims = [replace(claim, known_notes=claim.known_notes.union(known)) for claim in claims]
+        claims = [claim._replace(known_notes=claim.known_notes.union(known)) for claim in claims]
     return [
         read_back(claim, still_there(held, claim), found.notes, found.keyed, settings, found.began_at)
         for claim in claims

@@ -176,8 +176,8 @@ def record_answers(
     now: datetime,
     ahead: CallAhead | None = None,
 ) -> None:
-    """Commit answers, and what they prove of flags, before anything is settled by them."""
-    insist(lambda: ledger.record(outcomes, [], evidence, now, release=False, ahead=ahead))
+    """Commit answers, and what they prove of flags, before anything is settled by them, which follows."""
+    insist(lambda: ledger.record(outcomes, [], evidence, now, release=False, in_between=True, ahead=ahead))
 
 
 def confirmed_flags(rows: Iterable[Outgoing], answers: Iterable[RowResult]) -> list[OriginChange]:

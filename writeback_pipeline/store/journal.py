@@ -8,13 +8,14 @@ from datetime import datetime
 from itertools import compress
 from typing import Any
 
-from writeback_pipeline.domain.ledger import QUIET, Attempt, AttemptOutcome, Intent
+from writeback_pipeline.domain.ledger import QUIET, Attempt, AttemptOutcome, Intent, Lease
 from writeback_pipeline.domain.records import DELETIONS, Answer, Operation
 from writeback_pipeline.domain.writebacks import TRANSITIONS, Status, check_transition
 from writeback_pipeline.store.claims import leases_of
 from writeback_pipeline.store.people import hold
+from writeback_pipeline.store.rows import READ_STATUS
 from writeback_pipeline.store.schema import next_ids
-from writeback_pipeline.store.session import Session, in_utc, selected, storable
+from writeback_pipeline.store.session import Session, in_utc, storable
 
 FLAG_OPERATIONS = (Operation.SET_FLAG, Operation.CLEAR_FLAG)
 _OF_WHAT_IS_SETTLED = (*FLAG_OPERATIONS, *DELETIONS)
@@ -78,7 +79,7 @@ def _put_flags_in_doubt(session: Session, intents: Iterable[Intent]) -> None:
     for intent in intents:
         if intent.operation in FLAG_OPERATIONS:
             until[intent.person_id] = max(intent.send_deadline + QUIET, until.get(intent.person_id, intent.intent_at))
-    rows, bound = selected({"person_id": "TEXT", "until": "TIMESTAMP"}, until.items())
+    rows, bound = session.selected({"person_id": "TEXT", "until": "TIMESTAMP"}, until.items())
     session.execute(
         "UPDATE people AS p SET verify_after = greatest(p.verify_after, n.until) "
         f"FROM ({rows}) n WHERE p.person_id = n.person_id",
@@ -88,10 +89,12 @@ def _put_flags_in_doubt(session: Session, intents: Iterable[Intent]) -> None:
 
 def _mark_sending(session: Session, intents: Iterable[Intent]) -> None:
     runs = {intent.writeback_id: intent.run_id for intent in intents}
+    values: list[object] = []
+    these = session.listed("BIGINT", runs, values)
     statuses = {
-        id_: Status(status)
+        id_: READ_STATUS(status)
         for id_, status in session.execute(
-            "SELECT w.id, w.status FROM writebacks w WHERE w.id IN (SELECT unnest($1::BIGINT[]))", [list(runs)]
+            f"SELECT w.id, w.status FROM writebacks w WHERE w.id IN ({these})", values
         ).fetchall()
     }
     for intent in intents:
@@ -99,7 +102,7 @@ def _mark_sending(session: Session, intents: Iterable[Intent]) -> None:
         if intent.operation not in _OF_WHAT_IS_SETTLED and statuses[intent.writeback_id] is not Status.SENDING:
             check_transition(statuses[intent.writeback_id], Status.SENDING)
     going = [(id_, runs[id_]) for id_, status in statuses.items() if Status.SENDING in TRANSITIONS[status]]
-    rows, bound = selected({"id": "BIGINT", "run_id": "TEXT"}, going)
+    rows, bound = session.selected({"id": "BIGINT", "run_id": "TEXT"}, going)
     session.execute(
         "UPDATE writebacks AS w SET status = 'sending', next_attempt_at = NULL, run_id = coalesce(n.run_id, w.run_id) "
         f"FROM ({rows}) n WHERE w.id = n.id",
@@ -108,24 +111,31 @@ def _mark_sending(session: Session, intents: Iterable[Intent]) -> None:
 
 
 def _insert(session: Session, numbered: Iterable[tuple[int, Intent]]) -> None:
-    rows, bound = selected(_INTENT, [(id_, *intent) for id_, intent in numbered])
+    rows, bound = session.selected(_INTENT, [(id_, *intent) for id_, intent in numbered])
     session.execute(f"INSERT INTO delivery_attempts ({', '.join(_INTENT)}) {rows}", bound)
 
 
-def senders(session: Session, attempt_ids: Collection[int]) -> dict[int, tuple[str, int]]:
-    """By attempt id, the person and the epoch under which it was entered."""
+def senders(session: Session, attempt_ids: Collection[int]) -> tuple[dict[int, Lease], set[Lease]]:
+    """By attempt id, the person and the epoch under which it was entered; and those of them that are current, as
+    `leases_of` would tell."""
+    if not attempt_ids:
+        return {}, set()
+    values: list[object] = []
+    these = session.listed("BIGINT", attempt_ids, values)
     rows = session.execute(
-        "SELECT a.id, a.person_id, a.epoch FROM delivery_attempts a WHERE a.id IN (SELECT unnest($1::BIGINT[]))",
-        [list(attempt_ids)],
+        "SELECT a.id, a.person_id, a.epoch, p.epoch FROM delivery_attempts a "
+        f"LEFT JOIN people p ON p.person_id = a.person_id WHERE a.id IN ({these})",
+        values,
     ).fetchall()
-    return {id_: (person, epoch) for id_, person, epoch in rows}
+    by_attempt = {id_: (person, epoch) for id_, person, epoch, _ in rows}
+    return by_attempt, {(person, epoch) for _, person, epoch, now in rows if epoch == now}
 
 
 def answer(session: Session, outcomes: Sequence[AttemptOutcome]) -> None:
     """Fill in the outcomes of attempts that have none; a recorded one never changes."""
     if not outcomes:
         return
-    rows, bound = selected(
+    rows, bound = session.selected(
         {"id": "BIGINT", **_OUTCOME},
         [(o.attempt_id, o.answer, o.answered_at, storable(o.code), storable(o.message), o.record_id) for o in outcomes],
     )

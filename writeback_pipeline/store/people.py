@@ -4,7 +4,7 @@ Their row is also what a transaction that goes on beside others holds on to. Lea
 went `redirects`'.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from writeback_pipeline.store.session import Session, as_columns, unnested
 
@@ -17,16 +17,18 @@ EPOCHS_PER_RESTORE = 1_000_000
 FIRST_EPOCH = f"(SELECT count(*) FROM restores) * {EPOCHS_PER_RESTORE}"
 
 
-def hold(session: Session, people: Iterable[str]) -> None:
-    """Let no other transaction act for these people, or windows, until this one ends.
+def hold(session: Session, people: Iterable[str], attempts: Collection[int] = ()) -> None:
+    """Let no other transaction act for these people, or windows, and those of these attempts, until this one ends.
 
     Once in a transaction that shares the ledger, before it reads what it decides on. All take them in the order of
     their ids, so that no two wait for each other.
     """
     if session.dialect.locks_rows:
         session.execute(
-            "SELECT 1 FROM people p WHERE p.person_id IN (SELECT unnest($1::TEXT[])) ORDER BY p.person_id FOR UPDATE",
-            [list(people)],
+            "SELECT 1 FROM people p WHERE p.person_id IN (SELECT unnest($1::TEXT[]) UNION ALL "
+            "SELECT a.person_id FROM delivery_attempts a WHERE a.id IN (SELECT unnest($2::BIGINT[]))) "
+            "ORDER BY p.person_id FOR UPDATE",
+            [list(people), list(attempts)],
         )
 
 

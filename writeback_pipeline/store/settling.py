@@ -13,8 +13,8 @@ from writeback_pipeline.store.claims import leases_of
 from writeback_pipeline.store.journal import answer, senders
 from writeback_pipeline.store.origins import record_origins
 from writeback_pipeline.store.people import hold
-from writeback_pipeline.store.rows import OPEN
-from writeback_pipeline.store.session import Session, in_utc, selected, storable
+from writeback_pipeline.store.rows import OPEN, READ_STATUS
+from writeback_pipeline.store.session import Session, in_utc, storable
 
 _SETTLEMENT = {
     "id": "BIGINT",
@@ -48,24 +48,28 @@ def record(
     *,
     release: bool,
     seen: Collection[tuple[str, int]] = (),
+    in_between: bool = False,
 ) -> int:
     """Record answers and what follows from them; returns how many settlements were fenced off.
 
     `seen` are leases of people who were looked at and need nothing, or nothing more: what was to be verified of them
-    at their claim is. An origin change counts together with an outcome or settlement of its person. Raises
-    IllegalTransition for a status that the arrows do not allow; then nothing at all is recorded.
+    at their claim is. `in_between` calls for the same people nothing is taken out of doubt: till the last of them a
+    flag write counts as one that may still land. An origin change counts together with an outcome or settlement of its
+    person. Raises IllegalTransition for a status that the arrows do not allow; then nothing at all is recorded.
     """
-    by_attempt = senders(session, [outcome.attempt_id for outcome in outcomes])
-    concerned = {*by_attempt.values(), *((s.person_id, s.epoch) for s in settlements), *seen}
-    hold(session, {person for person, _ in concerned})
-    current = leases_of(session, concerned).keys()
+    attempts = [outcome.attempt_id for outcome in outcomes]
+    others = {*((s.person_id, s.epoch) for s in settlements), *seen}
+    hold(session, {person for person, _ in others}, attempts)
+    by_attempt, current = senders(session, attempts)
+    current |= leases_of(session, others.difference(by_attempt.values())).keys()
     answered = [outcome for outcome in outcomes if by_attempt.get(outcome.attempt_id) in current]
     answer(session, answered)
     settled = _settle(session, [s for s in settlements if (s.person_id, s.epoch) in current], now)
     people = {person for person, _ in current}
     stands = record_origins(session, [change for change in origins if change.person_id in people])
     looked_at = {person for person, epoch in seen if (person, epoch) in current}
-    doubts = _doubts(session, {by_attempt[outcome.attempt_id][0] for outcome in answered} | looked_at, now)
+    theirs = {by_attempt[outcome.attempt_id][0] for outcome in answered} | looked_at
+    doubts = {} if in_between else _doubts(session, theirs, now)
     owed_still = {settlement.person_id for settlement in settlements if settlement.status in MAY_STAY}
     _update_people(session, people if release else {*stands, *doubts}, doubts, stands, owed_still, release=release)
     return len(settlements) - settled
@@ -93,7 +97,7 @@ def _update_people(
         "desired_flag": "BOOLEAN",
         "owed_still": "BOOLEAN",
     }
-    rows, bound = selected(
+    rows, bound = session.selected(
         columns,
         [(person, person in doubts, doubts.get(person), stands.get(person), person in owed_still) for person in people],
     )
@@ -108,11 +112,12 @@ def _update_people(
 def _settle(session: Session, settlements: Sequence[Settlement], now: datetime) -> int:
     if not settlements:
         return 0
+    values: list[object] = []
+    these = session.listed("BIGINT", [settlement.writeback_id for settlement in settlements], values)
     states = {
-        id_: (person, Status(status))
+        id_: (person, READ_STATUS(status))
         for id_, person, status in session.execute(
-            "SELECT w.id, w.person_id, w.status FROM writebacks w WHERE w.id IN (SELECT unnest($1::BIGINT[]))",
-            [[settlement.writeback_id for settlement in settlements]],
+            f"SELECT w.id, w.person_id, w.status FROM writebacks w WHERE w.id IN ({these})", values
         ).fetchall()
     }
     ours = []
@@ -125,7 +130,7 @@ def _settle(session: Session, settlements: Sequence[Settlement], now: datetime) 
             ours.append(_row(settlement))
             if status is Status.UNKNOWN is not settlement.status:
                 read_back.append(settlement.writeback_id)
-    rows, bound = selected(_SETTLEMENT, ours)
+    rows, bound = session.selected(_SETTLEMENT, ours)
     session.execute(
         "UPDATE writebacks AS w SET status = n.status, "
         "redirected_from = CASE WHEN n.salesforce_id <> w.salesforce_id "
@@ -177,12 +182,15 @@ def _doubts(session: Session, people: Collection[str], now: datetime) -> dict[st
     """Until when a flag write may still land: what was not due at the claim, and the writes under the current epoch."""
     by_person: dict[str, tuple[datetime | None, list[tuple[str | None, datetime]]]] = {}
     # Of nearly everybody nothing was in doubt at the claim and every flag write is answered.
+    values: list[object] = []
+    theirs = session.listed("TEXT", people, values)
     for person, before, outcome, deadline in session.execute(
         "SELECT p.person_id, p.verify_after_at_claim, a.outcome, a.send_deadline FROM people p "
         "LEFT JOIN delivery_attempts a ON a.person_id = p.person_id AND a.epoch = p.epoch "
-        "AND a.operation IN ('set_flag', 'clear_flag') WHERE p.person_id IN (SELECT unnest($1::TEXT[])) "
+        "AND a.operation IN ('set_flag', 'clear_flag') "
+        f"WHERE p.person_id IN ({theirs}) "
         "AND (p.verify_after_at_claim IS NOT NULL OR coalesce(a.outcome, 'unknown') = 'unknown')",
-        [list(people)],
+        values,
     ).fetchall():
         attempts = by_person.setdefault(person, (in_utc(before), []))[1]
         if deadline is not None:

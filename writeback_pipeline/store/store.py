@@ -240,15 +240,19 @@ class Store:
         *,
         release: bool,
         seen: Collection[tuple[str, int]] = (),
+        in_between: bool = False,
         ahead: CallAhead | None = None,
     ) -> int:
         """Commit answers and what follows from them; returns how many settlements were fenced off.
 
         `seen` are the leases of people who were looked at, whatever there was to do: nothing is left to verify of them.
-        The call `ahead` is reserved with them.
+        `in_between` calls for the same people: whether a flag is still in doubt is looked at with the last of them. The
+        call `ahead` is reserved with them.
         """
         with self._reserving(ahead) as session:
-            return settling.record(session, outcomes, settlements, origins, now, release=release, seen=seen)
+            return settling.record(
+                session, outcomes, settlements, origins, now, release=release, seen=seen, in_between=in_between
+            )
 
     def reopen(self, lost: Collection[tuple[int, str, int]], now: datetime) -> list[Writeback]:
         """Put unsubscribes, each with its person and epoch, whose flag is gone from Salesforce back to pending; those

@@ -106,7 +106,8 @@ def finish(
     """Record the answers and what they lead to, and give the leases back; how many subjects were fenced off."""
     current = claims.leases_of(session, [(subject.lease_key, subject.epoch) for subject in subjects]).keys()
     ours = [subject for subject in subjects if (subject.lease_key, subject.epoch) in current]
-    record(session, outcomes, [], [], now, release=False)
+    leases = [(subject.lease_key, subject.epoch) for subject in ours]
+    record(session, outcomes, [], [], now, release=False, seen=leases)
     mine = {row.writeback.id for subject in ours for row in subject.rows}
     settled = [row for row in rows if row.writeback_id in mine]
     _remember(session, undo, settled, now)

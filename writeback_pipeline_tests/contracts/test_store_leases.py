@@ -197,6 +197,21 @@ def test_a_flag_that_was_confirmed_before_its_worker_died_is_known(store: Store)
     assert doubt.writeback.flag_result is FlagResult.CLEARED
 
 
+def test_between_two_calls_a_flag_stays_in_doubt_till_the_last_of_them_is_recorded(store: Store) -> None:
+    store.enqueue([unsubscribe(contact(each), NOW - MINUTE) for each in (1, 2)], NOW)
+    first, second = store.claim("first", NOW, limit=9)
+    flags = journalled(store, [intent(claim, Operation.SET_FLAG) for claim in (first, second)])
+    origins = [opted_out(claim) for claim in (first, second)]
+    store.record([answered(flag) for flag in flags], [], origins, NOW, release=False, in_between=True)
+    store.record([], [settled(first)], [], NOW, release=True, seen=[first.lease])
+    store.enqueue([resubscribe(contact(1), NOW)], NOW)
+    known = claim_one(store)
+    assert (known.person, known.verify_after, known.flag_is_ours) == (first.person, None, True)
+    lost = claim_one(store, LATER, "second")
+    assert (lost.person, lost.flag_is_ours) == (second.person, True)
+    assert lost.verify_after is not None, "its worker ended before it could say that nothing is left to verify"
+
+
 def test_what_a_dead_worker_had_not_sent_is_simply_claimed_again(store: Store) -> None:
     store.enqueue([unsubscribe(contact(1))], NOW)
     claim_one(store)

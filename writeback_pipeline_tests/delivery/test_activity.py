@@ -240,6 +240,7 @@ class DiesBeforeRecording(Store):
         *,
         release: bool,
         seen: Collection[tuple[str, int]] = (),
+        in_between: bool = False,
         ahead: CallAhead | None = None,
     ) -> int:
         raise KeyboardInterrupt

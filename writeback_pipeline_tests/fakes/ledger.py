@@ -256,9 +256,12 @@ class MemoryLedger:
         *,
         release: bool,
         seen: Collection[tuple[str, int]] = (),
+        in_between: bool = False,
         ahead: CallAhead | None = None,
     ) -> int:
-        return settling.record(self.tables, outcomes, settlements, origins, now, release=release, seen=seen)
+        return settling.record(
+            self.tables, outcomes, settlements, origins, now, release=release, seen=seen, in_between=in_between
+        )
 
     def reopen(self, lost: Collection[tuple[int, str, int]], now: datetime) -> list[Writeback]:
         return leases.reopen(self.tables, lost, now)

@@ -26,6 +26,7 @@ def record(
     *,
     release: bool,
     seen: Collection[tuple[str, int]],
+    in_between: bool = False,
 ) -> int:
     """Record answers and what follows from them; how many settlements were fenced off."""
     by_attempt = {
@@ -48,7 +49,8 @@ def record(
         _settle(tables, settlement)
     people = {person for person, _ in current}
     _record_origins(tables, [change for change in origins if change.person_id in people])
-    for person in {by_attempt[each.attempt_id][0] for each in answered} | {p for p, e in seen if (p, e) in current}:
+    theirs = {by_attempt[each.attempt_id][0] for each in answered} | {p for p, e in seen if (p, e) in current}
+    for person in () if in_between else theirs:
         _judge_doubt(tables, person, now)
     if release:
         owed_still = {settlement.person_id for settlement in settlements if settlement.status in MAY_STAY}
