@@ -90,7 +90,9 @@ def _unanswered_attempts(session: Session, now: datetime) -> set[str]:
 
 
 def _unsettled_writebacks(session: Session, now: datetime) -> set[str]:
-    """Those whose attempts were all answered count too: a worker may have ended between two of its calls."""
+    """Those whose attempts were all answered count too: a worker may have ended between two of its calls. One that is
+    not is unknown with its writeback: it may be of a record that its person has left, which somebody has for a job.
+    """
     left = session.execute(
         "SELECT w.id, w.person_id FROM writebacks w JOIN people p ON p.person_id = w.person_id "
         "WHERE w.settled_at IS NULL AND w.status = 'sending' AND w.kind IN ('unsubscribe', 'resubscribe') "
@@ -98,10 +100,16 @@ def _unsettled_writebacks(session: Session, now: datetime) -> set[str]:
         [now],
     ).fetchall()
     if left:
+        ids = [id_ for id_, _ in left]
         session.execute(
             "UPDATE writebacks SET status = 'unknown', next_attempt_at = $2::TIMESTAMP, advice = $3 "
             "WHERE id IN (SELECT unnest($1::BIGINT[]))",
-            [[id_ for id_, _ in left], now, _ADVICE],
+            [ids, now, _ADVICE],
+        )
+        session.execute(
+            "UPDATE delivery_attempts SET outcome = 'unknown', answered_at = $2::TIMESTAMP "
+            "WHERE outcome IS NULL AND writeback_id IN (SELECT unnest($1::BIGINT[]))",
+            [ids, now],
         )
     return {person for _, person in left}
 

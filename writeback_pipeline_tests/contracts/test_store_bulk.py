@@ -151,6 +151,28 @@ def test_an_adopted_job_leaves_what_it_proves_and_the_rest_to_the_next_delivery(
     assert store.adopt_job("next", LATER + 2 * LEASE) is None
 
 
+def test_what_left_with_its_person_for_another_record_is_in_doubt_together_with_its_attempts(store: Store) -> None:
+    store.enqueue([unsubscribe(contact(0), NOW - MINUTE), unsubscribe(contact(0))], NOW)
+    (claim,) = store.claim("worker", NOW, limit=9)
+    flag, *notes = (
+        intent(claim, operation, row=row)._replace(lane="bulk", call_number=number)
+        for operation, row, number in (
+            (Operation.SET_FLAG, claim.taken[1], 1),
+            (Operation.CREATE_NOTE, claim.taken[0], 2),
+            (Operation.CREATE_NOTE, claim.taken[1], 2),
+        )
+    )
+    assert None not in store.journal([flag, *notes])
+    uploaded(store, replace(FLAGS, rows=1))
+    store.redirect({contact(0).salesforce_id: contact(1)}, NOW)
+    assert store.adopt_job("next", NOW) is not None, "who has a lease of the record that was there before"
+    store.claim("other", NOW, limit=9)
+    assert statuses(store) == [Status.UNKNOWN, Status.SENDING]
+    (attempt,) = store.attempts_of([claim.taken[0].id])
+    assert attempt.outcome is not None
+    assert attempt.outcome.answer is Answer.UNKNOWN
+
+
 def test_answers_recorded_before_the_worker_ended_are_not_asked_for_again(store: Store) -> None:
     claims = claimed(store)
     ids = journalled(store, claims)

@@ -55,6 +55,9 @@ def recover(tables: Tables, now: datetime) -> None:
         if row.kind in OPT_OUT_KINDS:
             tables.put(row._replace(status=Status.UNKNOWN, next_attempt_at=now, advice="It is read back."))
             left.add(tables.owner_of[row.id])
+            for sending in [each for each in tables.open_attempts.values() if each.intent.writeback_id == row.id]:
+                sending.outcome = AttemptOutcome(sending.id, Answer.UNKNOWN, now)
+                del tables.open_attempts[sending.id]
     left |= _left_to_a_person(tables, now)
     for person in left:
         tables.people[person].epoch += 1
