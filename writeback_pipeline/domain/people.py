@@ -6,12 +6,14 @@ Ids come in two forms: 15 characters, case-sensitive, and 18, where three more c
 
 import re
 from enum import StrEnum
-from string import ascii_letters, ascii_uppercase, digits
+from string import ascii_uppercase
 from typing import NamedTuple
 
 _FORM = re.compile(r"[0-9A-Za-z]{15}(?:[0-9A-Z]{3})?")
-_SUFFIXES = {f"{bits:05b}"[::-1]: character for bits, character in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZ012345")}
-_UPPER_CASE_AS_BITS = str.maketrans({c: "1" if c in ascii_uppercase else "0" for c in ascii_letters + digits})
+_SUFFIXES = {
+    f"{bits:05b}"[::-1].encode(): character for bits, character in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZ012345")
+}
+_UPPER_CASE_AS_BITS = bytes(ord("1" if chr(code) in ascii_uppercase else "0") for code in range(256))
 
 
 class InvalidSalesforceId(ValueError):
@@ -40,7 +42,7 @@ def id_suffix(id15: str) -> str:
 
     Each covers five characters: bit k is set where the k-th of them is an upper-case letter.
     """
-    upper = id15.translate(_UPPER_CASE_AS_BITS)
+    upper = id15.encode().translate(_UPPER_CASE_AS_BITS)
     return _SUFFIXES[upper[:5]] + _SUFFIXES[upper[5:10]] + _SUFFIXES[upper[10:]]
 
 

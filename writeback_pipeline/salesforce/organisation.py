@@ -134,7 +134,8 @@ class SalesforceOrganisation:
         found = _held(chain.from_iterable(body or () for body in bodies), asked)
         missing = [ref for salesforce_id, ref in asked.items() if salesforce_id not in found]
         found |= _held(self._reads.records(lookup.missing_people_queries(missing)), asked)
-        return {salesforce_id: found.get(salesforce_id, Gone("NOT_FOUND")) for salesforce_id in asked}
+        nothing = Gone("NOT_FOUND")
+        return {salesforce_id: found.get(salesforce_id, nothing) for salesforce_id in asked}
 
     @_piece_of_work
     def find_notes(

@@ -27,7 +27,7 @@ from writeback_pipeline.store.rows import (
     WRITEBACK,
     writebacks_from,
 )
-from writeback_pipeline.store.session import FEW, Session, as_columns, in_utc, unnested
+from writeback_pipeline.store.session import FEW, Session, all_in_utc, as_columns, in_utc, unnested
 
 _OWED_NOW = (
     "w.settled_at IS NULL AND w.kind IN ('unsubscribe', 'resubscribe') "
@@ -63,6 +63,8 @@ FLAGS_LEFT = (
 
 OTHERS = 10_000
 """How many people other workers may be claiming at the same moment for this one to still find its own."""
+
+_UNKNOWN, _FAILED, _NONE = Status.UNKNOWN, Status.FAILED, frozenset[str]()  # asked of very many
 
 _TO_TAKE = (Status.PENDING, Status.WAITING)
 """Taken due or not: what waits must not be overtaken by what came later."""
@@ -247,27 +249,25 @@ def _claims(
     session: Session, order: Sequence[str], people: Iterable[Any], now: datetime, lease_until: datetime
 ) -> list[Claim]:
     """Claims in that order; `people` are (person_id, object_type, epoch, verify_after)."""
-    found = {person: rest for person, *rest in people}
+    found = {row[0]: row for row in people}
     events = _events(session, found)
     taken = _taken(session, [event.id for theirs in events.values() for event in theirs if event.status in _TO_TAKE])
     ours = flags_set_by_us(session, found)
-    unknown = {
-        person: ids
-        for person, theirs in events.items()
-        if (ids := [event.id for event in theirs if event.status is Status.UNKNOWN])
-    }
-    failed = {
-        person: ids
-        for person, theirs in events.items()
-        if (ids := [e.id for e in theirs if e.status is Status.FAILED and e.kind is Kind.UNSUBSCRIBE])
-    }
-    doubted = doubts(session, [id_ for theirs in (unknown, failed) for ids in theirs.values() for id_ in ids])
+    unknown: dict[str, list[int]] = defaultdict(list)
+    failed: dict[str, list[int]] = defaultdict(list)
+    for person, theirs in events.items():
+        for event in theirs:
+            if event.status is _UNKNOWN:
+                unknown[person].append(event.id)
+            elif event.status is _FAILED and event.kind is Kind.UNSUBSCRIBE:
+                failed[person].append(event.id)
+    doubted = doubts(session, [id_ for ids in (*unknown.values(), *failed.values()) for id_ in ids])
     notes = known_notes(session, unknown)
     claims = []
     for person in order:
         if person not in found:
             continue
-        object_type, epoch, verify_after = found[person]
+        _, object_type, epoch, verify_after = found[person]
         in_doubt_until = in_utc(verify_after)
         claims.append(
             Claim(
@@ -278,9 +278,9 @@ def _claims(
                 events=tuple(events.get(person, ())),
                 flag_is_ours=person in ours,
                 verify_after=in_doubt_until if in_doubt_until and in_doubt_until > now else None,
-                doubts=tuple(doubted[id_] for id_ in unknown.get(person, ())),
-                known_notes=notes.get(person, frozenset()),
-                left=tuple(id_ for id_ in failed.get(person, ()) if doubted[id_].flag),
+                doubts=tuple([doubted[id_] for id_ in unknown[person]]) if person in unknown else (),
+                known_notes=notes.get(person, _NONE),
+                left=tuple([id_ for id_ in failed[person] if doubted[id_].flag]) if person in failed else (),
             )
         )
     return claims
@@ -301,12 +301,19 @@ def _events(session: Session, people: Collection[str]) -> dict[str, list[OptOutE
         values,
     ).fetchall()
     events: dict[str, list[OptOutEvent]] = defaultdict(list)
-    for person, id_, kind, occurred_at, status, flag_result, noted in rows:
-        events[person].append(
-            OptOutEvent(
-                id_, READ_KIND(kind), in_utc(occurred_at), READ_STATUS(status), READ_FLAG_RESULT(flag_result), noted
-            )
+    if rows:
+        people_, ids, kinds, times, statuses, flag_results, noted = zip(*rows, strict=True)
+        made = map(
+            OptOutEvent,
+            ids,
+            map(READ_KIND, kinds),
+            all_in_utc(times),
+            map(READ_STATUS, statuses),
+            map(READ_FLAG_RESULT, flag_results),
+            noted,
         )
+        for person, event in zip(people_, made, strict=True):
+            events[person].append(event)
     return events
 
 
@@ -317,6 +324,6 @@ def _taken(session: Session, ids: Collection[int]) -> dict[str, list[Writeback]]
         f"SELECT w.person_id, {WRITEBACK} FROM writebacks w WHERE {theirs} ORDER BY w.occurred_at, w.id", values
     ).fetchall()
     taken: dict[str, list[Writeback]] = defaultdict(list)
-    for (person, *_), writeback in zip(rows, writebacks_from(row[1:] for row in rows), strict=True):
-        taken[person].append(writeback)
+    for row, writeback in zip(rows, writebacks_from(row[1:] for row in rows), strict=True):
+        taken[row[0]].append(writeback)
     return taken

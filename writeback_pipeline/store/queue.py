@@ -23,7 +23,7 @@ from writeback_pipeline.store.recovery import WORKER_LOST
 from writeback_pipeline.store.redirects import where_they_went
 from writeback_pipeline.store.rows import OPEN, WRITEBACK, writebacks_from
 from writeback_pipeline.store.schema import next_ids
-from writeback_pipeline.store.session import Session, as_columns, in_utc, unnested
+from writeback_pipeline.store.session import Session, in_utc
 
 
 class _Row(NamedTuple):
@@ -108,9 +108,9 @@ def _insert(session: Session, fresh: Mapping[str, Change], now: datetime) -> int
     rows = [_row(id_, key, change, moved, restore, now) for id_, (key, change) in zip(ids, fresh.items(), strict=True)]
     add_people(session, {row.person_id: row.object_type for row in rows if row.person_id})
     rows.sort(key=attrgetter("delivery_key"))  # no two processes wait for each other's keys
+    selected, bound = session.selected(_ROW, rows)
     added = session.execute(
-        f"INSERT INTO writebacks ({', '.join(_ROW)}) {unnested(_ROW)}{session.dialect.unless_known} RETURNING id",
-        as_columns(rows, len(_ROW)),
+        f"INSERT INTO writebacks ({', '.join(_ROW)}) {selected}{session.dialect.unless_known} RETURNING id", bound
     )
     return len(added.fetchall())
 

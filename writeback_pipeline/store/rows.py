@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterable
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from writeback_pipeline.domain.people import ObjectType
 from writeback_pipeline.domain.undoing import UNDONE
 from writeback_pipeline.domain.writebacks import MISDATED, OPEN_STATUSES, FlagResult, Kind, Status, Writeback
-from writeback_pipeline.store.session import in_utc
+from writeback_pipeline.store.session import all_in_utc
 
 NAMES = Writeback._fields
 """The columns of a Writeback, in the order of its fields."""
@@ -25,13 +26,14 @@ def _by_text(members: type[StrEnum]) -> Callable[[Any], Any]:
 READ_KIND, READ_STATUS, READ_FLAG_RESULT = _by_text(Kind), _by_text(Status), _by_text(FlagResult)
 READ_OBJECT_TYPE = _by_text(ObjectType)
 
-_READ: dict[str, Callable[[Any], Any]] = {
-    "kind": READ_KIND,
-    "object_type": READ_OBJECT_TYPE,
-    "status": READ_STATUS,
-    "flag_result": READ_FLAG_RESULT,
-    **dict.fromkeys(INSTANTS, in_utc),
+_READ: dict[str, Callable[[Any], Iterable[Any]]] = {
+    "kind": partial(map, READ_KIND),
+    "object_type": partial(map, READ_OBJECT_TYPE),
+    "status": partial(map, READ_STATUS),
+    "flag_result": partial(map, READ_FLAG_RESULT),
+    **dict.fromkeys(INSTANTS, all_in_utc),
 }
+"""How whole columns are read that are not taken as they come."""
 
 NEEDS_A_PERSON = f"w.status = '{Status.FAILED}' AND coalesce(w.error_code, '') <> '{UNDONE}'"
 """What failed, in SQL, but for what somebody had taken back: that is as it should be."""
@@ -65,5 +67,5 @@ def writebacks_from(rows: Iterable[Iterable[Any]]) -> list[Writeback]:
         return []
     for name, read in _READ.items():
         position = NAMES.index(name)
-        columns[position] = map(read, columns[position])
-    return list(map(Writeback, *columns))
+        columns[position] = read(columns[position])
+    return list(map(Writeback._make, zip(*columns, strict=True)))

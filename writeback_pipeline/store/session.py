@@ -13,6 +13,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import methodcaller
 from typing import Any, NamedTuple, Protocol, overload
 
 from writeback_pipeline.store.dialect import Dialect
@@ -128,6 +129,17 @@ def in_utc(instant: None) -> None: ...
 def in_utc(instant: datetime | None) -> datetime | None:
     """A stored instant as an aware one."""
     return None if instant is None else instant.replace(tzinfo=UTC)
+
+
+def all_in_utc(column: Sequence[datetime | None]) -> Iterable[datetime | None]:
+    """The same of a column, several times faster."""
+    absent = column.count(None)
+    if absent == len(column):
+        return column
+    return map(in_utc if absent else _WITH_UTC, column)
+
+
+_WITH_UTC = methodcaller("replace", tzinfo=UTC)
 
 
 def storable(text: str | None) -> str | None:
