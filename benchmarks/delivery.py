@@ -4,8 +4,8 @@ Seconds are those of the delivery as its own log tells them, without the start o
 are those of their work; the whole command stands below. The organisation's own time is what the same writes take it
 from a client that does nothing else (`bare`), one call after the other.
 
-Of our own processor time for 10,000 people, without Bulk, about a third are the 430 statements of the ledger: before
-each call, and after it, something has to be on disk. Its file is opened some 20 times for 45 transactions. HTTP and
+Of our own processor time for 10,000 people, without Bulk, about a third are the 290 statements of the ledger: before
+each call, and after it, something has to be on disk. Its file is opened some 20 times for 40 transactions. HTTP and
 JSON are less than a tenth. The rest plans, journals and settles, two dozen objects a person. The statements alone take
 more than the 15 % of the organisation's time that are asked for. And our own work is what holds the whole delivery:
 eight calls at once instead of four are hardly quicker.

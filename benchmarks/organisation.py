@@ -81,7 +81,9 @@ def served(home: Path, contacts: int, *, latency: float = 0) -> Iterator[Served]
             address = process.stdout.readline().strip()
             secure = re.match(r"(\S+) \(certificate to trust: (.+)\)", process.stdout.readline())
             assert secure is not None
-            yield Served(address, secure[1], Path(secure[2]), home, process.pid)
+            organisation = Served(address, secure[1], Path(secure[2]), home, process.pid)
+            organisation.token()  # its first answer takes long: nobody's figure
+            yield organisation
         finally:
             process.terminate()
 

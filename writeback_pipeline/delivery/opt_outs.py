@@ -99,21 +99,26 @@ class OptOutDelivery:
         except OrganisationUnavailable as trouble:  # a job that goes on and on keeps nobody else waiting
             left_behind = trouble
         left, at_most = limit, PEOPLE_AFTER_TROUBLE if self.ledger.is_unproven() else None
-        while left is None or left > 0:
-            if self.ledger.settings().suppress_opt_out_flag != settings.suppress_opt_out_flag:
-                break  # what is left is the next delivery's, under the policy that is in force now
+        due: int | None = self.ledger.due(self.now())
+        while due is not None and (left is None or left > 0):
             with self.ledger.kept_open():
-                served = self._deliver(_lesser(left, at_most), settings, report)
-            if served is None:
-                break
+                served = self._deliver(due, _lesser(left, at_most), settings, report)
             at_most = None
-            left = None if left is None else left - served
+            left = None if left is None or served is None else left - served
+            due = None if served is None else self._due_still(settings)
         counts = {status.value: count for status, count in report.statuses.items()}
         self._tell("delivered", begun, **counts, redirected=report.redirected, calls=report.usage.calls)
         in_the_end = left_behind or report.without_notes
         if in_the_end is not None:
             raise in_the_end
         return report
+
+    def _due_still(self, settings: WritebackSettings) -> int | None:
+        """How much is due after somebody was served; None when nothing is, or it is for the next delivery, under a
+        policy that came into force meanwhile."""
+        if self.ledger.settings().suppress_opt_out_flag != settings.suppress_opt_out_flag:
+            return None
+        return self.ledger.due(self.now()) or None
 
     def _tell(self, event: str, begun: float, **fields: object) -> None:
         tell(_log, event, run=self.run_id, **fields, seconds=round(time.monotonic() - begun, 3))
@@ -135,9 +140,9 @@ class OptOutDelivery:
                 self.ledger.release(self.owner, leases)
             raise
 
-    def _deliver(self, left: int | None, settings: WritebackSettings, report: DeliveryReport) -> int | None:
-        """Serve the people to whom something is owed now, or as many as are left; how many, None when nothing is."""
-        if self.ledger.due(self.now()) >= settings.bulk_threshold:
+    def _deliver(self, due: int, left: int | None, settings: WritebackSettings, report: DeliveryReport) -> int | None:
+        """Serve the people to whom something is owed now, or as many as are left; how many, None when nobody is."""
+        if due >= settings.bulk_threshold:
             served = self._deliver_many(min(PEOPLE_PER_JOB, left or PEOPLE_PER_JOB), settings, report)
             if served is not None:
                 return served

@@ -45,10 +45,11 @@ class Search:
 
 def search(claims: Sequence[Claim], organisation: Organisation, settings: WritebackSettings, now: datetime) -> Search:
     """Look for the Notes of everything that is in doubt; no call where nothing is."""
-    keys = {key for claim in claims for key in note_keys(claim, settings)}
+    doubted = [claim for claim in claims if claim.doubts]
+    keys = {key for claim in doubted for key in note_keys(claim, settings)}
     # Both kinds: the setting may have changed since the Note was sent.
     notes = organisation.find_notes(sorted(keys), tuple(NoteObject)) if keys else {}
-    records = {key for claim in claims for key in record_keys(claim)} if settings.key_records else ()
+    records = {key for claim in doubted for key in record_keys(claim)} if settings.key_records else ()
     keyed = organisation.find_key_records(sorted(records)) if records else {}
     return Search(now, notes, keyed)
 

@@ -127,9 +127,9 @@ def _planned(claim: Claim, held: Live | Gone, settings: WritebackSettings, now: 
 
 def lost_flag(claim: Claim, held: Live | Gone, settings: WritebackSettings) -> int | None:
     """The id of the dealt-with unsubscribe that Salesforce's flag no longer shows, though it should; None for none."""
-    in_hand = {row.id for row in claim.taken} | {doubt.writeback.id for doubt in claim.doubts}
-    if isinstance(held, Gone) or all(event.id in in_hand for event in claim.events):
+    if isinstance(held, Gone) or len(claim.events) == len(claim.taken) + len(claim.doubts):  # all are in hand
         return None
+    in_hand = {row.id for row in claim.taken} | {doubt.writeback.id for doubt in claim.doubts}
     decision = _decide(claim, frozenset(row.id for row in claim.taken), held, settings)
     return decision.decided_by if decision.write and decision.decided_by not in in_hand else None
 
@@ -146,8 +146,8 @@ def foreseen_refusals(claim: Claim, settings: WritebackSettings, *, elsewhere: b
 
 def has_resubscribes(claim: Claim) -> bool:
     """Whether a resubscribe is to be decided, or may be once what is in doubt is settled."""
-    rows = (*claim.taken, *(doubt.writeback for doubt in claim.doubts))
-    return any(row.kind is Kind.RESUBSCRIBE for row in rows)
+    rows = [*claim.taken, *[doubt.writeback for doubt in claim.doubts]]
+    return Kind.RESUBSCRIBE in [row.kind for row in rows]
 
 
 def reopened(claim: Claim, row: Writeback) -> Claim:

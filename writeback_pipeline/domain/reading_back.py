@@ -5,8 +5,9 @@ was not, but only once its request can no longer arrive.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
+from typing import NamedTuple
 
 from writeback_pipeline.domain.ledger import RESTORED, Claim, Doubt, OriginChange, Settlement
 from writeback_pipeline.domain.notes import note_body, note_title
@@ -19,8 +20,7 @@ NoteKey = tuple[str, str]
 """The record that a Note hangs on, and its title."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReadBack:
+class ReadBack(NamedTuple):
     """A claim after its doubts were looked into: what is settled of them waits to be planned."""
 
     claim: Claim
