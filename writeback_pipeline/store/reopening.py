@@ -5,6 +5,7 @@ from datetime import datetime
 
 from writeback_pipeline.domain.writebacks import TRANSITIONS, Status, Writeback
 from writeback_pipeline.store.claims import FLAGS_LEFT, leases_of
+from writeback_pipeline.store.recovery import WORKER_LOST
 from writeback_pipeline.store.rows import WRITEBACK, writebacks_from
 from writeback_pipeline.store.session import Session
 from writeback_pipeline.store.sync import question_people
@@ -17,18 +18,20 @@ _ADVICE = "Salesforce did not show this opt-out, so the flag is set."
 def reopen(session: Session, lost: Collection[tuple[int, str, int]], now: datetime) -> list[Writeback]:
     """Put unsubscribes that were dealt with back to pending, under the lease of their person, and return them.
 
-    `lost` are writeback ids, each with the person and the epoch that fences it.
+    `lost` are writeback ids, each with the person and the epoch that fences it. What workers ended of becomes unknown
+    and is not returned: its Note may still arrive.
     """
     leases = leases_of(session, [(person, epoch) for _, person, epoch in lost])
     ids = [id_ for id_, person, epoch in lost if (until := leases.get((person, epoch))) is not None and until > now]
     if not ids:
         return []
     session.execute(
-        "UPDATE writebacks SET status = 'pending', attempts = 0, flag_result = NULL, "
+        "UPDATE writebacks SET status = CASE WHEN error_code = $4 THEN 'unknown' ELSE 'pending' END, "
+        "attempts = 0, flag_result = NULL, "
         "settled_at = NULL, next_attempt_at = NULL, error_code = 'FLAG_LOST', "
         "error_message = NULL, advice = $2 WHERE id IN (SELECT unnest($1::BIGINT[])) AND kind = 'unsubscribe' "
         "AND status IN (SELECT unnest($3::TEXT[]))",
-        [ids, _ADVICE, [status.value for status in REOPENED]],
+        [ids, _ADVICE, [status.value for status in REOPENED], WORKER_LOST],
     )
     rows = session.execute(
         f"SELECT {WRITEBACK} FROM writebacks w WHERE w.id IN (SELECT unnest($1::BIGINT[])) AND w.status = 'pending'",

@@ -378,6 +378,19 @@ def test_a_retry_of_whom_workers_ended_of_reads_back_first_and_goes_alone(store:
     assert doubt.readable_at > now  # what the last worker sent may still arrive
 
 
+def test_an_unsubscribe_of_which_workers_ended_is_read_back_before_it_is_taken_again(store: Store) -> None:
+    store.enqueue([unsubscribe(contact(1))], NOW)
+    now = worker_killer(store, NOW)
+    store.enqueue([unsubscribe(contact(1), NOW - MINUTE)], now)
+    (claim,) = store.claim("worker", now, limit=9) or store.claim_suspects("worker", now, limit=9)
+    assert store.reopen([(claim.events[-1].id, *claim.lease)], now) == []
+    assert statuses(store) == [Status.UNKNOWN, Status.PENDING]
+    store.release("worker", [claim.lease])
+    (again,) = store.claim("worker", now, limit=9) or store.claim_suspects("worker", now, limit=9)
+    (doubt,) = again.doubts
+    assert doubt.readable_at > now, "its Note may still arrive"
+
+
 def test_whose_flag_is_only_looked_at_when_the_worker_ends_is_shown_by_the_last_unsubscribe(store: Store) -> None:
     store.enqueue([unsubscribe(contact(1))], NOW)
     written(store, claim_one(store))

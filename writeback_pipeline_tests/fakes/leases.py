@@ -256,7 +256,7 @@ def reopen(tables: Tables, lost: Collection[tuple[int, str, int]], now: datetime
         row = tables.rows[id_]
         if row.kind is Kind.UNSUBSCRIBE and row.status in REOPENED:
             row = row._replace(
-                status=Status.PENDING,
+                status=Status.UNKNOWN if row.error_code == WORKER_LOST else Status.PENDING,
                 attempts=0,
                 next_attempt_at=None,
                 error_code="FLAG_LOST",
