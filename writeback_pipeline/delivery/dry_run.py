@@ -22,6 +22,7 @@ from writeback_pipeline.domain.planning import (
 )
 from writeback_pipeline.domain.records import Held, Moved, RowWrite
 from writeback_pipeline.domain.settings import WritebackSettings
+from writeback_pipeline.domain.writebacks import Status
 
 EVERYBODY = 1_000_000
 """More people than one dry run can usefully show."""
@@ -64,7 +65,8 @@ def _with_lost_flags(
     """The claims with the unsubscribes taken again that were dealt with and whose flag Salesforce does not show."""
     lost = [lost_flag(claim, still_there(held, claim), settings) for claim in claims]
     ids = [id_ for id_ in lost if id_ is not None]
-    rows = {row.id: row for row in ledger.reopenable(ids)} if ids else {}
+    # What will be read back first has its flag set all the same, as the fold decides.
+    rows = {row.id: row for row in ledger.reopenable(ids) if row.status is Status.PENDING} if ids else {}
     return [reopened(claim, rows[id_]) if id_ in rows else claim for claim, id_ in zip(claims, lost, strict=True)]
 
 

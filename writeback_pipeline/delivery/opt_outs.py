@@ -50,6 +50,7 @@ from writeback_pipeline.domain.records import (
     RowResult,
 )
 from writeback_pipeline.domain.settings import WritebackSettings
+from writeback_pipeline.domain.writebacks import Status
 from writeback_pipeline.logs import tell
 
 _log = logging.getLogger(__name__)
@@ -99,13 +100,13 @@ class OptOutDelivery:
         except OrganisationUnavailable as trouble:  # a job that goes on and on keeps nobody else waiting
             left_behind = trouble
         left, at_most = limit, PEOPLE_AFTER_TROUBLE if self.ledger.is_unproven() else None
-        due: int | None = self.ledger.due(self.now())
+        due = self._due_under(settings)  # a claim finds more than is due: what was lost by a restore
         while due is not None and (left is None or left > 0):
             with self.ledger.kept_open():
                 served = self._deliver(due, _lesser(left, at_most), settings, report)
             at_most = None
             left = None if left is None or served is None else left - served
-            due = None if served is None else self._due_still(settings)
+            due = None if served is None else self._due_under(settings) or None
         counts = {status.value: count for status, count in report.statuses.items()}
         self._tell("delivered", begun, **counts, redirected=report.redirected, calls=report.usage.calls)
         in_the_end = left_behind or report.without_notes
@@ -113,12 +114,11 @@ class OptOutDelivery:
             raise in_the_end
         return report
 
-    def _due_still(self, settings: WritebackSettings) -> int | None:
-        """How much is due after somebody was served; None when nothing is, or it is for the next delivery, under a
-        policy that came into force meanwhile."""
+    def _due_under(self, settings: WritebackSettings) -> int | None:
+        """How much is due; None when it is the next delivery's, under another policy, which is in force now."""
         if self.ledger.settings().suppress_opt_out_flag != settings.suppress_opt_out_flag:
             return None
-        return self.ledger.due(self.now()) or None
+        return self.ledger.due(self.now())
 
     def _tell(self, event: str, begun: float, **fields: object) -> None:
         tell(_log, event, run=self.run_id, **fields, seconds=round(time.monotonic() - begun, 3))
@@ -262,7 +262,8 @@ class OptOutDelivery:
     def _reopen(
         self, claims: Sequence[Claim], held: Mapping[str, Held], settings: WritebackSettings, report: DeliveryReport
     ) -> list[Claim]:
-        """Take unsubscribes again that were dealt with and whose flag is gone."""
+        """Take unsubscribes again that were dealt with and whose flag is gone; those that are unknown now are read back
+        when they are claimed next."""
         lost = {
             claim.lease: id_
             for claim in claims
@@ -273,7 +274,9 @@ class OptOutDelivery:
         rows = {row.id: row for row in self.ledger.reopen([(id_, *lease) for lease, id_ in lost.items()], self.now())}
         report.reopened += len(rows)
         return [
-            reopened(claim, row) if (row := rows.get(lost.get(claim.lease, 0))) is not None else claim
+            reopened(claim, row)
+            if (row := rows.get(lost.get(claim.lease, 0))) is not None and row.status is Status.PENDING
+            else claim
             for claim in claims
         ]
 

@@ -126,7 +126,8 @@ class OptOutLedger(BulkLedger, Protocol):
         """Those of the jobs that the ledger knows."""
 
     def reopen(self, lost: Collection[tuple[int, str, int]], now: datetime) -> Sequence[Writeback]:
-        """Put unsubscribes, each with its person and epoch, whose flag is gone from Salesforce back to pending."""
+        """Put unsubscribes, each with its person and epoch, whose flag is gone from Salesforce back to pending, or to
+        unknown where workers ended of them; as they are now."""
 
     def reopenable(self, ids: Collection[int]) -> Sequence[Writeback]:
         """Those of the unsubscribes that `reopen` would put back, as they would be then; for a dry run."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from writeback_pipeline.domain.ledger import Settlement
 from writeback_pipeline.domain.notes import note_body
-from writeback_pipeline.domain.planning import PersonPlan
-from writeback_pipeline.domain.records import ApiUsage, OrganisationUnavailable
+from writeback_pipeline.domain.planning import PersonPlan, PlannedWrite
+from writeback_pipeline.domain.records import ApiUsage, Operation, OrganisationUnavailable
 from writeback_pipeline.domain.writebacks import FlagResult, Status
 
 PROBLEMS = (Status.FAILED, Status.REFUSED, Status.WAITING, Status.UNKNOWN)
@@ -74,7 +74,8 @@ def planned_changes(plan: PersonPlan, lane: str) -> list[PlannedChange]:
     titles = {w.writeback_id: w.title for w in plan.writes if w.title is not None}
     settled = {s.writeback_id: s for s in plan.settled}
     flag_results = plan.decision.flag_results if plan.decision else {}
-    lines = []
+    taken = {row.id for row in plan.claim.taken}
+    lines = [_flag_only(plan, write, lane) for write in plan.writes if write.writeback_id not in taken]
     for row in sorted(plan.claim.taken, key=lambda row: (row.occurred_at, row.id)):
         settlement, title = settled.get(row.id), titles.get(row.id)
         flag_result = flag_results.get(row.id)
@@ -95,6 +96,26 @@ def planned_changes(plan: PersonPlan, lane: str) -> list[PlannedChange]:
             )
         )
     return lines
+
+
+def _flag_only(plan: PersonPlan, write: PlannedWrite, lane: str) -> PlannedChange:
+    """The line of a flag that is set without waiting for what became of its writeback's Note."""
+    [kind] = [event.kind for event in plan.claim.events if event.id == write.writeback_id]
+    flag_result = FlagResult.SET if write.write.operation is Operation.SET_FLAG else FlagResult.CLEARED
+    return PlannedChange(
+        writeback_id=write.writeback_id,
+        kind=kind.value,
+        object_type=plan.claim.person.object_type.value,
+        salesforce_id=plan.claim.person.salesforce_id,
+        status=Status.UNKNOWN.value,
+        flag_before=plan.flag_before,
+        flag_after=_flag_after(plan.flag_before, flag_result),
+        flag_result=flag_result.value,
+        note_title=None,
+        note_body=None,
+        lane=lane,
+        advice="What became of its Note is read back before anything of that is sent again.",
+    )
 
 
 def _flag_after(before: bool | None, result: FlagResult | None) -> bool | None:

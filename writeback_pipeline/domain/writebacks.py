@@ -66,9 +66,9 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
 
 What was not sent becomes UNKNOWN only when the database was put back to an earlier state: it may have been sent since.
 UNKNOWN ends with a read-back: what that found is kept, and the rest waits to be planned anew; where the worker itself
-ends again and again, it becomes FAILED, and UNKNOWN again when it is retried. A summary of activity
-leaves WRITTEN or REFUSED when its events change; an opt-out leaves WRITTEN only when Salesforce no longer shows it.
-What a person undoes becomes FAILED.
+ends again and again, it becomes FAILED, and UNKNOWN again when it is retried or its flag is found to be gone. A summary
+of activity leaves WRITTEN or REFUSED when its events change; an opt-out leaves WRITTEN only when Salesforce no longer
+shows it. What a person undoes becomes FAILED.
 """
 
 OPEN_STATUSES = (Status.PENDING, Status.SENDING, Status.WAITING, Status.UNKNOWN)

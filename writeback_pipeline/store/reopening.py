@@ -19,7 +19,7 @@ def reopen(session: Session, lost: Collection[tuple[int, str, int]], now: dateti
     """Put unsubscribes that were dealt with back to pending, under the lease of their person, and return them.
 
     `lost` are writeback ids, each with the person and the epoch that fences it. What workers ended of becomes unknown
-    and is not returned: its Note may still arrive.
+    instead: its Note may still arrive.
     """
     leases = leases_of(session, [(person, epoch) for _, person, epoch in lost])
     ids = [id_ for id_, person, epoch in lost if (until := leases.get((person, epoch))) is not None and until > now]
@@ -34,7 +34,8 @@ def reopen(session: Session, lost: Collection[tuple[int, str, int]], now: dateti
         [ids, _ADVICE, [status.value for status in REOPENED], WORKER_LOST],
     )
     rows = session.execute(
-        f"SELECT {WRITEBACK} FROM writebacks w WHERE w.id IN (SELECT unnest($1::BIGINT[])) AND w.status = 'pending'",
+        f"SELECT {WRITEBACK} FROM writebacks w WHERE w.id IN (SELECT unnest($1::BIGINT[])) "
+        "AND w.status IN ('pending', 'unknown')",
         [ids],
     ).fetchall()
     return writebacks_from(rows)
@@ -47,7 +48,13 @@ def reopenable(session: Session, ids: Collection[int]) -> list[Writeback]:
         "AND w.status IN (SELECT unnest($2::TEXT[]))",
         [list(ids), [status.value for status in REOPENED]],
     ).fetchall()
-    return [row._replace(status=Status.PENDING, flag_result=None) for row in writebacks_from(rows)]
+    return [as_reopened(row) for row in writebacks_from(rows)]
+
+
+def as_reopened(row: Writeback) -> Writeback:
+    """The row as it is after that."""
+    status = Status.UNKNOWN if row.error_code == WORKER_LOST else Status.PENDING
+    return row._replace(status=status, flag_result=None)
 
 
 def question_suppressed(session: Session, now: datetime) -> int:

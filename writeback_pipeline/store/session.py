@@ -90,7 +90,7 @@ class Session:
 
     def _whole(self, number: int, type_: str, column: list[object]) -> "_Bound":
         if self.dialect.takes_lists_as_json and len(column) > FEW and type_ in _IN_JSON:
-            return _Bound(f"unnest(from_json(v.c{number}, '[\"{type_}\"]'))", json.dumps(column), text=number)
+            return _Bound(f"unnest(from_json_strict(v.c{number}, '[\"{type_}\"]'))", json.dumps(column), text=number)
         return _Bound(f"unnest(${number}::{type_}[])", column)
 
 

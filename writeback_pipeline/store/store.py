@@ -255,8 +255,8 @@ class Store:
             )
 
     def reopen(self, lost: Collection[tuple[int, str, int]], now: datetime) -> list[Writeback]:
-        """Put unsubscribes, each with its person and epoch, whose flag is gone from Salesforce back to pending; those
-        that were, as they are now."""
+        """Put unsubscribes, each with its person and epoch, whose flag is gone from Salesforce back to pending, or to
+        unknown where workers ended of them; those that were put back, as they are now."""
         with self._database.writing() as session:
             return reopening.reopen(session, lost, now)
 

@@ -383,7 +383,8 @@ def test_an_unsubscribe_of_which_workers_ended_is_read_back_before_it_is_taken_a
     now = worker_killer(store, NOW)
     store.enqueue([unsubscribe(contact(1), NOW - MINUTE)], now)
     (claim,) = store.claim("worker", now, limit=9) or store.claim_suspects("worker", now, limit=9)
-    assert store.reopen([(claim.events[-1].id, *claim.lease)], now) == []
+    (put_back,) = store.reopen([(claim.events[-1].id, *claim.lease)], now)
+    assert put_back.status is Status.UNKNOWN
     assert statuses(store) == [Status.UNKNOWN, Status.PENDING]
     store.release("worker", [claim.lease])
     (again,) = store.claim("worker", now, limit=9) or store.claim_suspects("worker", now, limit=9)

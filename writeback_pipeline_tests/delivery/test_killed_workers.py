@@ -6,9 +6,11 @@ from datetime import timedelta
 
 import pytest
 
+from writeback_pipeline.delivery.dry_run import dry_run
 from writeback_pipeline.domain.bulk import READ_BACK_AFTER
 from writeback_pipeline.domain.ledger import ALONE_AFTER, LEASE, QUIET
 from writeback_pipeline.domain.writebacks import FlagResult, Status
+from writeback_pipeline.local_org import admin
 from writeback_pipeline.store.recovery import WORKER_LOST
 from writeback_pipeline_tests.delivery import killed_worker
 from writeback_pipeline_tests.patience import PATIENCE_SECONDS
@@ -38,6 +40,24 @@ def test_a_person_who_kills_the_worker_is_left_to_somebody_and_all_others_are_wr
     world.deliver()
     assert [row.status for row in world.rows()] == [Status.WRITTEN] * 4
     assert all(world.opted_out(person) and len(world.notes(person)) == 1 for person in people)
+
+
+@pytest.mark.every_store
+def test_whom_workers_ended_of_gets_the_flag_at_the_next_look_and_no_note_twice(world: World) -> None:
+    deadly = world.contact()
+    world.unsubscribe(deadly)
+    assert [lives(world, deadly, "note") for _ in range(ALONE_AFTER + 2)] == [False] * (ALONE_AFTER + 1) + [True]
+    (left,) = world.rows(deadly)
+    world.as_user(admin.edit, deadly, {"HasOptedOutOfEmail": False})
+    world.unsubscribe(deadly, left.occurred_at - timedelta(days=1))
+    flag, older = dry_run(world.ledger, world.organisation, world.clock()).planned
+    assert (flag.writeback_id, flag.flag_result, flag.note_title, flag.status) == (left.id, "set", None, "unknown")
+    assert (older.flag_result, older.note_title is None) == ("superseded", False)
+
+    assert world.deliver().reopened == 1
+    assert world.opted_out(deadly)
+    assert [row.status for row in world.rows(deadly)] == [Status.WRITTEN] * 2
+    assert len(world.notes(deadly)) == 2
 
 
 @pytest.mark.every_store

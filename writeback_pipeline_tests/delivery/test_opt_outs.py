@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from writeback_pipeline.delivery import opt_outs
+from writeback_pipeline.delivery.bulk_jobs import BulkJobs
 from writeback_pipeline.delivery.dry_run import dry_run
 from writeback_pipeline.delivery.opt_outs import OptOutDelivery
 from writeback_pipeline.delivery.pinning import WrongOrganisation
@@ -119,6 +120,19 @@ def test_a_delivery_ends_when_the_policy_changes_and_leaves_the_rest_to_the_next
     assert delivery.run().statuses == {Status.WRITTEN: 1}
     world.deliver()
     assert all(world.opted_out(person) for person in people)
+
+
+def test_a_policy_that_changes_while_a_job_is_waited_for_is_the_next_deliverys(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = world.contact()
+    world.ledger.change_settings({"suppress_opt_out_flag": "true"}, "tester", START)
+    world.unsubscribe(person)
+    with monkeypatch.context() as patch:
+        patch.setattr(BulkJobs, "finish_left", lambda *_: by_command(world))
+        assert world.deliver().statuses == {}
+    assert world.deliver().statuses == {Status.WRITTEN: 1}
+    assert world.opted_out(person)
 
 
 def test_a_resubscribe_clears_the_flag_that_we_set(world: World) -> None:

@@ -264,7 +264,7 @@ def reopen(tables: Tables, lost: Collection[tuple[int, str, int]], now: datetime
                 advice="The flag is set again.",
             )
             tables.put(row)
-        if row.status is Status.PENDING:
+        if row.status in (Status.PENDING, Status.UNKNOWN):
             reopened.append(row)
     return reopened
 

@@ -60,7 +60,7 @@ from writeback_pipeline.domain.writebacks import (
 )
 from writeback_pipeline.store.queue import NO_RECIPIENT, UnknownWriteback
 from writeback_pipeline.store.recovery import WORKER_LOST
-from writeback_pipeline.store.reopening import REOPENED
+from writeback_pipeline.store.reopening import REOPENED, as_reopened
 from writeback_pipeline_tests.fakes import jobs, leases, settling, windows
 from writeback_pipeline_tests.fakes.tables import Tables
 
@@ -272,7 +272,7 @@ class MemoryLedger:
     def reopenable(self, ids: Collection[int]) -> list[Writeback]:
         rows = (self.tables.rows[id_] for id_ in ids)
         found = [row for row in rows if row.kind is Kind.UNSUBSCRIBE and row.status in REOPENED]
-        return [row._replace(status=Status.PENDING, flag_result=None) for row in found]
+        return [as_reopened(row) for row in found]
 
     def question_suppressed(self, now: datetime) -> int:
         if self.settings().suppress_opt_out_flag:
