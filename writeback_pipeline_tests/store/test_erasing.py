@@ -31,7 +31,7 @@ from writeback_pipeline_tests.postgres import server
 
 ASKED = Asked("olga", NOW + MINUTE)
 ANNA: dict[str, Any] = {"email": "Anna@Example.org", "subscriber_id": "sub-4711", "reason": "Anna Arendt wants no mail"}
-TRACES = ("anna", "4711")
+TRACES = ("anna", "sub-4711")
 
 
 @pytest.fixture(params=["duckdb", "postgresql"])
