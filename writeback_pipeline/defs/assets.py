@@ -4,8 +4,9 @@ An asset reads its resources, calls one use case and tells Dagster what happened
 metadata and colour the checks; only trouble that concerns everything fails the run.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 
 import dagster as dg
 from pydantic import Field
@@ -35,6 +36,9 @@ OWNERS = ["team:email-platform"]
 
 LATENCY_DAYS = timedelta(days=14)
 """How far back the queue's metadata tells how long opt-outs took, day by day."""
+
+SECONDS_BETWEEN_LINES = 2.0
+"""How far apart a delivery's lines of progress are: Dagster opens its event log for each of them."""
 
 
 class DeliverOptOuts(dg.Config):
@@ -102,10 +106,23 @@ def opt_out_writebacks(
             organisation,
             now=lambda: datetime.now(UTC),
             run_id=context.run.run_id,
-            progress=lambda settled: context.log.info(f"{settled} writebacks settled"),
+            progress=_progress(context),
         )
         report = delivery.run(limit=config.limit)
     problems = ledger.writebacks(WritebackFilter(statuses=PROBLEMS, run_id=context.run.run_id, limit=TABLE_ROWS))
     left = ledger.calls_left(Purpose.OPT_OUTS, datetime.now(UTC))
     latency = latency_metadata(ledger.latency_of_run(context.run.run_id))
     yield dg.MaterializeResult(metadata={**report_metadata(report, problems, left), **latency})
+
+
+def _progress(context: dg.AssetExecutionContext) -> Callable[[int], None]:
+    """Lines in the run's log that tell how many writebacks were settled so far."""
+    told_at = monotonic()
+
+    def progress(settled: int) -> None:
+        nonlocal told_at
+        if monotonic() - told_at >= SECONDS_BETWEEN_LINES:
+            told_at = monotonic()
+            context.log.info(f"{settled} writebacks settled")
+
+    return progress

@@ -294,9 +294,7 @@ class OptOutDelivery:
 
     def _send(self, plans: Sequence[PersonPlan], batch: Batch, slots: Semaphore, report: DeliveryReport) -> None:
         """Send what is planned in calls, each in one of the slots, and settle it."""
-        begun = time.monotonic()
         sent = send(batch, self.ledger, self.organisation, self.now, slots)
-        self._tell("wave", begun, people=len(plans), rows=len(batch.rows))
         self._settle(plans, iter(sent.results), sent, report)
         report.usage = self.organisation.usage
         if sent.trouble is not None:
@@ -311,14 +309,13 @@ class OptOutDelivery:
         for portion in gathered.portions(gathered.kinds.all - carried):
             self.ledger.keep(self.owner, self.now())
             self._send_in_calls(portion, settings, report)
-        begun, batch, people = time.monotonic(), self._bulk.begin(), Shelf[Planned]()
+        batch, people = self._bulk.begin(), Shelf[Planned]()
         for portion in gathered.portions(carried):
             self.ledger.keep(self.owner, self.now())
             ours = self._extended(portion)
             batch.add(_rows([plan for plan, _ in ours]))
             people.put(ours)
         sent = self._bulk.send(batch)
-        self._tell("wave", begun, rows=batch.rows)
         results, again = iter(sent.results), list[Planned]()
         for portion in people.portions():
             elsewhere = {claim.lease for claim in self._settle([plan for plan, _ in portion], results, sent, report)}

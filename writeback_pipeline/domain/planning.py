@@ -146,8 +146,9 @@ def foreseen_refusals(claim: Claim, settings: WritebackSettings, *, elsewhere: b
 
 def has_resubscribes(claim: Claim) -> bool:
     """Whether a resubscribe is to be decided, or may be once what is in doubt is settled."""
-    rows = [*claim.taken, *[doubt.writeback for doubt in claim.doubts]]
-    return Kind.RESUBSCRIBE in [row.kind for row in rows]
+    return any(row.kind is Kind.RESUBSCRIBE for row in claim.taken) or any(
+        doubt.writeback.kind is Kind.RESUBSCRIBE for doubt in claim.doubts
+    )
 
 
 def reopened(claim: Claim, row: Writeback) -> Claim:
@@ -158,8 +159,9 @@ def reopened(claim: Claim, row: Writeback) -> Claim:
 
 def in_sending_order(plans: Sequence[PersonPlan]) -> list[tuple[Claim, PlannedWrite]]:
     """Everybody's flags before anybody's notes: the flag is what the law asks for."""
-    writes = [(plan.claim, write) for plan in plans for write in plan.writes]
-    return sorted(writes, key=lambda each: each[1].is_note)
+    writes = [(plan.claim, write, write.is_note) for plan in plans for write in plan.writes]
+    flags = [(claim, write) for claim, write, is_note in writes if not is_note]
+    return flags + [(claim, write) for claim, write, is_note in writes if is_note]
 
 
 def cannot_follow(claim: Claim, reason: str, now: datetime) -> list[Settlement]:

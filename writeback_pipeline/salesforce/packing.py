@@ -119,12 +119,10 @@ def _has_companions(row: RowWrite) -> bool:
 def _looks_like_a_reference(row: RowWrite) -> bool:
     # A composite takes "@{name.field}" anywhere in it for a value of an earlier answer, and there is no way to escape
     # it: one such reason would fail all rows that travel with it.
-    texts = [text for text in row.fields.values() if isinstance(text, str)]
-    if row.external_id is not None:
-        texts += row.external_id
-    if row.record_key is not None:
-        texts.append(row.record_key)
-    return "@{" in "\0".join(texts)
+    for text in (*row.fields.values(), *(row.external_id or ()), row.record_key):
+        if isinstance(text, str) and "@{" in text:
+            return True
+    return False
 
 
 def _closed(each: _Open, rows: Sequence[RowWrite]) -> Collection:
