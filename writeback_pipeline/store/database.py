@@ -1,10 +1,9 @@
 """The DuckDB file: opened for one short transaction at a time, migrated before its first use, closed on every way out.
 
-Starting a DuckDB engine costs ten times what opening a file does, so engines are kept, and the file is attached to one
-for as long as a transaction lasts; where many follow one another it stays so in between, while nobody else waits.
-Nobody else in this project opens the file. What is done inside the transaction is the other modules' work; who may have
-the file open is `file_lock`'s, whose turn it is among the threads and how long it lingers `writers`', and what its
-troubles are called `errors`'.
+The file is attached to an engine of this process for as long as a transaction lasts; where many follow one another it
+stays so in between, while nobody else waits. Nobody else in this project opens the file. What is done inside the
+transaction is the other modules' work; which engines there are is `engines`', who may have the file open `file_lock`'s,
+whose turn it is among the threads and how long it lingers `writers`', and what its troubles are called `errors`'.
 """
 
 import atexit
@@ -14,11 +13,10 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from weakref import WeakSet
 
 import duckdb
 
-from writeback_pipeline.store import schema
+from writeback_pipeline.store import engines, schema
 from writeback_pipeline.store.dialect import DUCKDB
 from writeback_pipeline.store.errors import HELD_ELSEWHERE, concerns_the_file, unusable
 from writeback_pipeline.store.file_lock import Patience, locked
@@ -27,9 +25,6 @@ from writeback_pipeline.store.writers import Open, close_all, writers_of
 
 WAIT = timedelta(seconds=30)
 """How long an open waits for other processes before it gives up."""
-
-MOST_IDLE = 8
-"""Engines that a database keeps: each has a thread for every core, and some megabytes."""
 
 
 @dataclass(slots=True)
@@ -65,8 +60,6 @@ class Database:
         self._wait = wait
         self._migrations = migrations
         self._departed_too = departed_too
-        self._idle: list[duckdb.DuckDBPyConnection] = []
-        _databases.add(self)
 
     @property
     def shown(self) -> str:
@@ -164,25 +157,15 @@ class Database:
     @contextmanager
     def _engine(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """An engine, used by nobody else meanwhile; one that has seen an error is closed, and the file with it."""
-        try:
-            engine = self._idle.pop()
-        except IndexError:
-            engine = _started(self.path)
+        engine = engines.kept(self.path)
         with ExitStack() as stack:
             stack.callback(engine.close)
             yield engine
             with suppress(duckdb.Error):  # what was committed is in the log, even if there is no room to tidy that up
                 engine.execute("USE memory")
                 engine.execute("DETACH platform")
-                if len(self._idle) < MOST_IDLE:
-                    stack.pop_all()
-                    self._idle.append(engine)
-
-    def close_idle(self) -> None:
-        """End the engines that are kept; the next transaction starts its own."""
-        with suppress(IndexError):
-            while True:
-                self._idle.pop().close()
+                stack.pop_all()
+                engines.give_back(self.path, engine)
 
     def _attach(self, engine: duckdb.DuckDBPyConnection, patience: Patience, *, read_only: bool) -> None:
         quoted = str(self.path).replace("'", "''")
@@ -214,27 +197,15 @@ class Database:
         return schema.missing(str(self.path), done, self._migrations)
 
 
-_databases: WeakSet[Database] = WeakSet()
-
-
 def _close_all_idle() -> None:
     """A forked child has none of an engine's threads: it would crash when it ended what it got from its parent. And at
     the end of a process DuckDB complains of what is open."""
     close_all()
-    for database in list(_databases):
-        database.close_idle()
+    engines.close_all()
 
 
 os.register_at_fork(before=_close_all_idle)
 atexit.register(_close_all_idle)
-
-
-def _started(path: Path) -> duckdb.DuckDBPyConnection:
-    """An engine without a database; what does not fit its memory goes beside the file that it is for."""
-    engine = duckdb.connect(config={"temp_directory": f"{path}.tmp"})
-    engine.execute("SET TimeZone = 'UTC'")
-    engine.execute("SET enable_progress_bar = false")  # standard output is not the store's
-    return engine
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from writeback_pipeline.delivery.opt_outs import OptOutDelivery
 from writeback_pipeline.domain.ledger import QUIET
 from writeback_pipeline.domain.people import ObjectType
 from writeback_pipeline.domain.writebacks import Change, Kind, Status
-from writeback_pipeline.store import database
+from writeback_pipeline.store import database, engines
 from writeback_pipeline.store.errors import StoreUnusable
 from writeback_pipeline.store.store import Store
 from writeback_pipeline_tests.patience import wait_until
@@ -187,7 +187,7 @@ class Damaged:
 @contextmanager
 def nothing_leaves_the_log() -> Iterator[None]:
     """As if every process were killed at the end of its transaction: the log is never written into the file."""
-    start = database._started
+    start = engines._started
 
     def started(path: Path) -> duckdb.DuckDBPyConnection:
         engine = start(path)
@@ -195,8 +195,10 @@ def nothing_leaves_the_log() -> Iterator[None]:
         return engine
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(database, "_started", started)
+        patch.setattr(engines, "_started", started)
+        engines.close_all()
         yield
+    engines.close_all()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import duckdb
 import pytest
 
 from writeback_pipeline.domain.ledger import StoreBusy
-from writeback_pipeline.store import database as database_module
+from writeback_pipeline.store import engines
 from writeback_pipeline.store.database import WAIT, Database
 from writeback_pipeline.store.errors import StoreUnusable, unusable
 from writeback_pipeline_tests.patience import PATIENCE_SECONDS
@@ -163,15 +163,15 @@ def test_engines_are_kept_but_not_all_that_a_crowd_of_readers_needed(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started = 0
-    start = database_module._started
+    start = engines._started
 
     def counted(path: Path) -> duckdb.DuckDBPyConnection:
         nonlocal started
         started += 1
         return start(path)
 
-    monkeypatch.setattr(database_module, "_started", counted)
-    monkeypatch.setattr(database_module, "MOST_IDLE", 2)
+    monkeypatch.setattr(engines, "_started", counted)
+    monkeypatch.setattr(engines, "MOST_IDLE", 2)
 
     def read_together(readers: int) -> int:
         before = started
@@ -182,6 +182,24 @@ def test_engines_are_kept_but_not_all_that_a_crowd_of_readers_needed(
 
     put(database, "a")
     assert [read_together(readers) for readers in (1, 3, 2, 3)] == [0, 2, 0, 1]
+
+
+def test_whoever_comes_with_a_file_finds_its_engine_until_there_were_too_many_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Path] = []
+    start = engines._started
+
+    def listed(path: Path) -> duckdb.DuckDBPyConnection:
+        started.append(path)
+        return start(path)
+
+    monkeypatch.setattr(engines, "_started", listed)
+    monkeypatch.setattr(engines, "MOST_FILES", 2)
+    first, second, third = (tmp_path / f"{name}.duckdb" for name in ("first", "second", "third"))
+    for number, path in enumerate((first, first, second, first, second, third, second, third, first)):
+        put(Database(path), f"setting {number}")
+    assert started == [first, second, third, first]
 
 
 def test_children_of_a_fork_end_in_peace_whatever_they_do(database: Database) -> None:
