@@ -1,10 +1,10 @@
 """What the ledger takes, by how much history it holds, on DuckDB and on PostgreSQL: cost follows what is pending.
 
 Milliseconds are those of the middle of several rounds, in turns with an empty ledger; the ratio is to that. The
-sensor's tick is all that it asks of the ledger; a claim takes the 100 people to whom something is owed, whatever the
-history, and gives them back. A page is the list's first 50 rows, with the count of all. The history is three years
-long, so a window of activity has the more rows the more there are. Nothing is kept between rounds on DuckDB: each opens
-the file.
+sensor's tick is all that it asks of the ledger, by a new Store each time, as in Dagster; a claim takes the 100 people
+to whom something is owed, whatever the history, and gives them back. A page is the list's first 50 rows, with the count
+of all. The history is three years long, so a window of activity has the more rows the more there are. Between rounds
+DuckDB's engine is kept and nothing of the file: each opens it.
 """
 
 import itertools
@@ -41,15 +41,18 @@ def rows(*, long: bool) -> Iterator[Row]:
         pages: dict[int, float] = {}
         for size in LONG_SIZES if long else SIZES:
             with made(size) as (home, duckdb), made(0) as (empty_home, empty):
-                stores = {
-                    "DuckDB": (duckdb, empty),
-                    "PostgreSQL": (carry_over(home, server.new_url()), carry_over(empty_home, server.new_url())),
+                url, empty_url = server.new_url(), server.new_url()
+                places = {
+                    "DuckDB": (duckdb.shown, empty.shown),
+                    "PostgreSQL": (url, empty_url),
                 }
+                carry_over(home, url)
+                carry_over(empty_home, empty_url)
                 with server.administration() as session:
                     session.execute("CHECKPOINT")  # not while anything is measured
-                for name, (store, empty) in stores.items():
-                    beside = _works(empty, empty_home)
-                    for what, work in _works(store, home).items():
+                for name, (place, empty_place) in places.items():
+                    beside = _works(empty_place, empty_home)
+                    for what, work in _works(place, home).items():
                         took, first = _middles(work, beside[what])
                         limit, reference = None, first if size else None
                         if what == "sensor tick" and size:
@@ -63,12 +66,12 @@ def rows(*, long: bool) -> Iterator[Row]:
         yield from _queueing(server)
 
 
-def _works(store: Store, home: Path) -> dict[str, Callable[[], object]]:
-    now = datetime.now(UTC)
+def _works(place: str, home: Path) -> dict[str, Callable[[], object]]:
+    store, now = Store(place, home), datetime.now(UTC)
     events = MailingEvents(str(home / "mailing_activity"))
 
     def tick() -> None:
-        store.poll("sensor", timedelta(seconds=30), Purpose.OPT_OUTS, datetime.now(UTC))
+        Store(place, home).poll("sensor", timedelta(seconds=30), Purpose.OPT_OUTS, datetime.now(UTC))
 
     def claim() -> None:
         claims = store.claim("benchmark", datetime.now(UTC), limit=10_000)

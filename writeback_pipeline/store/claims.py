@@ -130,11 +130,12 @@ def due(session: Session, now: datetime) -> int:
     """What a delivery would move now: opt-outs that are owed and free to claim, without recipient, or left by a dead
     worker, and people whose flag is to be verified, or to be set as it was left alone."""
     [(count,)] = session.execute(
-        "SELECT (SELECT count(*) FROM writebacks w "
+        "SELECT sum(c.number) FROM (SELECT count(*) AS number FROM writebacks w "
         "LEFT JOIN people p ON p.person_id = w.person_id AND p.lease_until > $1::TIMESTAMP "
         "WHERE p.person_id IS NULL AND w.settled_at IS NULL AND w.kind IN ('unsubscribe', 'resubscribe') "
-        f"AND (w.status = 'sending' OR ({_OWED_NOW}))) "
-        f"+ (SELECT count(*) FROM people p WHERE {_TO_VERIFY}) + (SELECT count(*) FROM ({FLAGS_LEFT}) l)",
+        f"AND (w.status = 'sending' OR ({_OWED_NOW})) "
+        f"UNION ALL SELECT count(*) FROM people p WHERE {_TO_VERIFY} "
+        f"UNION ALL SELECT count(*) FROM ({FLAGS_LEFT}) l) c",
         [now],
     ).fetchall()
     return int(count)
