@@ -25,7 +25,7 @@ def by_polars(folder: str) -> int:
     at = pl.col("occurred_at")
     events = pl.scan_parquet(f"{folder}/*/*.parquet").select("salesforce_id", "kind", at)
     grouped = events.group_by("salesforce_id", at.dt.date().alias("day"), "kind")
-    return grouped.agg(pl.len(), at.min().alias("first"), at.max().alias("last")).collect().height
+    return int(grouped.agg(pl.len(), at.min().alias("first"), at.max().alias("last")).collect().height)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ class Ran:
 
     def logged(self, event: str) -> float:
         """The seconds of all log lines of that event."""
-        return sum(line["seconds"] for line in self.log if line.get("event") == event)
+        return float(sum(line["seconds"] for line in self.log if line.get("event") == event))
 
 
 def variables_of(home: Path) -> dict[str, str]:

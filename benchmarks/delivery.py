@@ -2,7 +2,8 @@
 
 Seconds are those of the delivery as its own log tells them, without the start of Python and Dagster, as other clients'
 are those of their work; the whole command stands below. The organisation's own time is what the same writes take it
-from a client that does nothing else (`bare`), one call after the other.
+from a client that does nothing else (`bare`), one call after the other. Each is the best of the rounds, in which they
+take turns.
 
 Of our own processor time for 10,000 people, without Bulk, about a third are the 290 statements of the ledger: before
 each call, and after it, something has to be on disk. Its file is opened some 20 times for 40 transactions. HTTP and
@@ -29,6 +30,7 @@ from writeback_pipeline.store.store import Store
 
 PEOPLE = 10_000
 FAR = f"{1000 * LATENCY:.0f} ms a call"
+ROUNDS = 3
 AT_ONCE = 4
 """Calls of one delivery at a time, as it is by default."""
 
@@ -43,15 +45,14 @@ THRESHOLDS = {"composite": "1000000000", "bulk": "10000"}
 
 def rows(*, long: bool) -> Iterator[Row]:
     """The organisation, then deliveries to a far one."""
-    with TemporaryDirectory() as folder, served(Path(folder), PEOPLE) as organisation:
-        each = _request_seconds(organisation)
-        yield Row("the organisation: one small request", 1000 * each, "ms")
-        bare = work_of_peer(organisation, "bare", "unsubscribe", people(PEOPLE))
-        yield Row(f"the organisation: {2 * PEOPLE:,} rows by {PEOPLE // 500} calls, nobody else", bare, "s")
-    ran, calls = _deliver(PEOPLE, LATENCY)
-    seconds, idle = ran.logged("delivered"), _deliver(1, 0)[0]
+    with TemporaryDirectory() as folder, served(Path(folder), 1) as organisation:
+        yield Row("the organisation: one small request", 1000 * _request_seconds(organisation), "ms")
+    rounds = [(_peer("bare", 0), _deliver(PEOPLE, LATENCY), _peer("aio-sf")) for _ in range(ROUNDS)]
+    bare, aio_sf = min(each[0] for each in rounds), min(each[2] for each in rounds)
+    runs, (calls, *_) = zip(*(each[1] for each in rounds), strict=True)
+    seconds = min(ran.logged("delivered") for ran in runs)
     needed = calls * LATENCY / AT_ONCE + bare
-    aio_sf = _peer("aio-sf")
+    yield Row(f"the organisation: {2 * PEOPLE:,} rows by {PEOPLE // 500} calls, nobody else", bare, "s")
     name, unit = f"{PEOPLE:,} unsubscribes, {FAR}", "s for 10,000 unsubscribes"
     yield Row(
         f"{name}: beside calls x latency / {AT_ONCE} + the organisation's time", seconds, "s", WITHIN * needed, needed
@@ -60,9 +61,10 @@ def rows(*, long: bool) -> Iterator[Row]:
     yield Row(f"{name}: aio-sf", aio_sf, unit, series="aio-sf")
     for client in ("simple-salesforce collections", "kinetic-core", "drt-core") if long else ():
         yield Row(f"{name}: {client}", _peer(client), unit, series=client)
-    yield Row(f"{name}: the whole command", ran.seconds, "s")
-    yield Row(f"{name}: peak memory", ran.megabytes, "MB")
-    own, busy = ran.processor - idle.processor, calls * LATENCY + bare
+    yield Row(f"{name}: the whole command", min(ran.seconds for ran in runs), "s")
+    yield Row(f"{name}: peak memory", max(ran.megabytes for ran in runs), "MB")
+    idle, busy = _deliver(1, 0)[0], calls * LATENCY + bare
+    own = min(ran.processor for ran in runs) - idle.processor
     yield Row("our own processor time, beside the time that the organisation takes", own, "s", OWN_SHARE * busy, busy)
     yield Row("our own processor time for 1,000 unsubscribes", 1000 * own / PEOPLE, "s")
     if long:
@@ -106,8 +108,8 @@ def _deliver(number: int, latency: float, *, at_once: int = AT_ONCE, lane: str =
         return ran, json.loads(ran.output)["api_calls"]
 
 
-def _peer(client: str) -> float:
-    with TemporaryDirectory() as folder, served(Path(folder), PEOPLE, latency=LATENCY) as organisation:
+def _peer(client: str, latency: float = LATENCY) -> float:
+    with TemporaryDirectory() as folder, served(Path(folder), PEOPLE, latency=latency) as organisation:
         return work_of_peer(organisation, client, "unsubscribe", people(PEOPLE))
 
 

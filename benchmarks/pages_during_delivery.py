@@ -67,7 +67,8 @@ def deliver(rows: int, loads: int) -> tuple[float, list[float], int]:
         home = Path(folder)
         prepare(home, rows)
         variables = variables_of(home)
-        times, failures = [], 0
+        times: list[float] = []
+        failures = 0
         with console(variables) as address:
             started = time.perf_counter()
             run = subprocess.Popen([WRITEBACKS, "run", "opt-outs"], env=variables, stdout=subprocess.DEVNULL)

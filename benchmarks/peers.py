@@ -152,7 +152,7 @@ CLIENTS: dict[str, Callable[[list[Step], dict[str, Any]], None]] = {
 
 
 def _simple(told: dict[str, Any]) -> Any:
-    from simple_salesforce import Salesforce
+    from simple_salesforce.api import Salesforce
 
     return Salesforce(session_id=told["token"], instance_url=told["secure"])
 

@@ -164,7 +164,7 @@ def _timed(contestant: Callable[[], None]) -> Took:
 
 
 def _by_peer(library: str, folder: Path) -> Took:
-    command = [PEERS_PYTHON, Path(__file__).with_name("bare_group_by.py"), library, folder]
+    command = [str(each) for each in (PEERS_PYTHON, Path(__file__).with_name("bare_group_by.py"), library, folder)]
     seconds, processor = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split()
     return float(seconds), float(processor)
 

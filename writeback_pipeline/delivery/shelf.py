@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from io import BytesIO
-from operator import attrgetter
+from operator import attrgetter, methodcaller
 from typing import Any, Generic, TypeVar
 
 _Thing = TypeVar("_Thing")
@@ -38,19 +38,30 @@ class Shelf(Generic[_Thing]):
             yield from portion
 
 
-class _Reducers(dict[type, Callable[[Any], tuple[type, tuple[Any, ...]]]]):
-    """How values are taken apart: by their fields, which takes a fraction of what it takes them."""
+_Reducer = Callable[[Any], str | tuple[Any, ...]]
 
-    def __missing__(self, kind: type) -> Callable[[Any], tuple[type, tuple[Any, ...]]]:
-        if issubclass(kind, tuple):
-            values: Callable[[Any], tuple[Any, ...]] = tuple
-        else:
-            names = [field.name for field in fields(kind)] if is_dataclass(kind) else []
-            if len(names) <= 1:  # attrgetter makes no tuple of one
-                raise KeyError(kind)
-            values = attrgetter(*names)
-        reducer = self[kind] = lambda thing: (kind, values(thing))
+
+class _Reducers(dict[type, _Reducer]):
+    """How values are taken apart, by their types: most by their fields, which takes a fraction of what it takes them.
+
+    The others are entered as well: to look in vain takes longer than to take a value apart.
+    """
+
+    def __missing__(self, kind: type) -> _Reducer:
+        if issubclass(kind, type):
+            raise KeyError(kind)  # a class goes by its name
+        reducer = self[kind] = _reducer(kind)
         return reducer
+
+
+def _reducer(kind: type) -> _Reducer:
+    if issubclass(kind, tuple):
+        return lambda thing: (kind, tuple(thing))
+    names = [field.name for field in fields(kind)] if is_dataclass(kind) else []
+    if len(names) <= 1:  # attrgetter makes no tuple of one
+        return methodcaller("__reduce_ex__", pickle.HIGHEST_PROTOCOL)
+    values = attrgetter(*names)
+    return lambda thing: (kind, values(thing))
 
 
 _REDUCERS = _Reducers()

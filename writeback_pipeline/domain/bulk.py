@@ -9,6 +9,7 @@ from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 from writeback_pipeline.domain.records import DELETIONS, RowWrite
 
@@ -25,8 +26,7 @@ _ROWS_A_SECOND = 5_000
 _LONGEST_PAUSE = timedelta(seconds=60)
 
 
-@dataclass(frozen=True, slots=True)
-class JobKind:
+class JobKind(NamedTuple):
     """What one job does: one operation (insert, update, upsert) on one object, an upsert by that field."""
 
     sobject: str
