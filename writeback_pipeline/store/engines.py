@@ -1,9 +1,12 @@
 """DuckDB engines of this process that wait, idle and without a file, for the next transaction.
 
 Starting one costs several times what opening a file does, and its first statements once more. Whoever comes with a file
-uses what the one before left, whatever object for the file it had: a sensor makes one for every tick.
+uses what the one before left, whatever object for the file it had: a sensor makes one for every tick. A forked child
+leaves its parent's alone: their threads are not there.
 """
 
+import ctypes
+import os
 from pathlib import Path
 
 import duckdb
@@ -12,7 +15,7 @@ MOST_IDLE = 8
 """Engines that are kept for a file: each has a thread for every core, and some megabytes."""
 
 MOST_FILES = 16
-"""Files that engines are kept for; those of the first one end when there are more."""
+"""Files that engines are kept for; those of the one unused for longest end when there are more."""
 
 _idle: dict[Path, list[duckdb.DuckDBPyConnection]] = {}
 
@@ -27,7 +30,7 @@ def kept(path: Path) -> duckdb.DuckDBPyConnection:
 
 def give_back(path: Path, engine: duckdb.DuckDBPyConnection) -> None:
     """Keep it, with nothing attached, for the next transaction in that file if there is room, or end it."""
-    waiting = _idle.setdefault(path, [])
+    waiting = _idle[path] = _idle.pop(path, [])  # last of all
     if len(waiting) < MOST_IDLE:
         waiting.append(engine)
     else:
@@ -57,4 +60,15 @@ def _started(path: Path) -> duckdb.DuckDBPyConnection:
     engine = duckdb.connect(config={"temp_directory": f"{path}.tmp"})
     engine.execute("SET TimeZone = 'UTC'")
     engine.execute("SET enable_progress_bar = false")  # standard output is not the store's
+    engine.execute("SET allocator_background_threads = true")  # or it keeps all the memory it ever had while it is idle
     return engine
+
+
+def _forget() -> None:
+    for waiting in _idle.values():
+        for engine in waiting:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(engine))  # for ever: who ends one without its threads crashes
+    _idle.clear()
+
+
+os.register_at_fork(after_in_child=_forget)

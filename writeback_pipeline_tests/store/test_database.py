@@ -184,7 +184,7 @@ def test_engines_are_kept_but_not_all_that_a_crowd_of_readers_needed(
     assert [read_together(readers) for readers in (1, 3, 2, 3)] == [0, 2, 0, 1]
 
 
-def test_whoever_comes_with_a_file_finds_its_engine_until_there_were_too_many_others(
+def test_whoever_comes_with_a_file_finds_its_engine_until_there_were_too_many_others_since(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[Path] = []
@@ -197,9 +197,55 @@ def test_whoever_comes_with_a_file_finds_its_engine_until_there_were_too_many_ot
     monkeypatch.setattr(engines, "_started", listed)
     monkeypatch.setattr(engines, "MOST_FILES", 2)
     first, second, third = (tmp_path / f"{name}.duckdb" for name in ("first", "second", "third"))
-    for number, path in enumerate((first, first, second, first, second, third, second, third, first)):
+    for number, path in enumerate((first, first, second, first, third, first, third, second, third, second, first)):
         put(Database(path), f"setting {number}")
-    assert started == [first, second, third, first]
+    assert started == [first, second, third, second, first]
+
+
+def test_an_idle_engine_gives_back_the_memory_that_a_heavy_look_took(database: Database) -> None:
+    program = """
+from writeback_pipeline.store.database import Database
+def megabytes():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 // 1_000_000
+def look(rows):
+    with Database(path).reading() as session:
+        session.execute(
+            f"SELECT h, count(*) FROM (SELECT md5(i::TEXT) AS h FROM range({rows}) t(i)) GROUP BY h ORDER BY h LIMIT 1"
+        ).fetchall()
+look(1)
+print(flush=True)
+before = megabytes()
+look(1_500_000)
+after = megabytes()
+for _ in range(100):
+    if megabytes() - before < (after - before) / 2:
+        break
+    time.sleep(0.1)
+print(before, after, megabytes())
+"""
+    before, after, in_the_end = map(int, ended(in_another_process(program, database.path)).split())
+    assert after > before + 50
+    assert in_the_end - before < (after - before) / 2
+
+
+def test_a_child_of_a_fork_leaves_an_engine_alone_that_a_thread_gave_back_right_before_it(database: Database) -> None:
+    program = """
+import os
+from writeback_pipeline.store import engines
+from writeback_pipeline_tests.store.test_database import Database, put
+database = Database(path)
+print(flush=True)
+put(database, "a")
+close_all, engines.close_all = engines.close_all, lambda: None
+child = os.fork()
+engines.close_all = close_all
+if not child:
+    put(database, "b")
+    sys.exit(0)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert ended(in_another_process(program, database.path)) == "0\n"
+    assert has(database, "b")
 
 
 def test_children_of_a_fork_end_in_peace_whatever_they_do(database: Database) -> None:
