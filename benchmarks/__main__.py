@@ -2,7 +2,7 @@
 
 Without --long all of them take less than ten minutes on two cores; two are left out that ask for nothing. Writes
 build/benchmarks.json, and from it docs/benchmarks.md with its charts; with --long, files that are called
-benchmarks-long. Named benchmarks take the place of what the file had of them; the others stay.
+benchmarks-long. Named benchmarks take the place of what the file and the page had of them; the others stay.
 """
 
 import argparse
@@ -57,9 +57,8 @@ def main() -> None:
     for name in chosen.names or (NAMES if chosen.long else SHORT):
         found[name] = measure(name, long=chosen.long)
         report.write(results, found)
-    in_order = [found[name] for name in NAMES if name in found]
-    page = report.publish(in_order, long=chosen.long)
-    short = [row.name for benchmark in in_order for row in benchmark.rows if row.verdict == "short"]
+    page = report.publish(found.values(), long=chosen.long, names=NAMES if chosen.names else ())
+    short = [row.name for benchmark in found.values() for row in benchmark.rows if row.verdict == "short"]
     print(f"\nshort: {', '.join(short) or 'nothing'}\ntook {time.monotonic() - began:.0f} s")
     print(f"written: {results}, {page}")
 

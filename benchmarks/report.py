@@ -4,7 +4,7 @@ import importlib
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -55,6 +55,8 @@ def environment() -> dict[str, str]:
     return facts | {name: version(name) for name in VERSIONED}
 
 
+_VERDICTS = ("| pass |", "| short |")
+
 _COLOURS = 10
 """How many lines of a chart differ in colour; further ones have squares."""
 
@@ -87,25 +89,41 @@ def edition(*, long: bool) -> str:
     return "benchmarks-long" if long else "benchmarks"
 
 
-def publish(benchmarks: Sequence[Benchmark], docs: Path = DOCS, *, long: bool = False) -> Path:
-    """Write the page and its charts; returns the page."""
-    asked = [row for each in benchmarks for row in each.rows if row.verdict]
+def publish(
+    benchmarks: Iterable[Benchmark], docs: Path = DOCS, *, long: bool = False, names: Sequence[str] = ()
+) -> Path:
+    """Write the page and its charts; returns the page.
+
+    `names` are all that it may tell of, in this order: of benchmarks that are not among these it keeps what it has.
+    Without them it tells of these alone.
+    """
     charts, page = docs / "images" / edition(long=long), docs / f"{edition(long=long)}.md"
-    text = [_LONG_INTRODUCTION if long else _INTRODUCTION, "## What is asked", "", *table(asked), ""]
-    for each in benchmarks:
-        title = each.name.replace("_", " ").capitalize()
-        about = (importlib.import_module(f"benchmarks.{each.name}").__doc__ or "").strip()
-        told = ", ".join(f"{name} {what}" for name, what in each.environment.items())
-        text += [f"## {title}", "", about, "", f"{told}. Took {each.seconds:.0f} s.", ""]
-        text += [f"![{unit}](images/{charts.name}/{_draw(each, unit, charts)})\n" for unit in _drawn(each)]
-        text += [*table(each.rows), ""]
+    sections = _sections(page) if names else {}
+    sections |= {_title(each.name): _section(each, charts) for each in benchmarks}
+    told = [sections[title] for title in (map(_title, names) if names else sections) if title in sections]
+    asked = [line for section in told for line in section.splitlines() if line.endswith(_VERDICTS)]
+    text = [_LONG_INTRODUCTION if long else _INTRODUCTION, "## What is asked", "", *table([]), *asked, "", *told]
     page.write_text("\n".join(text))
     return page
 
 
-def _drawn(benchmark: Benchmark) -> list[str]:
-    """The units of which there is something to draw."""
-    return list(dict.fromkeys(row.unit for row in benchmark.rows if row.series))
+def _title(name: str) -> str:
+    return name.replace("_", " ").capitalize()
+
+
+def _sections(page: Path) -> dict[str, str]:
+    """What a page tells, by title."""
+    told = page.read_text().split("\n## ")[1:] if page.exists() else []
+    return {part.partition("\n")[0]: f"## {part.rstrip()}\n" for part in told}
+
+
+def _section(benchmark: Benchmark, charts: Path) -> str:
+    about = (importlib.import_module(f"benchmarks.{benchmark.name}").__doc__ or "").strip()
+    told = ", ".join(f"{name} {what}" for name, what in benchmark.environment.items())
+    lines = [f"## {_title(benchmark.name)}", "", about, "", f"{told}. Took {benchmark.seconds:.0f} s.", ""]
+    for unit in dict.fromkeys(row.unit for row in benchmark.rows if row.series):
+        lines.append(f"![{unit}](images/{charts.name}/{_draw(benchmark, unit, charts)})\n")
+    return "\n".join([*lines, *table(benchmark.rows), ""])
 
 
 def _draw(benchmark: Benchmark, unit: str, folder: Path) -> str:

@@ -65,6 +65,21 @@ def test_the_sizes_that_take_hours_have_a_page_of_their_own(tmp_path: Path) -> N
     assert [file.name for file in (tmp_path / "images").iterdir()] == ["benchmarks-long"]
 
 
+def test_the_page_keeps_what_it_has_of_benchmarks_that_were_not_measured_again(tmp_path: Path) -> None:
+    def benchmark(name: str, figure: float) -> Benchmark:
+        return Benchmark(name, [Row(f"{name}, asked", figure, "s", 2.0), Row("a fact", figure, "s")], 7.5, ENVIRONMENT)
+
+    report.publish([benchmark("calls", 1.0), benchmark("pages", 1.5)], tmp_path)
+    names = ("growth", "calls", "shared_ledger", "pages")
+    some = [benchmark("shared_ledger", 2.5), benchmark("pages", 3.5)]
+    kept = report.publish(some, tmp_path, names=names).read_text()
+    alone = report.publish([benchmark("calls", 1.0), *some], tmp_path).read_text()
+    assert kept == alone
+    assert [alone.count(f"| {figure} |") for figure in ("1", "1.5", "2.5", "3.5")] == [3, 0, 3, 3]
+    assert report.publish(some[1:], tmp_path, names=names).read_text() == alone
+    assert "Calls" not in report.publish(some, tmp_path).read_text()
+
+
 def test_the_same_rows_are_the_same_page_and_charts(tmp_path: Path) -> None:
     rows = [Row("a", 3.0, "calls", series="ours", size=1_000), Row("b", 2.0, "calls", series="ours", size=10)]
     for folder in ("one", "two"):
