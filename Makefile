@@ -115,7 +115,7 @@ $(PEERS)/.installed: requirements-bench.lock
 	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock
 	touch $@
 
-# What everything costs, beside what a user would pick instead: under ten minutes. Writes docs/benchmarks.md.
+# What everything costs, beside what a user would pick instead: under ten minutes on quick cores. Writes docs/benchmarks.md.
 bench: setup-test $(PEERS)/.installed
 	$(BIN)/python -m benchmarks
 

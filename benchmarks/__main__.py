@@ -1,8 +1,8 @@
 """Runs the benchmarks, each in a process of its own: `python -m benchmarks [NAME]... [--long]`.
 
-Without --long all of them take less than ten minutes on two cores; two are left out that ask for nothing. Writes
-build/benchmarks.json, and from it docs/benchmarks.md with its charts; with --long, files that are called
-benchmarks-long. Named benchmarks take the place of what the file and the page had of them; the others stay.
+Without --long all of them take less than ten minutes on two quick cores, 13 on slow ones; two are left out that ask for
+nothing. Writes build/benchmarks.json, and from it docs/benchmarks.md with its charts; with --long, files that are
+called benchmarks-long. Named benchmarks take the place of what the file and the page had of them; the others stay.
 """
 
 import argparse
